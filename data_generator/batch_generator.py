@@ -30,6 +30,7 @@ from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES
 from data_generator.transforms.values import is_off, plain_options
 from helpers.counted import counted
+from helpers.files import path_of
 from helpers.flags import check_flags, checked_whole, is_whole
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace
@@ -160,7 +161,7 @@ class BatchGenerator:
         self.was_converted = self._meaning.was_converted
         self.label_space, self.ignore_id = self._meaning.label_space, self._meaning.ignore_id
         self.num_classes = self.label_space.num_classes if self.label_space else None
-        self.root_dir = _common_root(self.pairs) if root_dir is None else os.fspath(root_dir)
+        self.root_dir = _common_root(self.pairs) if root_dir is None else path_of(root_dir)
         self.export_dir = export_dir
         self.color_tolerance, self.label_transparency = color_tolerance, label_transparency
         self._fingerprint: Optional[str] = None
@@ -206,11 +207,11 @@ class BatchGenerator:
                 'check_existence is False and with_labels is False: without labels no image lacks one. Leave '
                 'check_existence out.'
             )
-        variant, pairs = find_layout(layout, os.fspath(root), split, with_labels, check_existence)
+        variant, pairs = find_layout(layout, path_of(root), split, with_labels, check_existence)
         made = cls(
             pairs=pairs, layout=variant, root_dir=root, export_dir=export_dir, seed=seed, image_rules=image_rules
         )
-        made.image_dirs = [places_of(variant, os.fspath(root), split).image_dir]
+        made.image_dirs = [places_of(variant, path_of(root), split).image_dir]
         return made
 
     @property

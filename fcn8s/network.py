@@ -30,7 +30,7 @@ from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_openin
 from fcn8s.saving.runs import input_size, is_run, open_current
 from fcn8s.settings import ModelSettings
 from helpers.counted import counted
-from helpers.files import atomic_directory, check_folder
+from helpers.files import atomic_directory, check_folder, path_of
 from helpers.flags import check_choice, check_flags, checked_whole
 from helpers.image_rules import ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace
@@ -390,11 +390,11 @@ class Network:
         if self.workers is not None and not self.workers.is_first:
             return None
         self.check_has_not_diverged()
-        saved = (saver, os.path.realpath(directory), self.step())
+        saved = (saver, os.path.realpath(path_of(directory)), self.step())
         if saved in self._saved and not force:
             print('Not saved: no step was trained since the last saving there (force_save=True saves anyway).')
             return None
-        path = os.path.join(os.fspath(directory), self._save_name(name))
+        path = os.path.join(directory, self._save_name(name))
         if name.with_step or name.with_loss or name.with_scores:
             path = _numbered(path)
         SAVERS[saver](self, path, tags)

@@ -53,7 +53,7 @@ def atomic_path(final_path: PathLike) -> Iterator[str]:
             the place of a directory.
     """
     check_home(final_path)
-    final = os.path.realpath(os.fspath(final_path))
+    final = os.path.realpath(path_of(final_path))
     if os.path.isdir(final):
         raise ValueError('{} is a directory, but a file is to be written there. Give a file name.'.format(final))
     check_no_device(final_path)
@@ -97,7 +97,7 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
         OSError: As for `atomic_path`.
     """
     check_home(final_path)
-    final = os.path.realpath(os.fspath(final_path))
+    final = os.path.realpath(path_of(final_path))
     check_new_directory(final)
     temporary = _temporary_sibling(final)
     with explain_os_errors(final):
@@ -115,13 +115,21 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
         _fsync_directory(os.path.dirname(final))
 
 
+def path_of(value: Any) -> str:
+    """Returns a path as text. Raises ValueError for what is none, such as the None of an option that was left out."""
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
+    if not isinstance(path, str):
+        raise ValueError('{!r} came as a path; it has to be text or a pathlib.Path.'.format(value))
+    return path
+
+
 def check_home(path: PathLike) -> None:
     """Raises ValueError for a path to write that begins with `~`, of which Python makes a folder of that name.
 
     Shells put the home directory in its place, but neither within quotes nor in `--run=~/runs`. Where there is a folder
     of that name, it is meant.
     """
-    first, _, rest = os.fspath(path).partition(os.sep)
+    first, _, rest = path_of(path).partition(os.sep)
     home = os.path.expanduser(first)
     if home != first and not os.path.lexists(first):
         raise ValueError(
@@ -156,7 +164,7 @@ def check_folder(directory: PathLike) -> None:
     What is written to find out has a name of its own: two processes may look at once.
     """
     check_home(directory)
-    folder = os.path.realpath(os.fspath(directory))
+    folder = os.path.realpath(path_of(directory))
     probe = _temporary_sibling(os.path.join(folder, 'can-write'))
     with _moved_into_place(probe, folder) as temporary, open(temporary, 'wb'):
         pass

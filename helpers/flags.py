@@ -24,6 +24,12 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     return value
 
 
+def check_function(name: str, value: Any, what: str) -> None:
+    """Raises ValueError, with its name, for a value that cannot be called. what: of what, and an example of one."""
+    if not callable(value):
+        raise ValueError('{} is of the type {}; it has to be a function {}.'.format(name, type(value).__name__, what))
+
+
 def is_real(value: Any) -> bool:
     """Tells whether a value is a real number; True and False, which Python takes for 1 and 0, are none."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

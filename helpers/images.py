@@ -12,7 +12,8 @@ import numpy as np
 
 from helpers.aliases import Color, PathLike
 from helpers.counted import counted
-from helpers.files import atomic_path
+from helpers.files import atomic_path, path_of
+from helpers.flags import checked_pair
 from helpers.image_files.decoding import decode, decode_by_opencv, decode_by_pillow, naming_the_file
 from helpers.image_files.headers import ImageHeader, png_size, read_header
 from helpers.image_files.palettes import LabelFile, by_look, check_png_checksums, png_palette, used_values
@@ -313,8 +314,9 @@ def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     bilinearly otherwise. An image of that size is returned as it is.
 
     One rule for the sizes of training and evaluation and for the sizes and scales of prediction: a network then sees
-    the same image in all of them.
+    the same image in all of them. Raises ValueError where `size` is no pair of whole numbers of at least 1.
     """
+    size = checked_pair('size', size)
     height, width = image.shape[:2]
     if (height, width) == tuple(size):
         return image
@@ -330,7 +332,11 @@ def _interpolated(image: np.ndarray, size: Tuple[int, int], interpolation: int) 
 
 
 def resize_labels(labels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """Resizes integer labels [h, w] to `size` (height, width): each pixel takes the ID of the nearest."""
+    """Resizes integer labels [h, w] to `size` (height, width): each pixel takes the ID of the nearest.
+
+    Raises ValueError as `resize_image`.
+    """
+    size = checked_pair('size', size)
     if max(labels.shape) > MAX_OPENCV_SIDE:
         rows, columns = ((2 * np.arange(to) + 1) * side // (2 * to) for side, to in zip(labels.shape, size))
         return labels[rows[:, np.newaxis], columns]
@@ -352,6 +358,7 @@ def _is_rgb(image: np.ndarray) -> bool:
 
 
 def _read_bytes(path: PathLike) -> bytes:
+    path = path_of(path)
     try:
         with open(path, 'rb') as file:
             num_bytes = os.fstat(file.fileno()).st_size
@@ -487,7 +494,7 @@ def _describe(pixels: np.ndarray) -> str:
 
 
 def _require_suffix(path: PathLike, allowed: Tuple[str, ...]) -> None:
-    if os.path.splitext(os.fspath(path))[1].lower() not in allowed:
+    if os.path.splitext(path_of(path))[1].lower() not in allowed:
         raise ValueError('{} cannot be written: the suffix has to be one of {}.'.format(path, ', '.join(allowed)))
 
 

@@ -8,6 +8,7 @@ from typing import List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
+from helpers.flags import checked_whole
 from helpers.images import checked_rgb
 from helpers.label_spaces import LabelSpace
 from helpers.text_drawing import SMALLEST_LINE, draw_text, drawable_name, shorten_text, text_width
@@ -35,11 +36,12 @@ def draw_legend(
         uint8 [h, width, 3], RGB; the height follows from the number of rows.
 
     Raises:
-        ValueError: The width is too small for a swatch, or there is nothing to show or no such class.
+        ValueError: The width is too small for a swatch, or there is nothing to show or no such class; or a size is no
+            whole number.
     """
     shown = _legend_classes(label_space, class_ids)
     line = _legend_line(width, line_height)
-    if line < 1 or width < _ENTRY_LINES * line:
+    if width < _ENTRY_LINES * line:
         raise ValueError(
             'A legend of width {} with lines of height {} came; it has to be at least four lines wide. '
             'Give a larger width or a smaller line_height.'.format(width, line)
@@ -68,6 +70,11 @@ def legend_width(
     shown = _legend_classes(label_space, class_ids)
     widest = max(text_width(_name(label_space, class_id), line) for class_id in shown)
     return max(width, _ENTRY_LINES * line + min(widest, _NAME_LINES * line))
+
+
+def default_line_height(width: int) -> int:
+    """Returns the height of a line of a legend of this width, in pixels."""
+    return max(SMALLEST_LINE, int(round(width / 45.0)))
 
 
 def put_above_legend(image: np.ndarray, legend: np.ndarray) -> np.ndarray:
@@ -125,7 +132,10 @@ def _name(label_space: LabelSpace, class_id: int) -> str:
 
 
 def _legend_line(width: int, line_height: Optional[int]) -> int:
-    return line_height if line_height is not None else max(SMALLEST_LINE, int(round(width / 45.0)))
+    checked_whole('width', width, 1)
+    if line_height is not None:
+        return checked_whole('line_height', line_height, 1)
+    return default_line_height(width)
 
 
 def _draw_legend_entry(

@@ -57,6 +57,7 @@ def create_split_view(
 
 def draw_caption(panel: np.ndarray, caption: str) -> None:
     """Writes into the top left corner of a picture, uint8 [H, W, 3], in place: white on a strip that it darkens."""
+    checked_rgb(panel, 'panel')
     line = min(panel.shape[0], max(SMALLEST_LINE, int(round(_CAPTION_SHARE * panel.shape[0]))))
     margin = line // 2
     text = shorten_text(caption, line, panel.shape[1] - 2 * margin)

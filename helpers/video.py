@@ -17,7 +17,15 @@ import cv2
 import numpy as np
 
 from helpers.aliases import PathLike
-from helpers.files import SPACE_REMEDIES, atomic_path, check_home, check_no_device, explain_os_errors, numbered
+from helpers.files import (
+    SPACE_REMEDIES,
+    atomic_path,
+    check_home,
+    check_no_device,
+    explain_os_errors,
+    numbered,
+    path_of,
+)
 from helpers.flags import checked_pair, is_real
 from helpers.image_rules import RGB_RULES, ImageRules, check_frames, checked_rules
 from helpers.image_search import check_extension, extensions_for, find_images
@@ -118,7 +126,7 @@ def open_frames(
             rules are out of their range, or ask for other channels than the three of a video or a camera.
         OSError: There is no such camera.
     """
-    source, rules = os.fspath(source), checked_rules(rules)
+    source, rules = path_of(source), checked_rules(rules)
     _check_kind(source, frame_rate, rules)
     if os.path.isdir(source):
         paths = find_images(source, extensions_for(rules) if extensions is None else extensions, recursive=False)
@@ -132,7 +140,7 @@ def check_source(source: PathLike, frame_rate: Optional[float] = None, rules: Im
 
     Arguments and errors are those of `open_frames`.
     """
-    source, rules = os.fspath(source), checked_rules(rules)
+    source, rules = path_of(source), checked_rules(rules)
     _check_kind(source, frame_rate, rules)
     if os.path.isdir(source):
         find_images(source, extensions_for(rules), recursive=False)
@@ -176,7 +184,7 @@ def check_video_path(path: PathLike) -> None:
         OSError: The directory, or the nearest one that exists, cannot be written to.
     """
     check_home(path)
-    final = os.path.abspath(os.fspath(path))
+    final = os.path.abspath(path_of(path))
     if os.path.splitext(final)[1].lower() != '.mp4':
         raise ValueError(
             '{} came as the name of a video, but MP4 is written. Give a name that ends in .mp4.'.format(path)
@@ -237,7 +245,7 @@ class VideoWriter:
         size = checked_pair('size', size)
         if audio_from is not None and not os.path.isfile(audio_from):
             raise FileNotFoundError('{} does not exist. Give the file whose sound to add.'.format(audio_from))
-        self.path = os.path.abspath(os.fspath(path))
+        self.path = os.path.abspath(path_of(path))
         self.num_written = 0
         self._size = size
         self._rate = fractions.Fraction(check_frame_rate(frame_rate)).limit_denominator(1001)
@@ -375,7 +383,7 @@ def create_video_from_images(
     check_extension(image_file_extension)
     if not os.path.isdir(image_input_dir):
         raise FileNotFoundError('{} is no directory. Give the directory that holds the frames.'.format(image_input_dir))
-    path = os.fspath(video_output_name)
+    path = path_of(video_output_name)
     path = path if path.lower().endswith('.mp4') else path + '.mp4'
     frames = open_frames(image_input_dir, frame_rate=frame_rate, extensions=(image_file_extension,))
     with frames, VideoWriter(path, frames.size, frames.frame_rate) as writer:

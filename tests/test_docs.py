@@ -8,9 +8,13 @@ import shlex
 import shutil
 import sys
 
+import numpy as np
 import pytest
 from thorough import THOROUGH
 from workplace import make_workplace, python_blocks, shell_commands, working_in
+
+from data_generator.transforms.pipeline import build_pipeline
+from helpers.visualization_utils import colorize
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Pages whose Python is no program: signatures; and those with a test of their own.
@@ -169,6 +173,12 @@ def test_constants_of_2017_have_their_values():
     for category in range(8):
         last = [label.id for label in labels if label.categoryId == category and label.id >= 0][-1]
         assert namespace['CATEGORYIDS_TO_IDS_ARRAY'][category] == last == namespace['CATEGORYIDS_TO_IDS_DICT'][category]
+    for name in ('IDS_TO_TRAINIDS', 'TRAINIDS_TO_IDS', 'IDS_TO_CATEGORYIDS', 'CATEGORYIDS_TO_IDS'):
+        for form in ('DICT', 'ARRAY'):
+            build_pipeline(convert_ids_to_ids=namespace['{}_{}'.format(name, form)])
+    for table in ('COLORS', 'RGBA'):  # which pictures take as their colours
+        for ids in ('IDS', 'TRAINIDS'):
+            colorize(np.array([[7, 11]], np.uint8), namespace['{}_TO_{}_DICT'.format(ids, table)])
     assert namespace['COLORS_TO_IDS_DICT'][(0, 0, 142)] == 26, 'cars, which have the colour of the license plate'
     assert namespace['COLORS_TO_IDS_DICT'][(0, 0, 0)] == 0
     assert namespace['COLORS_TO_IDS_DICT'][(128, 64, 128)] == 7 == namespace['name2label']['road'].id

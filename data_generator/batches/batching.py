@@ -9,9 +9,10 @@ import numpy as np
 
 from data_generator.batches.workers import InlineSource, ThreadedSource
 from data_generator.errors import DataError
+from helpers.counted import counted
 from helpers.flags import checked_whole
 from helpers.image_rules import RGB_RULES, ImageRules
-from helpers.label_spaces import LabelSpace
+from helpers.label_spaces import LabelSpace, is_nameless
 from helpers.user_warnings import warn_user
 
 Batch = Union[np.ndarray, Tuple[np.ndarray, np.ndarray]]
@@ -142,7 +143,7 @@ class _ClassWatch:
         # Of a share nothing is told: whoever puts the shares together knows what the whole holds.
         if label_space is not None and not order.is_share:
             self._missing = set(range(label_space.num_classes)) - set(label_space.void_class_ids)
-        self._shuffles, self._left = order.shuffles, order.num_batches
+        self._shuffles, self._left, self._num_images = order.shuffles, order.num_batches, order.num_pairs
 
     def see(self, batch: Batch) -> None:
         if not self._missing or self._space is None or not isinstance(batch, tuple):
@@ -159,11 +160,14 @@ class _ClassWatch:
 
     def _warn(self, space: LabelSpace) -> None:
         num_seen = space.num_classes - len(space.void_class_ids) - len(self._missing)
-        names = ', '.join('{} ({})'.format(c, space.class_names[c]) for c in sorted(self._missing)[:10])
+        form = '{}' if is_nameless(space) else '{} ({})'
+        names = ', '.join(form.format(c, space.class_names[c]) for c in sorted(self._missing)[:10])
         if self._shuffles and self._missing:
             warn_user(
-                'No pixel of the first pass over the data is of class {}{}. What does not occur is not learnt: fcn8s '
-                'check says which classes the labels hold.'.format(names, ', ...' if len(self._missing) > 10 else '')
+                'No pixel of the first pass over {} is of class {}{}. What does not occur in training is not learnt: '
+                'fcn8s check says which classes the labels hold.'.format(
+                    counted(self._num_images, 'image'), names, ' and others' if len(self._missing) > 10 else ''
+                )
             )
         elif self._missing:
             warn_of_few_classes(num_seen)

@@ -91,6 +91,10 @@ def check_dataset(
             'rule is {!r}; it says how labels in folders are called, and there are none: a layout says that itself. '
             'Give folders, or leave it out.'.format(tuple(rule))
         )
+    if not folders and not as_path_list(roots):
+        raise ValueError(
+            'roots is {!r}, and no folders are given. Give the root of a dataset, or folders.'.format(roots)
+        )
     surveys = (
         [survey_folders(folders, extensions, rule)]
         if folders

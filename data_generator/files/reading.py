@@ -108,7 +108,8 @@ class LegalIds:
             '{}: label IDs {} ({}) belong to no class: with num_classes={} class IDs are 0 to {}, and {} is '
             'ignored. Set num_classes or ignore_id as the files have them, or map the IDs with '
             "convert_ids_to_ids; for raw Cityscapes labelIds take layout='cityscapes', --id-map cityscapes, or "
-            'convert_ids_to_ids=helpers.label_spaces.cityscapes_ids_to_train_ids() with num_classes=19.'.format(
+            'convert_ids_to_ids=helpers.label_spaces.cityscapes_ids_to_train_ids() with num_classes=19 (with 20, where '
+            'void is class 0: cityscapes_ids_to_cityscapes20()).'.format(
                 path,
                 shown,
                 counted(values.size, 'pixel'),

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from fcn8s.evaluation.scores import count_classes, count_confusion, intersection_over_union, mean_iou
+from helpers.flags import is_real
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, ignore_void
 
 TRIMAP_WIDTHS = (4, 8, 16)
@@ -26,6 +27,9 @@ def boundary_mask(ids: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> np.nda
     """Finds, as bool [H, W], the pixels of `ids` (integers [H, W]) with a 4-neighbour of another ID, neither being
     `ignore_id`.
     """
+    if np.ndim(ids) != 2:
+        raise ValueError('IDs of the shape {} came; they have to be [H, W], of one image.'.format(np.shape(ids)))
+    ids = np.asarray(ids)
     mask = np.zeros(ids.shape, dtype=bool)
     valid = ids != ignore_id
     for here, there in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
@@ -54,6 +58,23 @@ def _squared_distances_to_boundary(labels: np.ndarray, ignore_id: int) -> np.nda
     return squared_distances(boundary) if boundary.any() else np.full(labels.shape, np.inf, np.float32)
 
 
+def _checked_images(labels: np.ndarray, class_ids: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    labels, class_ids = np.asarray(labels), np.asarray(class_ids)
+    if labels.ndim != 2 or labels.shape != class_ids.shape:
+        raise ValueError(
+            'The labels have the shape {} and the prediction {}; both have to be [H, W], of one image and one '
+            'size.'.format(labels.shape, class_ids.shape)
+        )
+    return labels, class_ids
+
+
+def _checked_distances(name: str, distances: Any) -> List[float]:
+    listed = list(distances) if hasattr(distances, '__len__') and not isinstance(distances, str) else []
+    if not listed or not all(is_real(distance) and distance >= 0 for distance in listed):
+        raise ValueError('{} is {!r}; it has to be of numbers of at least 0, in pixels.'.format(name, distances))
+    return listed
+
+
 def trimap_confusions(
     labels: np.ndarray,
     class_ids: np.ndarray,
@@ -72,7 +93,12 @@ def trimap_confusions(
     Returns:
         int64 [T, C, C + 1] as of `fcn8s.evaluation.scores.count_confusion`; zeros where the ground truth has no
             boundary.
+
+    Raises:
+        ValueError: The two are no images of one size, or a width is no number of at least 0.
     """
+    labels, class_ids = _checked_images(labels, class_ids)
+    widths = _checked_distances('widths', widths)
     distances = _squared_distances_to_boundary(labels, ignore_id)
     bands = [distances <= width**2 for width in widths]
     return np.stack([count_confusion(labels[band], class_ids[band], num_classes, ignore_id) for band in bands])
@@ -89,8 +115,11 @@ def distance_confusions(
     + 1].
 
     Band b holds the pixels from `limits[b - 1]` (exclusive; the first band has no lower bound) to `limits[b]` pixels
-    (inclusive); the last band those beyond all limits, or all pixels where there is no boundary.
+    (inclusive); the last band those beyond all limits, or all pixels where there is no boundary. Raises ValueError as
+    `trimap_confusions`.
     """
+    labels, class_ids = _checked_images(labels, class_ids)
+    limits = _checked_distances('limits', limits)
     bands = np.searchsorted(np.square(limits), _squared_distances_to_boundary(labels, ignore_id))
     return np.stack(
         [
@@ -121,7 +150,12 @@ def boundary_f1(
 
     Returns:
         float64 [C]; NaN for a class without boundary in both, 0 for one with a boundary in only one of them.
+
+    Raises:
+        ValueError: The two are no images of one size, or the tolerance is no number of at least 0.
     """
+    labels, class_ids = _checked_images(labels, class_ids)
+    _checked_distances('tolerance', [tolerance])
     truth = _boundary_points(labels, num_classes, ignore_id)
     predicted = _boundary_points(np.where(labels == ignore_id, np.int32(ignore_id), class_ids), num_classes, ignore_id)
     return np.array([_f1(*pair, tolerance=tolerance) for pair in zip(truth, predicted)])

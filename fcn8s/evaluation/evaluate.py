@@ -5,11 +5,12 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.confidence import NUM_BINS, check_temperature
+from fcn8s.confidence import NUM_BINS, check_probabilities, check_temperature
 from fcn8s.evaluation.calibration import TemperatureFit, summarize_calibration, summarize_temperature
 from fcn8s.evaluation.one_pass import Evaluation, ImageStatistics, run_evaluation
 from fcn8s.graph.scoring import Scoring, attach_scoring, attach_scoring_of_probabilities
 from fcn8s.precision import has_gpus
+from helpers.flags import check_function
 from helpers.label_spaces import LabelSpace
 
 # Predicts one image: uint8 [H, W, channels] -> soft-max float32 [H, W, C].
@@ -58,11 +59,23 @@ def _scorer_of_predictions(
     return Scorer(
         of_fed,
         lambda images_fed, labels: {
-            probabilities: np.stack([predict(image) for image in images_fed]),
+            probabilities: np.stack([_checked(predict(image), label_space.num_classes) for image in images_fed]),
             of_fed.labels: labels,
         },
         label_space,
     )
+
+
+def _checked(probabilities: Any, num_classes: int) -> np.ndarray:
+    """What `predict` returned for an image. Raises ValueError where it is no soft-max [h, w, C]."""
+    probabilities = np.asarray(probabilities)
+    if probabilities.ndim != 3 or probabilities.shape[2] != num_classes:
+        raise ValueError(
+            'predict returned the shape {} for an image; it has to be the soft-max [h, w, {}], as '
+            'Predictor(...).probabilities gives it.'.format(probabilities.shape, num_classes)
+        )
+    check_probabilities(probabilities)
+    return probabilities
 
 
 def evaluate_model(
@@ -166,9 +179,11 @@ def evaluate_predictions(
         the scores of each image.
 
     Raises:
-        ValueError: As `fcn8s.evaluation.one_pass.run_evaluation`; the temperature is out of its range.
+        ValueError: As `fcn8s.evaluation.one_pass.run_evaluation`; the temperature is out of its range; `predict` is no
+            function, or returns no soft-max.
     """
     check_temperature(temperature)
+    check_function('predict', predict, 'of an image, such as Predictor(model.predict, model.num_classes).probabilities')
     graph = tf.Graph()
     scorer = _scorer_of_predictions(graph, label_space, predict, with_calibration, temperature)
     with tf.Session(graph=graph) as session:

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, NamedTuple, Sequence, Union
 
 import numpy as np
 
+from helpers.flags import checked_whole
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace
 
 ArrayOrNumber = Union[np.ndarray, float]
@@ -61,14 +62,17 @@ def count_confusion(
         int64 [C, C + 1]; the last column counts valid pixels for which `ignore_id` was predicted.
 
     Raises:
-        ValueError: The shapes differ or an ID is neither a class nor `ignore_id`.
+        ValueError: The shapes differ, or an ID is no whole number or neither a class nor `ignore_id`.
     """
+    num_classes = checked_whole('num_classes', num_classes, 1)
     labels, class_ids = np.asarray(labels), np.asarray(class_ids)
     if labels.shape != class_ids.shape:
         raise ValueError(
             'The labels have shape {} and the predicted class IDs {}. Both need one entry per pixel of '
             'the same image. Predict at the size of the ground truth.'.format(labels.shape, class_ids.shape)
         )
+    _check_whole('ground truth', labels)
+    _check_whole('prediction', class_ids)
     valid = labels != ignore_id
     rows, columns = labels[valid].astype(np.int64), class_ids[valid].astype(np.int64)
     columns = np.where(columns == ignore_id, num_classes, columns)
@@ -76,6 +80,16 @@ def count_confusion(
     _check_ids('prediction', columns, num_classes, num_classes + 1, ignore_id)
     counts = np.bincount(rows * (num_classes + 1) + columns, minlength=num_classes * (num_classes + 1))
     return counts.reshape(num_classes, num_classes + 1).astype(np.int64)
+
+
+def _check_whole(name: str, ids: np.ndarray) -> None:
+    if ids.dtype.kind in 'iub':
+        return
+    if ids.dtype.kind != 'f' or not np.array_equal(ids, np.floor(ids)):
+        raise ValueError(
+            'The {} is of the dtype {} and holds parts of numbers, or no numbers; class IDs are whole. Resize them '
+            'with helpers.images.resize_labels, which mixes none.'.format(name, ids.dtype)
+        )
 
 
 def _check_ids(name: str, ids: np.ndarray, num_classes: int, limit: int, ignore_id: int) -> None:
@@ -150,8 +164,17 @@ def count_categories(
     return counts
 
 
+def _check_counts(counts: Any) -> None:
+    if not isinstance(counts, ClassCounts):
+        raise ValueError(
+            'counts is of the type {}; it has to be ClassCounts, which scores.count_classes(matrix) makes of a '
+            'confusion matrix: scores.mean_iou(scores.count_classes(matrix)).'.format(type(counts).__name__)
+        )
+
+
 def intersection_over_union(counts: ClassCounts) -> np.ndarray:
     """Computes TP / (TP + FP + FN), float64 [..., C]; NaN where a class is in neither ground truth nor prediction."""
+    _check_counts(counts)
     return _divide(counts.true_positives, counts.true_positives + counts.false_positives + counts.false_negatives)
 
 
@@ -159,16 +182,19 @@ def recall(counts: ClassCounts) -> np.ndarray:
     """Computes TP / (TP + FN), the accuracy of each class, float64 [..., C]; NaN where the ground truth lacks the
     class.
     """
+    _check_counts(counts)
     return _divide(counts.true_positives, counts.true_positives + counts.false_negatives)
 
 
 def precision(counts: ClassCounts) -> np.ndarray:
     """Computes TP / (TP + FP), float64 [..., C]; NaN where the class was never predicted on a valid pixel."""
+    _check_counts(counts)
     return _divide(counts.true_positives, counts.true_positives + counts.false_positives)
 
 
 def pixel_accuracy(counts: ClassCounts) -> np.ndarray:
     """Computes the share of the valid pixels that got their class, float64 [...]; NaN without a valid pixel."""
+    _check_counts(counts)
     return _divide(counts.true_positives.sum(axis=-1), (counts.true_positives + counts.false_negatives).sum(axis=-1))
 
 
@@ -176,6 +202,7 @@ def frequency_weighted_iou(counts: ClassCounts) -> np.ndarray:
     """Computes sum_i t_i IoU_i / sum_k t_k with t_i the pixels of class i in the ground truth (Long, Shelhamer,
     Darrell, CVPR 2015, section 5), float64 [...].
     """
+    _check_counts(counts)
     pixels = counts.true_positives + counts.false_negatives
     weighted = np.where(pixels > 0, pixels * intersection_over_union(counts), 0.0)
     return _divide(weighted.sum(axis=-1), pixels.sum(axis=-1))

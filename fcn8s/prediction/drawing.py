@@ -9,7 +9,8 @@ from helpers.color_vision import with_palette
 from helpers.flags import check_alpha, check_choice, checked_whole
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
-from helpers.legend_drawing import draw_legend, legend_width, put_above_legend
+from helpers.legend_drawing import default_line_height, draw_legend, legend_width, put_above_legend
+from helpers.text_drawing import SMALLEST_LINE
 from helpers.visualization_utils import colorize, print_segmentation_onto_image
 
 LAYOUTS = ('overlay', 'side-by-side', 'stacked', 'map')
@@ -23,7 +24,9 @@ class Style(NamedTuple):
 
     layout: 'overlay'; 'side-by-side' or 'stacked', the frame and its overlay; or 'map', the colours alone.
     alpha: the opacity of the colours over the frame, 0 to 1. contours: draw the borders of segments.
-    legend: add the names of the classes below the picture, which gets white on its right where it is too narrow.
+    legend: add the names of the classes below the picture, which gets white on its right where it is too narrow. Where
+        those of all would be taller than a single picture, they are those of the classes that occur in it; below frames
+        of a video, which are of one size, they are smaller then.
     confidence: add a picture of the doubt (`draw_doubt`), on the right where panels lie side by side, else below.
     zoom: draw everything so many times larger than the frame, for small frames on large screens.
     show: which channels are seen as red, green and blue, counted from 1; the first three for None.
@@ -59,14 +62,17 @@ def check_style(style: Style) -> None:
 
 
 class Drawing:
-    """Draws class IDs onto frames of one video. The legend is drawn once for frames of one width."""
+    """Draws class IDs onto frames of one video, or onto single pictures (`are_frames` False). The legend of all classes
+    is drawn once for pictures of one size.
+    """
 
-    def __init__(self, label_space: LabelSpace, style: Style) -> None:
+    def __init__(self, label_space: LabelSpace, style: Style, are_frames: bool = True) -> None:
         check_style(style)
+        self._are_frames = are_frames
         self._label_space = with_palette(label_space, style.palette)
         self._style = style
         self._legend: Optional[np.ndarray] = None
-        self._legend_is_for = 0  # the width of the picture above it
+        self._legend_is_for = (0, 0)  # height and width of the picture above it
 
     def __call__(self, image: np.ndarray, class_ids: np.ndarray, doubt: Optional[np.ndarray] = None) -> np.ndarray:
         """uint8 [H, W, C] and [H, W] -> uint8 [h, w, 3]; with the doubt, float32 [H, W], if there is one."""
@@ -81,10 +87,27 @@ class Drawing:
         picture = np.concatenate(panels, axis=1 if self._style.layout == 'side-by-side' else 0)
         if not self._style.legend:
             return picture
-        if self._legend is None or self._legend_is_for != picture.shape[1]:
-            self._legend_is_for = picture.shape[1]
-            self._legend = draw_legend(self._label_space, legend_width(self._label_space, picture.shape[1]))
-        return put_above_legend(picture, self._legend)
+        return put_above_legend(picture, self._legend_for(picture, class_ids))
+
+    def _legend_for(self, picture: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
+        space, (height, width) = self._label_space, picture.shape[:2]
+        if self._legend is None or self._legend_is_for != (height, width):
+            self._legend_is_for = (height, width)
+            self._legend = self._legend_of_all(height, width)
+        hidden = {*space.void_class_ids, space.ignore_id}
+        occurring = [class_id for class_id in np.unique(class_ids).tolist() if class_id not in hidden]
+        if self._are_frames or not occurring or len(self._legend) <= len(picture):
+            return self._legend
+        return draw_legend(space, legend_width(space, width, occurring), occurring)
+
+    def _legend_of_all(self, height: int, width: int) -> np.ndarray:
+        space, smaller = self._label_space, range(default_line_height(width) - 1, SMALLEST_LINE - 1, -1)
+        legend = draw_legend(space, legend_width(space, width))
+        for line in smaller if self._are_frames else ():
+            if len(legend) <= height:
+                break
+            legend = draw_legend(space, legend_width(space, width, line_height=line), line_height=line)
+        return legend
 
     def _panels(self, image: np.ndarray, class_ids: np.ndarray) -> List[np.ndarray]:
         if self._style.layout == 'map':

@@ -4,6 +4,7 @@ Trainings that differ in their seed, or in what they were trained on (cross-vali
 so that their mean is right more often than each of them.
 """
 
+import os
 from typing import Any, List, NamedTuple, Sequence
 
 import numpy as np
@@ -55,6 +56,23 @@ def _difference(first: Member, other: Member) -> str:
     return ''
 
 
+def _checked_list(models: Any) -> List[Any]:
+    if not hasattr(models, '__iter__') or isinstance(models, str):
+        raise ValueError(
+            'models is {}; it has to be a list of open networks, [fcn8s.open_model(...), ...].'.format(
+                _described(models)
+            )
+        )
+    listed = list(models)
+    if not listed:
+        raise ValueError('models is empty; it has to hold one or more open networks.')
+    return listed
+
+
+def _described(value: Any) -> str:
+    return repr(value) if isinstance(value, (str, os.PathLike)) else type(value).__name__
+
+
 class Ensemble:
     """Networks, as `open_model` returns them, whose soft-max is averaged; a context manager that closes them.
 
@@ -71,16 +89,15 @@ class Ensemble:
         """
         Args:
             models: What `open_model` returns, one or more. From here on they belong to the ensemble: where it cannot
-                be made, they are closed.
+                be made, they are closed. Anything else stays as it is, and open.
 
         Raises:
             ValueError: There are none, or their classes or image rules differ; the message names what does.
         """
-        self.models: List[Any] = list(models)
+        given = _checked_list(models)
+        self.models: List[Any] = [model for model in given if hasattr(model, 'model_dir')]
         try:
-            if not self.models:
-                raise ValueError('models is empty; it has to hold one or more open networks.')
-            others = [type(model).__name__ for model in self.models if not hasattr(model, 'model_dir')]
+            others = [_described(model) for model in given if not hasattr(model, 'model_dir')]
             if others:
                 raise ValueError('models holds {}; open each network with fcn8s.open_model.'.format(', '.join(others)))
             check_members(

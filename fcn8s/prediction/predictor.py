@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from fcn8s.confidence import SMALLEST_PROBABILITY
 from fcn8s.prediction.tiling import Span, check_tile, spans
-from helpers.files import make_directory
-from helpers.flags import check_choice, check_flags, checked_pair, is_real
+from helpers.files import make_directory, path_of
+from helpers.flags import check_choice, check_flags, check_function, checked_pair, checked_whole, is_real
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
 from helpers.image_search import check_extension, find_images
 from helpers.images import read_image, resize_image, write_image
@@ -74,6 +74,8 @@ class Predictor:
 
         Raises ValueError where an argument is out of its range.
         """
+        check_function('predict', predict, 'of images, such as model.predict')
+        num_classes = checked_whole('num_classes', num_classes, 1)
         check_predictor_options(num_classes, tile, overlap, scales, size)
         check_flags(mirror=mirror, averages=averages)
         self.num_classes = num_classes
@@ -170,11 +172,17 @@ class Predictor:
         return total
 
     def _soft_max(self, image: np.ndarray) -> np.ndarray:
-        return self._predict(image[np.newaxis], argmax=False)[0]
+        soft_max = self._predict(image[np.newaxis], argmax=False)[0]
+        if soft_max.shape[2:] != (self.num_classes,):
+            raise ValueError(
+                'num_classes is {}, and predict(images, argmax=False) gave an image the shape {}. Give the num_classes '
+                'of the network.'.format(self.num_classes, soft_max.shape)
+            )
+        return soft_max
 
 
 def _check_is_image(image: Any) -> None:
-    if not isinstance(image, np.ndarray) or image.ndim != 3:
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or not image.size:
         what = (
             'has the shape {}'.format(image.shape) if isinstance(image, np.ndarray) else 'is a ' + type(image).__name__
         )
@@ -284,6 +292,7 @@ def predict_and_save(
     check_extension(image_file_extension)
     # On one pixel, so that colours that cannot be drawn are refused before anything is predicted.
     print_segmentation_onto_image(np.zeros([1, 1, 3], np.uint8), np.zeros([1, 1], np.uint8), color_map)
+    results_dir, images_dir = path_of(results_dir), path_of(images_dir)
     if os.path.realpath(results_dir) == os.path.realpath(images_dir):
         raise ValueError(
             'results_dir and images_dir are the same folder, {!r}: overlays have the names of their '

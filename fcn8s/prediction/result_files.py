@@ -132,7 +132,7 @@ class ResultFiles:
         self._kinds = set(kinds)
         self._polygons = polygons
         self._temperature = temperature
-        self._draw = Drawing(label_space, style)
+        self._draw = Drawing(label_space, style, are_frames=False)
         self._painted = with_palette(label_space, style.palette)
         self._id_map = id_map(label_space, ids)
         self._doubts: List[Tuple[str, float, float]] = []

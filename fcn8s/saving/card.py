@@ -10,6 +10,8 @@ from helpers.json_files import is_number, is_share
 _REPEATED = ('images', 'labels', 'val_images', 'val_labels')
 # Options that are paths or say where results went, and nothing about the network.
 _NOT_SHOWN = ('resume', 'run_dir', 'list_recipes', 'workers', 'cache', 'report', 'keep_checkpoints')
+# Options that say nothing beside --images, and are refused; their defaults are stored all the same.
+_OF_DATA = ('layout', 'split', 'val_split')
 # What parts of a card begin with.
 _LICENCE = 'Licence: '
 _SCORES = '## Scores'
@@ -68,6 +70,8 @@ def _data_and_command(config: Optional[Dict[str, Any]]) -> List[str]:
         return lines + ['Not known: the network was saved, or taken over from another program, without a run.', '']
     command = config.get('command')
     command = command if isinstance(command, dict) else {}
+    if command.get('images'):
+        command = {name: value for name, value in command.items() if name not in _OF_DATA}
     named = [command[name] for name in ('layout', 'data', 'images', 'split') if command.get(name)]
     where = [str(entry) for value in named for entry in (value if isinstance(value, list) else [value])]
     lines.append('- data: {}'.format(_line(', '.join(where)) or 'given from Python'))

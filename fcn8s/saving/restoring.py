@@ -12,6 +12,7 @@ from fcn8s.graph.assembly import Model
 from fcn8s.saving import saved_models
 from fcn8s.saving.paths import plain_directory, plain_prefix
 from fcn8s.settings import ModelSettings
+from helpers.files import path_of
 from helpers.tables import align_columns
 
 _FILE_OF_CHECKPOINT = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
@@ -33,7 +34,7 @@ def find_checkpoint(path: str) -> str:
 
     Raises FileNotFoundError where there is none.
     """
-    path = os.fspath(path)
+    path = path_of(path)
     prefix = checkpoint_of(path)
     if prefix is not None:
         return prefix

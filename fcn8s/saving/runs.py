@@ -28,7 +28,15 @@ from fcn8s.saving.descriptions import (
     what_a_file_is,
 )
 from fcn8s.saving.packed import is_packed, unpack
-from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, check_home, explain_os_errors, to_json
+from helpers.files import (
+    TEMPORARY_PATTERN,
+    atomic_path,
+    atomic_write_json,
+    check_home,
+    explain_os_errors,
+    path_of,
+    to_json,
+)
 from helpers.json_files import is_count, is_number, is_share, read_json
 from helpers.process.memory import readable_size, require_memory
 
@@ -97,10 +105,12 @@ class Run(NamedTuple):
 
 def check_free(directory: str) -> None:
     """Raises ValueError where the directory holds a run already, a file that a new one would write to, or a saved
-    network, which would no longer open beside a run; and for `~` as `check_home`.
+    network, which would no longer open beside a run; where it has no name, and for `~` as `check_home`.
     """
     check_home(directory)
-    run = Run(os.fspath(directory))
+    run = Run(path_of(directory))
+    if not run.directory:
+        raise ValueError("the directory of the run is ''. Give it a name, or '.' for this folder.")
     if os.path.isfile(run.config_path):
         _check_own(run, 'Choose another directory.')
     if os.path.exists(run.config_path) or os.path.isdir(run.checkpoints_dir) and os.listdir(run.checkpoints_dir):
@@ -127,7 +137,7 @@ def check_free(directory: str) -> None:
 def make_directory(directory: str) -> Run:
     """Makes the directory of a new run, empty as yet. A directory that holds a run already is refused."""
     check_free(directory)
-    run = Run(os.fspath(directory))
+    run = Run(path_of(directory))
     with explain_os_errors(run.checkpoints_dir):
         os.makedirs(run.checkpoints_dir, exist_ok=True)
     return run
@@ -145,7 +155,7 @@ def open_run(directory: str) -> Run:
 
     Raises FileNotFoundError where there is none, ValueError where another program wrote its `config.json`.
     """
-    run = Run(os.fspath(directory))
+    run = Run(path_of(directory))
     if not os.path.isfile(run.config_path):
         raise FileNotFoundError(
             '{!r} is no run directory: it holds no {}. Pass the directory that training wrote, '
@@ -443,7 +453,7 @@ def _rows(matrix: Any) -> List[List[Any]]:
 
 def is_run(path: str) -> bool:
     """Tells whether `path` is a run directory."""
-    return os.path.isfile(Run(os.fspath(path)).config_path)
+    return os.path.isfile(Run(path_of(path)).config_path)
 
 
 def open_current(path: str, open_model: Callable[[str], Opened]) -> Opened:
@@ -475,7 +485,7 @@ def resolve_model(path: str) -> str:
 
     Raises FileNotFoundError or ValueError saying what was found instead.
     """
-    path = os.fspath(path)
+    path = path_of(path)
     if is_packed(path):
         return unpack(path)
     if os.path.isfile(path) or os.path.isfile(path + '.index'):

@@ -9,7 +9,7 @@ import collections.abc
 import math
 from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
-from helpers.flags import is_positive, is_real
+from helpers.flags import check_function, checked_whole, is_positive, is_real
 
 Schedule = Callable[[int], float]
 
@@ -51,7 +51,7 @@ def polynomial(rate: float, total_steps: int, power: float = DEFAULT_POWER, end_
     afterwards.
     """
     _check_decay(rate, total_steps, end_rate)
-    if not power > 0:
+    if not is_positive(power):
         raise ValueError('power is {}; it has to be above 0.'.format(power))
 
     def schedule(step: int) -> float:
@@ -78,8 +78,8 @@ def with_warm_up(schedule: Schedule, warm_up_steps: int) -> Schedule:
     Step s < warm_up_steps runs at (s + 1) / (warm_up_steps + 1) of the scheduled rate, so no step is spent at 0 and
     step warm_up_steps is the first at the full rate. The schedule underneath counts from step 0 all the same.
     """
-    if warm_up_steps < 0:
-        raise ValueError('warm_up_steps is {}; it has to be at least 0.'.format(warm_up_steps))
+    check_function('schedule', schedule, 'step -> rate, such as schedules.constant(1e-4)')
+    checked_whole('warm_up_steps', warm_up_steps, 0)
 
     def warmed_up(step: int) -> float:
         return schedule(step) * min(1.0, (step + 1) / (warm_up_steps + 1))
@@ -111,6 +111,8 @@ def parse_schedule(text: str, total_steps: int) -> Schedule:
     Raises:
         ValueError: naming the text, and what is wrong with it.
     """
+    if not isinstance(text, str):
+        raise ValueError('The schedule is {!r}; it has to be text, such as poly:1e-4.'.format(text))
     main, plus, warm_up = text.partition('+warmup:')
     try:
         schedule = _parse_main(main.split(':'), total_steps)

@@ -8,6 +8,7 @@ import numpy as np
 from fcn8s.network import Network
 from fcn8s.training import tensorboard
 from fcn8s.training.request import TrainRequest
+from helpers.files import path_of
 
 # A picture comes with every tenth summary: it is a hundred times as large as the numbers.
 _SUMMARIES_PER_PICTURE = 10
@@ -29,7 +30,7 @@ def open_summaries(
     """
     directory = events_dir
     if request.summaries_dir is not None:
-        directory = os.path.join(request.summaries_dir, request.summaries_name or '')
+        directory = os.path.join(path_of(request.summaries_dir), request.summaries_name or '')
     if not request.record_summaries or directory is None:
         return None
     return Summaries(network, request, tensorboard.EventWriter(directory, network.graph, resumed_at))

@@ -49,3 +49,15 @@ def test_what_is_no_temperature(wrong):
         check_temperature(wrong)
     with pytest.raises(ValueError, match='temperature is'):
         at_temperature(np.ones((1, 1), np.float32), wrong)
+
+
+@pytest.mark.parametrize('wrong', [[[-1.5, 4.0]], [[2.0, 3.0]], [[math.nan, 1.0]], [[0.1, 0.2]], [['0.5', '0.5']], 0.5])
+def test_what_is_no_soft_max_has_no_temperature(wrong):
+    """Of logits those below 0 would all become one number."""
+    with pytest.raises(ValueError, match='The probabilities .* they have to be'):
+        at_temperature(np.array(wrong), 2.0)
+
+
+def test_a_soft_max_of_8_bits_has_a_temperature():
+    rounded = np.round(np.full([1, 150], 1 / 150) * 256) / 256
+    assert at_temperature(rounded, 2.0).sum() == pytest.approx(1)

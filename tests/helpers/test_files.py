@@ -18,7 +18,9 @@ from helpers.files import (
     check_home,
     check_no_device,
     explain_os_errors,
+    make_directory,
     numbered,
+    path_of,
     sha256_of,
 )
 
@@ -321,3 +323,10 @@ def test_what_a_killed_process_left_is_removed_when_the_next_one_writes_there(tm
 def write_json_in_a_new_process(directory):
     code = 'import sys; from helpers.files import atomic_write_json; atomic_write_json(sys.argv[1], 1)'
     subprocess.run([sys.executable, '-c', code, str(directory / 'other.json')], check=True)
+
+
+@pytest.mark.parametrize('wrong', [None, 5, b'runs', ['runs']])
+def test_what_is_no_path_is_refused(wrong):
+    for use in (path_of, check_home, check_folder, make_directory, lambda path: atomic_path(path).__enter__()):
+        with pytest.raises(ValueError, match='came as a path; it has to be text or a pathlib.Path'):
+            use(wrong)

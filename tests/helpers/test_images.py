@@ -549,6 +549,13 @@ def test_numpy_files_that_are_no_images(tmp_path):
         read_image(tmp_path / 'a.npy', convert=True)
 
 
+@pytest.mark.parametrize('size', [(0, 4), (-1, 4), (1.5, 2), '88', None, 8, (4, 4, 3)])
+def test_resizing_to_what_is_no_size_is_refused(size):
+    for resize, pixels in ((resize_image, np.zeros([9, 9, 3], np.uint8)), (resize_labels, np.zeros([9, 9], np.uint8))):
+        with pytest.raises(ValueError, match=r'size is .*; it has to be \(height, width\), each a whole number'):
+            resize(pixels, size)
+
+
 @pytest.mark.parametrize('size', [(4, 6), (2, 3), (3, 5), (12, 18), (8, 2)])
 def test_resized_labels_take_the_nearest_pixel(size):
     labels = np.arange(24, dtype=np.uint8).reshape(4, 6)

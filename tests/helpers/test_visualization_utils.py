@@ -257,7 +257,10 @@ def test_names_that_are_too_long_do_not_widen_an_image_without_end():
     'options, message',
     [
         ({'width': 20}, 'A legend of width 20 with lines of height 12'),
-        ({'width': 99, 'line_height': 0}, 'lines of height 0'),
+        ({'width': 99, 'line_height': 0}, 'line_height is 0; it has to be a whole number of at least 1'),
+        ({'width': 99, 'line_height': float('nan')}, 'line_height is nan'),
+        ({'width': 99, 'line_height': 12.5}, 'line_height is 12.5; it has to be a whole number'),
+        ({'width': 99.5}, 'width is 99.5; it has to be a whole number'),
         ({'width': 99, 'class_ids': [12]}, r'class IDs \[12\] came for a legend, but camvid has the classes 0 to 10'),
         ({'width': 99, 'class_ids': [11]}, 'no class to show'),
     ],

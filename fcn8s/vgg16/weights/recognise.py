@@ -17,6 +17,7 @@ from fcn8s.vgg16.weights.saved_model import read_saved_model
 from fcn8s.vgg16.weights.slim_checkpoint import INDEX_SUFFIX, read_slim_checkpoint
 from fcn8s.vgg16.weights.source import Source
 from fcn8s.vgg16.weights.torch_files import LEGACY_HEAD, read_pth_legacy, read_pth_zip, read_safetensors
+from helpers.files import path_of
 
 RANDOM, HED, KERAS = 'random', 'hed', 'keras'
 READERS = {
@@ -47,7 +48,7 @@ def read_source(weights: str, width_divisor: int = 1, seed: int = 0, trust: bool
     layers.check_width_divisor(width_divisor)
     if weights == RANDOM:
         return random_source(int(width_divisor), seed)
-    path = {HED: find_hed_weights, KERAS: fetch_keras_weights}.get(weights, lambda: os.fspath(weights))()
+    path = {HED: find_hed_weights, KERAS: fetch_keras_weights}.get(weights, lambda: path_of(weights))()
     kind, path = recognise(path)
     source = read_saved_model(path, trust) if kind == 'saved_model' else READERS[kind](path)
     if width_divisor not in (1, source.width_divisor):

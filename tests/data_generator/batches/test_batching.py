@@ -348,11 +348,14 @@ def passes(data, number=2, **options):
 
 def test_a_class_without_a_pixel_is_warned_about_after_the_first_pass_of_training(tmp_path, own_dataset):
     data = labels_of_classes(tmp_path, own_dataset, 0, 2, 255, 0, num_classes=4)
-    with pytest.warns(UserWarning, match=r'is of class 1 \(class 1\), 3 \(class 3\)\. What does not occur') as caught:
+    with pytest.warns(UserWarning, match=r'over 4 images is of class 1, 3\. What does not occur') as caught:
         passes(data)
     assert len(caught) == 1
-    with pytest.warns(UserWarning, match=r'is of class 1 \(class 1\), 3'):
+    with pytest.warns(UserWarning, match='is of class 1, 3'):
         passes(data, convert_to_one_hot=True)
+    named = generic_label_space(13, class_names=['class ' + letter for letter in 'abcdefghijklm'])
+    with pytest.warns(UserWarning, match=r'is of class 1 \(class b\), .*, 11 \(class l\) and others\. What'):
+        passes(labels_of_classes(tmp_path / 'named', own_dataset, 0, 2, label_space=named))
 
 
 def test_a_score_over_a_single_class_is_warned_about(tmp_path, own_dataset):

@@ -552,6 +552,12 @@ def test_folders_and_roots_are_two_ways(camvid):
         check(camvid, folders={'train': ('a', 'b')})
 
 
+@pytest.mark.parametrize('nothing', [None, []])
+def test_a_check_of_nothing_is_refused(nothing):
+    with pytest.raises(ValueError, match='and no folders are given. Give the root of a dataset, or folders'):
+        check_dataset(nothing)
+
+
 def test_a_rule_without_folders_is_refused(camvid):
     with pytest.raises(ValueError, match=r"rule is \('_a', '_b'\); it says how labels in folders are called, and"):
         check_dataset(str(camvid), rule=NameRule('_a', '_b'))

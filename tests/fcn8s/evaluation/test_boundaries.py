@@ -210,3 +210,26 @@ def test_bands_of_distance_hold_each_pixel_once():
 def test_without_a_boundary_everything_is_far_from_it():
     found = boundaries.distance_confusions(np.zeros((3, 4), int), np.zeros((3, 4), int), 2, (2,))
     assert found[1, 0, 0] == 12 and found.sum() == 12
+
+
+@pytest.mark.parametrize(
+    'labels, class_ids', [(np.zeros((4, 4), int), np.zeros((4, 3), int)), (np.zeros(4, int), np.zeros(4, int))]
+)
+def test_what_are_no_images_of_one_size_is_refused(labels, class_ids):
+    for measure in (boundaries.trimap_confusions, boundaries.distance_confusions, boundaries.boundary_f1):
+        with pytest.raises(ValueError, match=r'both have to be \[H, W\], of one image and one size'):
+            measure(labels, class_ids, 2, [1.0] if measure is not boundaries.boundary_f1 else 1.0)
+
+
+@pytest.mark.parametrize('wrong', [-1, np.nan, '2', None])
+def test_what_is_no_distance_is_refused(wrong):
+    image = np.zeros((4, 4), int)
+    with pytest.raises(ValueError, match='widths is .*; it has to be of numbers of at least 0, in pixels'):
+        boundaries.trimap_confusions(image, image, 2, [wrong])
+    with pytest.raises(ValueError, match='tolerance is .*; it has to be of numbers of at least 0, in pixels'):
+        boundaries.boundary_f1(image, image, 2, wrong)
+
+
+def test_boundaries_of_several_images_at_once_are_refused():
+    with pytest.raises(ValueError, match=r'IDs of the shape \(2, 4, 4\) came; they have to be \[H, W\]'):
+        boundaries.boundary_mask(np.zeros((2, 4, 4), int))

@@ -271,3 +271,29 @@ def test_no_saver_writes_the_head(model):
     before = len(model.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES))
     attach_scoring(model.logits, CLASSES, with_calibration=True)
     assert len(model.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)) == before
+
+
+@pytest.mark.parametrize(
+    'returned, message',
+    [
+        (
+            lambda image: image[..., 0],
+            r'returned the shape \(6, 8\) for an image; it has to be the soft-max \[h, w, 3\]',
+        ),
+        (lambda image: np.full(image.shape[:2] + (4,), 0.25), r'returned the shape \(6, 8, 4\)'),
+        (lambda image: None, r'returned the shape \(\) for an image'),
+        (lambda image: image / 40.0, 'add up to 1, as predict.* Of logits take the soft-max first'),
+        (lambda image: np.full(image.shape, np.nan), 'The probabilities begin at nan'),
+    ],
+)
+def test_what_is_no_soft_max_is_not_scored(returned, message):
+    """NaN would count as class 0, and the confidences of logits as any."""
+    with pytest.raises(ValueError, match=message):
+        evaluate_predictions(returned, CLASSES, batches(), 3, with_calibration=True)
+
+
+def test_what_is_no_function_predicts_nothing(model):
+    with pytest.raises(
+        ValueError, match=r'predict is of the type SimpleNamespace; .* such as Predictor\(model.predict'
+    ):
+        evaluate_predictions(model, CLASSES, batches(), 3)

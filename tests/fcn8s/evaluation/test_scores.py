@@ -276,3 +276,36 @@ def test_refuses_predictions_of_another_id_space():
 def test_refuses_a_prediction_of_another_size():
     with pytest.raises(ValueError, match=r'shape \(4, 4\) .* \(2, 2\).*Predict at the size of the ground truth'):
         scores.count_confusion(np.zeros((4, 4), np.uint8), np.zeros((2, 2), np.uint8), 3)
+
+
+@pytest.mark.parametrize('wrong', [np.array([0.5, 1]), np.array([np.nan, 1]), np.array(['0', '1'])])
+def test_ids_that_are_not_whole_are_refused(wrong):
+    """Truncated, labels that were resized with interpolation would count as classes that nobody drew."""
+    with pytest.raises(ValueError, match='The ground truth is of the dtype .*class IDs are whole.*resize_labels'):
+        scores.count_confusion(wrong, np.array([0, 1]), 2)
+    with pytest.raises(ValueError, match='The prediction is of the dtype'):
+        scores.count_confusion(np.array([0, 1]), wrong, 2)
+
+
+def test_whole_numbers_of_any_type_are_ids():
+    expected = scores.count_confusion(np.array([0, 1, 255]), np.array([0, 0, 1]), 2)
+    found = scores.count_confusion(np.array([0.0, 1.0, 255.0]), np.array([False, False, True]), 2)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    'score',
+    [
+        scores.intersection_over_union,
+        scores.recall,
+        scores.precision,
+        scores.pixel_accuracy,
+        scores.frequency_weighted_iou,
+        scores.mean_iou,
+    ],
+)
+def test_scores_of_a_matrix_say_how_it_is_counted(score):
+    matrix = np.array([[3, 1], [0, 4]])
+    with pytest.raises(ValueError, match=r'counts is of the type ndarray.*scores.count_classes\(matrix\)'):
+        score(matrix)
+    assert np.isfinite(score(scores.count_classes(matrix))).all()

@@ -79,11 +79,30 @@ def test_networks_that_differ_are_refused_and_closed(first, other, message):
 
 def test_networks_of_another_kind_are_refused():
     class Other:
-        def close(self):
-            pass
+        is_closed = False
 
+        def close(self):
+            self.is_closed = True
+
+    opened, other = MadeUp(1), Other()
     with pytest.raises(ValueError, match='models holds Other; open each network with fcn8s.open_model'):
-        Ensemble([MadeUp(1), Other()])
+        Ensemble([opened, other])
+    assert opened.is_closed and not other.is_closed, 'a network in training would be lost'
+
+
+@pytest.mark.parametrize(
+    'models, message',
+    [
+        (['runs/a', 'runs/b'], "models holds 'runs/a', 'runs/b'; open each network with fcn8s.open_model"),
+        ([1], 'models holds int; open each'),
+        ('runs/a', "models is 'runs/a'; it has to be a list of open networks"),
+        (None, 'models is NoneType; it has to be a list'),
+        (MadeUp(1), 'models is MadeUp; it has to be a list'),
+    ],
+)
+def test_what_is_no_list_of_networks_is_refused(models, message):
+    with pytest.raises(ValueError, match=message):
+        Ensemble(models)
 
 
 def test_none_is_refused():

@@ -220,6 +220,18 @@ def test_refuses_options_out_of_range(options, message):
         Predictor(colour_classes, 3, **options)
 
 
+def test_the_classes_are_those_of_the_network(model):
+    predictor = Predictor(model.predict, model.num_classes + 1, mirror=True)
+    with pytest.raises(ValueError, match=r'num_classes is \d+, and predict.* Give the num_classes of the network'):
+        predictor.probabilities(np.zeros([32, 40, 3], np.uint8))
+
+
+@pytest.mark.parametrize('wrong', [None, 'runs/first', 3])
+def test_what_is_no_function_is_no_predict(wrong):
+    with pytest.raises(ValueError, match='predict is of the type .*; it has to be a function of images, such as model'):
+        Predictor(wrong, 3)
+
+
 def test_fcn8s_and_the_inference_graph_predict_the_same(small_model, model):
     image = smooth_image(33, 47)
     with FCN8s(model_load_dir=small_model) as network:

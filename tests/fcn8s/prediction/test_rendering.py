@@ -126,6 +126,29 @@ def test_a_legend_widens_a_picture_that_is_too_narrow():
         assert picture.shape[1] == 320 if width == 320 else 80 < picture.shape[1] < 200
 
 
+def test_a_legend_taller_than_a_single_picture_names_the_classes_in_it():
+    space = LABEL_SPACES['ade20k']
+    image, class_ids = np.full((200, 320, 3), 77, np.uint8), np.full((200, 320), 255, np.uint8)
+    class_ids[:9], class_ids[9:99] = 149, 3
+    single, of_all = Drawing(space, Style(legend=True), are_frames=False), Drawing(space, Style(legend=True))
+    np.testing.assert_array_equal(single(image, class_ids)[200:], draw_legend(space, 320, [3, 149]))
+    for picture in (of_all(image, class_ids), single(image, np.full_like(class_ids, 255))):
+        np.testing.assert_array_equal(picture[200:], draw_legend(space, 320))  # whose lines are the smallest
+    few = Drawing(LABEL_SPACES['camvid'], Style(legend=True), are_frames=False)
+    np.testing.assert_array_equal(few(image, class_ids)[200:], draw_legend(LABEL_SPACES['camvid'], 320))
+
+
+def test_a_legend_taller_than_a_frame_has_smaller_letters():
+    space = LABEL_SPACES['ade20k']
+    draw = Drawing(space, Style(legend=True))
+    for height, width in ((1024, 2048), (700, 2048)):
+        image = np.full((height, width, 3), 77, np.uint8)
+        pictures = [draw(image, np.full((height, width), number, np.uint8)) for number in (0, 149)]
+        legends = [picture[height:] for picture in pictures]
+        np.testing.assert_array_equal(*legends)
+        assert 0.8 * height < len(legends[0]) <= height < len(draw_legend(space, width))
+
+
 def test_alpha_and_contours():
     image = np.full((40, 40, 3), 100, np.uint8)
     class_ids = halves(image[np.newaxis])[0]

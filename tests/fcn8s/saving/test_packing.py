@@ -161,6 +161,15 @@ def test_scores_with_their_interval_go_onto_the_card(run_dir, tmp_path):
     assert 'bootstrap' not in contents(path)['README.md'].decode()
 
 
+def test_folders_of_images_are_of_no_layout_on_the_card(small_model):
+    from fcn8s.saving.card import write_card
+    from fcn8s.saving.descriptions import read_description
+
+    command = {'data': None, 'layout': 'cityscapes', 'split': 'train', 'val_split': 'val', 'images': ['a', 'b']}
+    card = write_card(read_description(small_model), {'command': dict(command, labels='c')}, None, None)
+    assert '- data: a, b\n' in card and 'fcn8s train --images a --images b --labels c\n' in card
+
+
 def test_names_from_files_are_text_on_the_card(small_model):
     from fcn8s.saving.card import write_card
     from fcn8s.saving.descriptions import read_description

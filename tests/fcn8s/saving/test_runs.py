@@ -299,3 +299,10 @@ def test_the_refused_one_of_two_trainings_that_start_at_once_changes_nothing(tmp
     with pytest.raises(ValueError, match='holds a run already'), runs.only_writer(second):
         runs.create_run(directory, dict(OWN, seed=2))
     assert runs.read_config(first) == dict(OWN, seed=1)
+
+
+def test_a_run_without_a_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="the directory of the run is ''. Give it a name, or '.' for this folder"):
+        runs.make_directory('')
+    assert not os.listdir(str(tmp_path))

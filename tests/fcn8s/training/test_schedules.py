@@ -88,7 +88,11 @@ def test_parse_schedule_names_the_text_and_the_forms(text, message):
         (lambda: schedules.polynomial(1.0, 0), 'total_steps is 0'),
         (lambda: schedules.polynomial(1.0, 5, power=0), 'power is 0'),
         (lambda: schedules.cosine(1.0, 5, end_rate=2.0), 'end_rate is 2.0; it has to be from 0 to the rate 1.0'),
+        (lambda: schedules.polynomial(1.0, 5, power='2'), 'power is 2; it has to be above 0'),
         (lambda: schedules.with_warm_up(schedules.constant(1.0), -1), 'warm_up_steps is -1'),
+        (lambda: schedules.with_warm_up(schedules.constant(1.0), float('inf')), 'warm_up_steps is inf'),
+        (lambda: schedules.with_warm_up(1e-4, 10), 'schedule is of the type float; it has to be a function step ->'),
+        (lambda: schedules.parse_schedule(1e-4, 10), 'The schedule is 0.0001; it has to be text, such as poly:1e-4'),
     ],
 )
 def test_refusals(make, message):
