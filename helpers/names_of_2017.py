@@ -1,9 +1,5 @@
-"""Attributes and modules of the reference implementation of 2017 that are gone: whoever asks for one is told what
-replaces it.
-"""
+"""Attributes of the reference implementation of 2017 that are gone: whoever reads one is told what replaces it."""
 
-import importlib.abc
-import sys
 from typing import Any, Callable, Dict, Mapping, Type, TypeVar
 
 Class = TypeVar('Class')
@@ -31,28 +27,6 @@ OF_FCN8S: Dict[str, str] = {
     'loss': 'use model.total_loss',
     'variables_updated': 'save knows whether there is something new; force_save=True saves in any case',
 }
-
-
-MODULES = {
-    'fcn8s_tensorflow': 'write from fcn8s import FCN8s',
-    'helpers.ground_truth_conversion_utils': 'its functions are in helpers.ground_truth, under other names',
-    'helpers.tf_variable_summaries': 'FCN8s.train writes summaries itself',
-    'data_generator.batch_generator_KITTI': "use BatchGenerator.from_layout('kitti_road', ...)",
-}
-
-
-class _ModulesOf2017(importlib.abc.MetaPathFinder):
-    """Is asked last, for what Python finds nowhere."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if name in MODULES:
-            message = 'No module named {!r}, which is of 2017: {} (docs/migrating.md).'.format(name, MODULES[name])
-            raise ModuleNotFoundError(message, name=name)
-
-
-def tell_of_modules() -> None:
-    """Makes imports of the modules that are gone say what replaces them."""
-    sys.meta_path.append(_ModulesOf2017())
 
 
 def with_replacements(replacements: Mapping[str, str]) -> Callable[[Type[Class]], Type[Class]]:

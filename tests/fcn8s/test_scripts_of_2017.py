@@ -1,6 +1,5 @@
 """Scripts that were written for the reference implementation of 2017: every public call, with every keyword of then."""
 
-import importlib
 import inspect
 import os
 import subprocess
@@ -344,20 +343,6 @@ def test_an_attribute_of_a_dataset_that_is_gone_names_what_replaces_it(dataset, 
     data = open_dataset(dataset)
     with pytest.raises(AttributeError, match='no attribute {!r}, which is of 2017: .*{}'.format(name, remedy)):
         getattr(data, name)
-
-
-@pytest.mark.parametrize(
-    'name, remedy',
-    [
-        ('helpers.ground_truth_conversion_utils', 'its functions are in helpers.ground_truth, under other names'),
-        ('helpers.tf_variable_summaries', 'writes summaries itself'),
-        ('data_generator.batch_generator_KITTI', r"BatchGenerator.from_layout\('kitti_road', ...\)"),
-        ('fcn8s_tensorflow', 'from fcn8s import FCN8s'),
-    ],
-)
-def test_a_module_that_is_gone_names_what_replaces_it(name, remedy):
-    with pytest.raises(ModuleNotFoundError, match='No module named {!r}, which is of 2017: .*{}'.format(name, remedy)):
-        importlib.import_module(name)
 
 
 def test_other_attributes_that_are_missing_are_missing_as_ever(dataset):
