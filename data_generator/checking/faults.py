@@ -61,6 +61,12 @@ FAULT_KINDS = {
         hides_classes=True,
     ),
     'label_without_image': FaultKind(False, 'labels without an image', 'They are passed over'),
+    'further_mask': FaultKind(
+        False,
+        'labels without an image that are called like another label with a number behind',
+        'They are passed over. If they are further masks of its image, paint them into it, in which their objects are '
+        'background',
+    ),
     'ambiguous_label': FaultKind(True, 'images with several labels', 'Keep one of them'),
     'listed_but_missing': FaultKind(
         True, 'images that the list of the split names and that are not there', 'Add them or shorten the list'

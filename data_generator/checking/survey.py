@@ -447,7 +447,7 @@ def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]
         problems, pairs = [Problem('unreadable_list', places.list_file, str(error))], []
     ambiguous = {problem.path for problem in problems if problem.kind == 'ambiguous_label'}
     faults = [Fault(*problem) for problem in problems]
-    faults += _orphans(places, layout, ambiguous)
+    faults += _with_further_masks(_orphans(places, layout, ambiguous), pairs)
     chosen = {pair.image for pair in pairs}
     faults = [fault for fault in faults if fault.kind != 'ambiguous_label' or fault.path in chosen]
     without = [pair.image for pair in pairs if pair.label is None and pair.image not in ambiguous]
@@ -467,8 +467,22 @@ def _kind_without_label(image: str, labels: Set[str]) -> str:
     folder, name = os.path.split(image)
     if 'thumb' in name.lower() or 'thumb' in os.path.basename(folder).lower():
         return 'thumbnail'
-    numbered = re.match(r'(.+)[_\-. ]\d+$', os.path.splitext(image)[0])
-    return 'further_label' if numbered is not None and numbered.group(1) in labels else 'image_without_label'
+    return 'further_label' if _without_number(image) in labels else 'image_without_label'
+
+
+def _without_number(path: str) -> str:
+    """What stands in front of a number at the end of a name, without the separator; '' where there is none."""
+    numbered = re.match(r'(.+)[_\-. ]\d+$', os.path.splitext(path)[0])
+    return '' if numbered is None else numbered.group(1)
+
+
+def _with_further_masks(orphans: Sequence[Fault], pairs: Sequence[Pair]) -> List[Fault]:
+    """Labels without an image, of which those that have the word of labels and a number behind may be of another's."""
+    renamed = [pair.label for pair in pairs if pair.label is not None and stem_of(pair.label) != stem_of(pair.image)]
+    labels = {os.path.splitext(label)[0] for label in renamed}
+    return [
+        fault._replace(kind='further_mask') if _without_number(fault.path) in labels else fault for fault in orphans
+    ]
 
 
 def _in_mixed_case(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
@@ -565,7 +579,7 @@ def _orphans(places: Places, layout: Layout, ambiguous: Set[str]) -> List[Fault]
     used = {pair.label for pair in pair_with_labels(images, places.image_dir, places.label_dir, rule, [])}
     claimed = {rule.label_stem(stem_of(image)) for image in ambiguous}
     any_name = rule.label_stem('\0' + (rule.separator or '') + '\0')
-    pattern = re.compile('.*'.join(re.escape(part) for part in any_name.split('\0')) + '$')
+    pattern = re.compile('.*'.join(re.escape(part) for part in any_name.split('\0')) + r'([_\-. ]\d+)?$')
     return [
         Fault('label_without_image', path)
         for path in labels

@@ -948,6 +948,13 @@ def a_second_mask_of_an_image(root: str) -> Situation:
     return Situation(['further_label', 'renamed_label', 'grey_image'], False, words=['3_mask_1.png'])
 
 
+def a_second_mask_of_an_image_in_a_folder_of_masks(root: str) -> Situation:
+    dataset(root, suffix='mask')
+    shutil.copy(label_path(root, '3_mask'), label_path(root, '3_mask_1'))
+    folders = ['--images', os.path.join(root, 'images/train'), '--labels', os.path.join(root, 'labels/train')]
+    return Situation(['further_mask'], options=[*folders, '--label-suffix=_mask'], words=['3_mask_1.png'])
+
+
 def labels_without_an_image(root: str) -> Situation:
     dataset(root)
     os.remove(image_path(root, 2))
