@@ -7,12 +7,12 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 
 import numpy as np
 
-from fcn8s.importing.caffe import is_caffe, read_caffemodel
 from fcn8s.importing.frozen_graphs import is_graph, read_frozen_graph
 from fcn8s.saving import restoring, saved_models
 from fcn8s.saving.descriptions import DESCRIPTION_FILE, GRAPH_FILES
 from fcn8s.saving.runs import refuse_own_network, what_to_do_with_own
 from fcn8s.vgg16.weights.assemble import Shape
+from fcn8s.vgg16.weights.caffe import is_caffe, read_caffemodel
 from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.numpy_files import NPY_MAGIC, read_npy
 from fcn8s.vgg16.weights.recognise import download_hint

@@ -7,6 +7,7 @@ from typing import Optional, Tuple
 from fcn8s.saving.runs import refuse_own_network
 from fcn8s.saving.saved_models import find_shards, is_table
 from fcn8s.vgg16.weights import layers
+from fcn8s.vgg16.weights.caffe import is_caffe, read_vgg16_caffemodel
 from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.he import random_source
 from fcn8s.vgg16.weights.keras_download import fetch_keras_weights
@@ -28,10 +29,11 @@ READERS = {
     'pth': read_pth_zip,
     'pth_legacy': read_pth_legacy,
     'safetensors': read_safetensors,
+    'caffe': read_vgg16_caffemodel,
 }
 ACCEPTED = (
-    "'keras', 'hed', 'random', a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision "
-    '.pth or .safetensors, or the directory of an encoder SavedModel'
+    "'keras', 'hed', 'random', a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a "
+    '.caffemodel, a torchvision .pth or .safetensors, or the directory of an encoder SavedModel'
 )
 
 
@@ -107,6 +109,8 @@ def _recognise_file(path: str) -> Optional[str]:
         return 'pth_legacy'
     if head[8:9] == b'{':
         return 'safetensors'
+    if is_caffe(head):
+        return 'caffe'
     return 'slim' if is_table(path) else None
 
 

@@ -35,7 +35,7 @@ PREPROCESSINGS = {'caffe-bgr': CAFFE_BGR, 'caffe-rgb': CAFFE_RGB, 'torchvision':
 class Source(NamedTuple):
     """The weights of a VGG-16, checked, in the layout of their source.
 
-    kind: 'random', 'keras', 'hed', 'slim', 'npy', 'npz', 'torchvision' or 'saved_model'.
+    kind: 'random', 'keras', 'hed', 'slim', 'npy', 'npz', 'caffe', 'torchvision' or 'saved_model'.
     path: where it was read; empty for random weights.
     convolutions: layer name -> (kernel float32 [3, 3, in, out], biases float32 [out]).
     dense: 'fc6', 'fc7' (both or neither) and 'fc8' (only after these) -> (weights float32, biases float32 [out]).

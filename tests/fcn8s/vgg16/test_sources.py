@@ -16,6 +16,7 @@ import types
 import zipfile
 from collections import OrderedDict
 
+import foreign_networks
 import h5py
 import numpy as np
 import pytest
@@ -358,6 +359,20 @@ def write_timm_safetensors(path, weights):
     write_safetensors(path, weights, to_timm(weights))
 
 
+def write_caffe(path, weights, old=False):
+    layers = OrderedDict()
+    for name, (kernel, biases) in weights.items():
+        stored = kernel if name.startswith('fc') else kernel.transpose(3, 2, 0, 1)
+        if name == 'fc6':
+            stored = kernel.reshape(7, 7, -1, kernel.shape[-1]).transpose(2, 0, 1, 3).reshape(kernel.shape)
+        layers[name] = [stored.T if name.startswith('fc') else stored, biases]
+    foreign_networks.write_caffemodel(path, layers, old)
+
+
+def write_caffe_of_2014(path, weights):
+    write_caffe(path, weights, old=True)
+
+
 def write_keras_file(path, weights):
     """What this interpreter's Keras writes: Keras 3's .weights.h5, or the groups of TensorFlow 1.15."""
     write_keras_by_keras(path + '.weights.h5', weights)
@@ -378,6 +393,7 @@ WRITERS = {
     'slim': [write_slim, write_slim_format_1],
     'npz': [write_npz],
     'npy': [write_npy, write_npy_of_dicts, write_npy_protocol_2],
+    'caffe': [write_caffe, write_caffe_of_2014],
     'torchvision': [write_pth, write_pth_legacy, write_safetensors, write_timm_safetensors],
 }
 KINDS_AND_WRITERS = [(kind, writer) for kind, writers in WRITERS.items() for writer in writers]
@@ -572,6 +588,15 @@ def test_tensors_that_are_views_are_read(tmp_path, weights):
 # Refusals: another network, or a damaged file.
 
 
+def test_a_caffemodel_with_a_blob_without_dimensions_is_refused(tmp_path, weights):
+    layers = {
+        name: [kernel.transpose(3, 2, 0, 1), np.float32(1)] for name, (kernel, _) in weights.items() if name[0] == 'c'
+    }
+    foreign_networks.write_caffemodel(str(tmp_path / 'file'), layers)
+    with pytest.raises(ValueError, match=r"conv1_1 \('conv1_1/[01]'\) has the shape"):
+        read_source(str(tmp_path / 'file'))
+
+
 def test_a_saved_model_of_keras_is_no_export_of_this_library(tmp_path):
     path = str(tmp_path / 'saved')
     with tf.Graph().as_default(), tf.Session() as session:
@@ -583,7 +608,17 @@ def test_a_saved_model_of_keras_is_no_export_of_this_library(tmp_path):
 
 ALL_WRITERS = pytest.mark.parametrize(
     'write',
-    [write_keras_old, write_keras3, write_slim, write_npz, write_npy, write_pth, write_pth_legacy, write_safetensors],
+    [
+        write_keras_old,
+        write_keras3,
+        write_slim,
+        write_npz,
+        write_npy,
+        write_caffe,
+        write_pth,
+        write_pth_legacy,
+        write_safetensors,
+    ],
 )
 
 

@@ -7,12 +7,13 @@ https://protobuf.dev/programming-guides/encoding/.
 
 import contextlib
 import mmap
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 import numpy as np
 
-from fcn8s.vgg16.weights.assemble import Shape, Use
+from fcn8s.vgg16.weights.assemble import Layout, Shape, Use, assemble, num_values, paired_names
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
+from fcn8s.vgg16.weights.source import CAFFE_BGR, Source
 
 Field = Tuple[int, int, int, int]  # number, wire type, where its content begins and ends
 
@@ -23,12 +24,36 @@ LAYERS = {100: {'name': 1, 'blobs': 7}, 2: {'name': 4, 'blobs': 6}}
 SHAPE_BEFORE_2014, DATA, SHAPE, DOUBLE_DATA = (1, 2, 3, 4), 5, 7, 8
 SHAPE_DIM = 1
 LONGEST_NAME, MOST_LAYERS, MOST_DIMENSIONS = 200, 10000, 8
+VGG16_NAMES = paired_names('{}/0', '{}/1')
 
 
 def is_caffe(head: bytes) -> bool:
     """Tells whether a file begins like a NetParameter: with its name, field 1 as bytes, of printable characters."""
     name = head[2 : 2 + head[1]] if len(head) > 2 else b''
     return head[:1] == b'\x0a' and bool(name) and all(32 <= byte < 127 for byte in name)
+
+
+def read_vgg16_caffemodel(path: str) -> Source:
+    """Reads the VGG-16 of its authors, `VGG_ILSVRC_16_layers.caffemodel`, or one of the same names.
+
+    Raises ValueError where the file is damaged or holds another network.
+    """
+    return read_caffemodel(path, _assemble_vgg16)
+
+
+def _assemble_vgg16(path: str, shapes: Mapping[str, Shape], read: Callable[[str], np.ndarray]) -> Source:
+    plain = {name: _without_ones(name, shape) for name, shape in shapes.items()}
+    layout = Layout(VGG16_NAMES, CAFFE_BGR, channels_first=True)
+    return assemble('caffe', path, layout, plain, lambda name: read(name).reshape(plain[name]))
+
+
+def _without_ones(name: str, shape: Shape) -> Shape:
+    """Matrices and biases of 2014 have four dimensions, and dense layers that were made into convolutions, too."""
+    if name.endswith('/1') and shape and num_values(shape) == shape[-1]:
+        return shape[-1:]
+    if name.startswith('fc') and shape[:2] == (1, 1):
+        return shape[2:]
+    return (shape[0], num_values(shape[1:])) if name.startswith('fc') and len(shape) == 4 else shape
 
 
 class _Message:
