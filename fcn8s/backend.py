@@ -38,6 +38,11 @@ try:
         from tensorflow.core.framework.variable_pb2 import VariableDef
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 except ImportError as error:
+    if 'failed to map segment' in str(error) or 'annot allocate memory' in str(error):
+        raise ImportError(
+            'there is too little memory to load TensorFlow, or a limit on the address space (ulimit -v) is too low: '
+            '{}. Take a larger limit, or none.'.format(error)
+        ) from error
     raise ImportError(
         'fcn8s needs TensorFlow 1.15 (Python 3.7) or TensorFlow >= 2.16 (Python 3.10 to 3.13): {}. '
         'Install it with: pip install fcn8s (on Python 3.7: "fcn8s[cpu]" or "fcn8s[gpu]")'.format(error)

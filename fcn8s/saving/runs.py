@@ -491,11 +491,7 @@ def resolve_model(path: str) -> str:
     if os.path.isfile(path) or os.path.isfile(path + '.index'):
         raise what_a_file_is(path)
     if not os.path.isdir(path):
-        raise FileNotFoundError(
-            'model {!r} does not exist. Pass a run directory (runs/NAME) or the directory of a saved FCN-8s.'.format(
-                path
-            )
-        )
+        raise FileNotFoundError(_what_is_not_there(path))
     if os.path.isfile(os.path.join(path, DESCRIPTION_FILE)):
         return path
     if not os.path.isfile(os.path.join(path, CONFIG_FILE)):
@@ -512,6 +508,19 @@ def resolve_model(path: str) -> str:
             'the run {!r} has no checkpoint yet. Let it train until it saves one, or start it again.'.format(path)
         )
     return found
+
+
+def _what_is_not_there(path: str) -> str:
+    checkpoints = os.path.dirname(os.path.abspath(path))
+    directory = os.path.dirname(checkpoints)
+    if checkpoints == Run(directory).checkpoints_dir and is_run(directory):
+        return (
+            'the checkpoint {!r} is not there: a training of this run replaces its checkpoints by newer ones. Run the '
+            'command again, with the run directory.'.format(path)
+        )
+    return 'model {!r} does not exist. Pass a run directory (runs/NAME) or the directory of a saved FCN-8s.'.format(
+        path
+    )
 
 
 def refuse_own_network(path: str) -> None:

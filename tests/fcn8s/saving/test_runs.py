@@ -183,6 +183,14 @@ def test_a_number_of_workers_that_is_none_is_refused(tmp_path, workers):
         runs.num_workers(run)
 
 
+def test_a_checkpoint_that_a_training_has_replaced_is_no_wrong_path(tmp_path):
+    run = runs.create_run(str(tmp_path), OWN)
+    with pytest.raises(FileNotFoundError, match='newer ones. Run the command again, with the run directory.'):
+        runs.resolve_model(os.path.join(run.checkpoints_dir, 'step-00000004'))
+    with pytest.raises(FileNotFoundError, match='does not exist. Pass a run directory'):
+        runs.resolve_model(os.path.join(run.directory, 'x'))
+
+
 def test_a_directory_that_holds_a_run_is_refused(tmp_path):
     runs.create_run(str(tmp_path), OWN)
     with pytest.raises(ValueError, match='holds a run already. Continue it with --resume .resume=True in Python.'):
