@@ -140,14 +140,15 @@ def _versions() -> Dict[str, str]:
 
 
 def _code_digest() -> str:
-    """The SHA-256 of the source files of this package, in their order."""
+    """The SHA-256 of the source files of this library, in their order."""
     digest = hashlib.sha256()
-    root = os.path.dirname(os.path.abspath(fcn8s.__file__))
-    for directory, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
-            if name.endswith('.py'):
-                digest.update(os.path.relpath(os.path.join(directory, name), root).encode())
-                with open(os.path.join(directory, name), 'rb') as file:
-                    digest.update(file.read())
+    root = os.path.dirname(os.path.dirname(os.path.abspath(fcn8s.__file__)))
+    for package in ('data_generator', 'fcn8s', 'helpers'):
+        for directory, folders, names in os.walk(os.path.join(root, package)):
+            folders.sort()
+            for name in sorted(names):
+                if name.endswith('.py'):
+                    digest.update(os.path.relpath(os.path.join(directory, name), root).encode())
+                    with open(os.path.join(directory, name), 'rb') as file:
+                        digest.update(file.read())
     return digest.hexdigest()[:16]
