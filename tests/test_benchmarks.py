@@ -33,7 +33,11 @@ SMALL = {
     'ablation.py': '--scenes 4 --batch 2 --epochs 1 --eval-every 1 --width-divisor 16 --only 0',
 }
 # What else gives a figure, and is run by a test of its own.
-ELSEWHERE = ('fcn8s demo', 'FCN8S_THOROUGH=1 python -m pytest tests/fcn8s/training/test_kill.py')
+ELSEWHERE = (
+    'fcn8s demo',
+    'FCN8S_THOROUGH=1 python -m pytest tests/fcn8s/training/test_kill.py',
+    'python benchmarks/run.py --out results.json --only start-up',
+)
 
 
 def read(root_dir, *parts):

@@ -14,7 +14,7 @@ from fcn8s.cli.options.counts import count
 from fcn8s.cli.terminal import pretrained_encoder, program, tensorboard
 
 DESCRIPTION = """Generates street scenes, writes a small encoder, trains on the scenes, evaluates, and renders a
-segmented video; then lists what was made, the scores, and what to type next for your own data. Takes two to
+segmented video; then lists what was made, the scores, and what to type next for your own data. Takes one to
 three minutes on two cores, and needs neither a download nor a GPU."""
 
 # An eighth of VGG-16's width. From random weights fc6 of 3x3 learns as much as 7x7, in less time: docs/ablation.md.
