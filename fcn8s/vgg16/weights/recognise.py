@@ -11,8 +11,8 @@ from fcn8s.vgg16.weights.caffe import is_caffe, read_vgg16_caffemodel
 from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.he import random_source
 from fcn8s.vgg16.weights.keras_download import fetch_keras_weights
+from fcn8s.vgg16.weights.keras_h5 import MEMBER_OF_ARCHIVE, find_hed_weights, read_keras_archive, read_keras_h5
 from fcn8s.vgg16.weights.keras_h5 import SIGNATURE as HDF5_SIGNATURE
-from fcn8s.vgg16.weights.keras_h5 import find_hed_weights, read_keras_h5
 from fcn8s.vgg16.weights.numpy_files import NPY_MAGIC, read_npy, read_npz
 from fcn8s.vgg16.weights.saved_model import read_saved_model
 from fcn8s.vgg16.weights.slim_checkpoint import INDEX_SUFFIX, read_slim_checkpoint
@@ -23,6 +23,7 @@ from helpers.files import path_of
 RANDOM, HED, KERAS = 'random', 'hed', 'keras'
 READERS = {
     'h5': read_keras_h5,
+    'keras_archive': read_keras_archive,
     'slim': read_slim_checkpoint,
     'npy': read_npy,
     'npz': read_npz,
@@ -32,7 +33,7 @@ READERS = {
     'caffe': read_vgg16_caffemodel,
 }
 ACCEPTED = (
-    "'keras', 'hed', 'random', a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a "
+    "'keras', 'hed', 'random', a Keras .h5 or .keras, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a "
     '.caffemodel, a torchvision .pth or .safetensors, or the directory of an encoder SavedModel'
 )
 
@@ -121,9 +122,11 @@ def _recognise_archive(path: str) -> str:
         return 'pth'
     if names and all(name.endswith('.npy') for name in names):
         return 'npz'
+    if MEMBER_OF_ARCHIVE in names:
+        return 'keras_archive'
     raise ValueError(
-        '{} is an archive of neither NumPy arrays (.npz) nor PyTorch tensors (.pth). A .keras file: save '
-        "its weights with model.save_weights('vgg16.weights.h5') and pass those.".format(path)
+        '{} is an archive of neither NumPy arrays (.npz) nor PyTorch tensors (.pth) nor a Keras network '
+        '(.keras). Accepted: {}.'.format(path, ACCEPTED)
     )
 
 
