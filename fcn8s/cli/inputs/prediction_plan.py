@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import warnings
 from typing import Any, Dict, List, NamedTuple
 
 from fcn8s.cli.error_maps import check_error_arguments
@@ -67,7 +68,10 @@ def plan_prediction(args: argparse.Namespace) -> PredictionPlan:
     _check_polygons(args, streams)
     check_error_arguments(args, streams)
     rules = _rules(args, streams)
-    jobs = plan_jobs(images, args.out, extensions_for(rules)) if images else []
+    with warnings.catch_warnings():
+        if args.share:
+            warnings.simplefilter('ignore')  # the process that deals the images out has said it
+        jobs = plan_jobs(images, args.out, extensions_for(rules)) if images else []
     _check_places(args, jobs, streams)
     if args.tile is not None and args.palette != 'dataset':
         _check_palette(args, any(is_map(job.image_path, tuple(args.tile)) for job in jobs))

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fcn8s import FCN8s, cli
+from fcn8s.cli.inputs.prediction_plan import plan_prediction
 from fcn8s.prediction import frozen_network, result_files
 from helpers.files import check_folder
 from helpers.images import read_labels, write_image, write_labels
@@ -52,6 +54,19 @@ def expected_ids(model_dir, image):
 def test_a_folder_with_its_subfolders(small_model, images, tmp_path):
     assert predict(small_model, images, '--out', tmp_path / 'out') == 0
     assert files_in(str(tmp_path / 'out')) == ['one_overlay.png', 'town/three_overlay.png', 'town/two_overlay.png']
+
+
+@pytest.mark.parametrize('share, times', [([], 1), (['--share', '0', '2', 'FOLDER'], 0)])
+def test_what_is_left_out_of_a_folder_is_told_by_the_process_that_deals_it_out(
+    small_model, images, tmp_path, share, times
+):
+    write_image(os.path.join(images, 'four.png'), random_image(8, 8, 4))
+    os.rename(os.path.join(images, 'four.png'), os.path.join(images, 'four.heic'))
+    arguments = ['predict', small_model, images, '--out', str(tmp_path / 'out')] + share
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter('always')
+        assert len(plan_prediction(cli.build_parser().parse_args(arguments)).jobs) == 3
+    assert sum('four.heic' in str(warning.message) for warning in told) == times
 
 
 @pytest.mark.parametrize('arguments', [[], ['--mirror', '--samples', 2]])
