@@ -309,9 +309,7 @@ def _report(
     faults = [fault for found in surveys for fault in found.faults] + _in_train_and_val(splits, facts)
     if not any(split.num_images for split in training):
         faults += [Fault('no_train_split', found.root) for found in surveys]
-    if any(split.void_pixels for split in training) and not any(
-        split.num_pixels > split.void_pixels for split in training
-    ):
+    if not any(split.num_pixels > split.void_pixels for split in training):
         faults += [Fault('nothing_counts', split.label_dir) for split in training if split.void_pixels]
     like_cityscapes = [] if surveys[0].knows_classes or said.space is not None else _options_of_cityscapes(facts)
     if classes.question:

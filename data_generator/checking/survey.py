@@ -235,8 +235,10 @@ def _is_imitated(root: str, layout: Layout) -> bool:
     if name == ADE20K.name and not any(map(_is_of_ade20k, list_files(places.image_dir, IMAGE_EXTENSIONS))):
         return True
     table = find_legend(places.label_dir, places.image_dir)
-    if table is None or name in _NUMBERED_FOLDERS:
-        return table is not None and os.path.basename(table) == _NUMBERING_TABLE
+    if table is None:
+        return False
+    if name in _NUMBERED_FOLDERS:
+        return os.path.basename(table) == _NUMBERING_TABLE
     return all(_tells_of_others(table, space) for space in _IMITATED[name])
 
 

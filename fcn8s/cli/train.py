@@ -332,8 +332,9 @@ def _print_faster_precision(options: argparse.Namespace) -> None:
     """Prints the option that makes a new training faster on this CPU, if there is one."""
     from fcn8s.precision import fastest_on_cpu
 
-    if options.precision == 'float32' and options.resume is None and fastest_on_cpu() != 'float32':
-        print('faster on this CPU, for the same scores: --precision {}'.format(fastest_on_cpu()))
+    fastest = fastest_on_cpu()
+    if options.precision == 'float32' and fastest != 'float32' and options.resume is None:
+        print('faster on this CPU, for the same scores: --precision {}'.format(fastest))
 
 
 def _padding(options: argparse.Namespace, train: Any) -> str:

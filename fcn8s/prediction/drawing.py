@@ -94,11 +94,11 @@ class Drawing:
         if self._legend is None or self._legend_is_for != (height, width):
             self._legend_is_for = (height, width)
             self._legend = self._legend_of_all(height, width)
+        if self._are_frames or len(self._legend) <= height:
+            return self._legend
         hidden = {*space.void_class_ids, space.ignore_id}
         occurring = [class_id for class_id in np.unique(class_ids).tolist() if class_id not in hidden]
-        if self._are_frames or not occurring or len(self._legend) <= len(picture):
-            return self._legend
-        return draw_legend(space, legend_width(space, width, occurring), occurring)
+        return draw_legend(space, legend_width(space, width, occurring), occurring) if occurring else self._legend
 
     def _legend_of_all(self, height: int, width: int) -> np.ndarray:
         space, smaller = self._label_space, range(default_line_height(width) - 1, SMALLEST_LINE - 1, -1)

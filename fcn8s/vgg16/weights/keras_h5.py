@@ -4,11 +4,12 @@ VGG-16.
 `keras.applications.VGG16` takes BGR images minus the Caffe mean ('caffe' mode of `imagenet_utils.preprocess_input`).
 """
 
+import contextlib
 import importlib.util
 import os
 import re
 import zipfile
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 import h5py
 import numpy as np
@@ -38,24 +39,24 @@ def read_keras_h5(path: str) -> Source:
 
     Raises ValueError where the file is truncated, is another network, lacks a layer or has one of a wrong shape.
     """
-    with explain_damage(path):
-        try:
-            with h5py.File(path, 'r') as file:
-                return _read(path, file)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise damaged(path, error) from error
+    with _explain_damage(path), h5py.File(path, 'r') as file:
+        return _read(path, file)
 
 
 def read_keras_archive(path: str) -> Source:
     """Reads the weights in a `.keras` file, and nothing else of it; errors as of `read_keras_h5`."""
+    with _explain_damage(path), zipfile.ZipFile(path) as archive, archive.open(MEMBER_OF_ARCHIVE) as member, h5py.File(
+        member, 'r'
+    ) as file:
+        return _read(path, file)
+
+
+@contextlib.contextmanager
+def _explain_damage(path: str) -> Iterator[None]:
+    """As `explain_damage`, and for HDF5, of which damage is an OSError, too."""
     with explain_damage(path):
         try:
-            with zipfile.ZipFile(path) as archive, archive.open(MEMBER_OF_ARCHIVE) as member, h5py.File(
-                member, 'r'
-            ) as file:
-                return _read(path, file)
+            yield
         except FileNotFoundError:
             raise
         except OSError as error:

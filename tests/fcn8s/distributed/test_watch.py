@@ -1,5 +1,6 @@
 """Workers that meet, compare and watch over each other; in threads of one process."""
 
+import contextlib
 import os
 import re
 import socket
@@ -39,6 +40,15 @@ def in_workers(function, count, present=None, timeout=10, addresses=None):
     for thread in threads:
         thread.join()
     return [found[worker] for worker in present or range(count)]
+
+
+@contextlib.contextmanager
+def listening():
+    """The address of a socket that is connected to, and where nobody answers."""
+    with socket.socket() as opened:
+        opened.bind(('127.0.0.1', 0))
+        opened.listen(3)
+        yield '127.0.0.1:{}'.format(opened.getsockname()[1])
 
 
 def test_all_get_what_each_gave():
@@ -102,10 +112,7 @@ def test_of_settings_in_groups_the_one_that_differs_is_named():
 
 
 def test_a_server_that_does_not_answer_at_its_address_is_named():
-    with socket.socket() as server:
-        server.bind(('127.0.0.1', 0))
-        server.listen(3)
-        there = '127.0.0.1:{}'.format(server.getsockname()[1])
+    with listening() as there:
         (gone,) = free_addresses(1)
         assert unreachable(Cluster((gone, there), 0), 5) is None
         problem = unreachable(Cluster((there, gone), 0, 'SLURM'), 5)
@@ -259,10 +266,7 @@ def test_a_worker_that_never_comes_is_named_by_the_others():
 
 def test_a_first_worker_that_is_stopped_before_all_have_met_is_lost():
     """The system accepts connections for a process that SIGSTOP holds up."""
-    with socket.socket() as stopped:
-        stopped.bind(('127.0.0.1', 0))
-        stopped.listen(1)
-        address = '127.0.0.1:{}'.format(stopped.getsockname()[1])
+    with listening() as address:
         start = time.monotonic()
         with pytest.raises(WorkerLostError, match=r'worker 0 \(127.* gives no sign of life'):
             meet(Cluster((address,) + free_addresses(1), 1), 1)
