@@ -19,6 +19,7 @@ import time
 
 import cv2
 import numpy as np
+from drawn_encoder import write_drawn_encoder
 from measuring import peak_memory, run_and_read
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
@@ -52,10 +53,9 @@ def write_dataset(root, num_images, size):
 def write_model(root, width_divisor):
     """A network whose decoder has random weights, so that its predictions have boundaries to measure."""
     from fcn8s import FCN8s
-    from fcn8s.vgg16.write import write_encoder
 
     encoder = os.path.join(root, 'vgg16')
-    write_encoder(encoder, 'random', width_divisor)
+    write_drawn_encoder(encoder, width_divisor)
     with FCN8s(vgg16_dir=encoder, label_space=CITYSCAPES) as model:
         random = np.random.RandomState(0)
         for variable in model.model.weights:

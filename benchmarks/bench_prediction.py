@@ -18,6 +18,7 @@ import sys
 import tempfile
 
 import numpy as np
+from drawn_encoder import write_drawn_encoder
 from measuring import HEADER, compare, measure, run_and_read
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
@@ -30,10 +31,9 @@ NUM_CLASSES = 20
 def write_model(root, width_divisor, num_classes=NUM_CLASSES):
     """An encoder and an untrained FCN-8s on it; returns both directories."""
     from fcn8s import FCN8s
-    from fcn8s.vgg16.write import write_encoder
 
     encoder = os.path.join(root, 'vgg16')
-    write_encoder(encoder, 'random', width_divisor)
+    write_drawn_encoder(encoder, width_divisor)
     with FCN8s(vgg16_dir=encoder, num_classes=num_classes) as network:
         return encoder, network.save(root, 'saved_model', name='model', force_save=True)
 

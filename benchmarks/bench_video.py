@@ -20,6 +20,7 @@ import time
 import cv2
 import numpy as np
 from bench_prediction import precisions
+from drawn_encoder import write_drawn_encoder
 from measuring import peak_memory, run_and_read
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
@@ -46,10 +47,9 @@ def write_video(path, num_frames, size):
 
 def write_model(root, width_divisor):
     from fcn8s import FCN8s
-    from fcn8s.vgg16.write import write_encoder
 
     encoder = os.path.join(root, 'vgg16')
-    write_encoder(encoder, 'random', width_divisor)
+    write_drawn_encoder(encoder, width_divisor)
     with FCN8s(vgg16_dir=encoder, label_space=CITYSCAPES) as network:
         return network.save(root, 'saved_model', name='model', force_save=True)
 

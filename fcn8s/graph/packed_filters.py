@@ -3,7 +3,8 @@
 oneDNN brings a filter into an order of its own before it convolves. TensorFlow keeps the result for the next run where
 the filter is a constant, of which a session holds many copies; a variable is packed anew in every run. The op that
 TensorFlow puts in the place of Conv2D, BiasAdd and Relu when a session runs has an attribute that says which of both
-it is. Here that op is put there beforehand. The variables must not change after the first run.
+it is. Here that op is put there beforehand. The variables must not change after the first run. Constants gain as well:
+TensorFlow leaves out biases that are all zero, and then no longer fuses the convolution and its ReLU.
 
 Measured in bfloat16 alone. In float32 what is packed takes twice the memory.
 """
@@ -48,10 +49,10 @@ def packable_convolutions(graph_def: GraphDef) -> Dict[str, Packable]:
 
 
 def pack_filters(graph_def: GraphDef) -> None:
-    """Lets the convolutions of a graph for prediction, in place, keep what oneDNN packs of filters in variables."""
+    """Fuses the convolutions of a graph for prediction, in place; lasting filters are packed once."""
     nodes = {node.name: node for node in graph_def.node}
     for packable in packable_convolutions(graph_def).values():
-        if variable_behind(packable.convolution.input[1], nodes) is not None:
+        if _is_lasting(packable.convolution.input[1], nodes):
             _fuse(packable)
             graph_def.node.remove(packable.convolution)
             if packable.relu is not None:
@@ -76,6 +77,14 @@ def _has_op() -> bool:
     except (ValueError, tf.errors.OpError):  # another release's op, or none
         return False
     return True
+
+
+def _is_lasting(name: str, nodes: Dict[str, Any]) -> bool:
+    """Whether a tensor is the same in every run: the value of a variable, or a constant."""
+    node = nodes[node_name(name)]
+    while node.op == 'Identity':
+        node = nodes[node_name(node.input[0])]
+    return node.op == 'Const' or variable_behind(name, nodes) is not None
 
 
 def _only_reader(readers: Dict[str, List[Any]], node: Any, op: str) -> Optional[Any]:

@@ -95,6 +95,34 @@ def test_fuses_what_nothing_else_reads(layers):
     assert nodes['b_relu'].op == 'Relu' and nodes['c'].op == 'Conv2D'
 
 
+@needs_packing
+def test_fuses_constants_and_nothing_that_a_run_can_change(layers):
+    nodes = {node.name: node for node in layers.node}
+    of_a, of_b = (nodes[nodes[convolution].input[1]] for convolution in 'ab')
+    for node, op in ((of_a, 'Const'), (of_b, 'Placeholder')):
+        del node.input[:]
+        node.op = op
+        node.attr.clear()
+        node.attr['dtype'].type = tf.bfloat16.as_datatype_enum
+    of_a.attr['value'].tensor.CopyFrom(tf.make_tensor_proto(np.ones([3, 3, 4, 4]), tf.bfloat16))
+    packed_filters.pack_filters(layers)
+    nodes = {node.name: node for node in layers.node}
+    assert nodes['a_relu'].op == '_MklNativeFusedConv2D' and nodes['b'].op == 'Conv2D'
+
+
+@needs_packing
+def test_biases_of_zero_do_not_keep_a_relu_apart(small_model):
+    """TensorFlow's optimiser drops them, and no longer fuses what stood around them."""
+    with frozen_network.open_model(small_model, precision='bfloat16') as model:
+        options, metadata = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE), tf.RunMetadata()
+        model.session.run(model.class_ids, {model.images: random_images((64, 96))}, options, metadata)
+    ran = {
+        node.node_name: node.timeline_label for device in metadata.step_stats.dev_stats for node in device.node_stats
+    }
+    convolutions = [label for name, label in ran.items() if name.startswith('conv') and name.endswith('/Relu')]
+    assert len(convolutions) == 13 and all('_MklNativeFusedConv2D' in label for label in convolutions)
+
+
 @pytest.mark.parametrize('reason', ['off', 'gpu', 'op'])
 def test_goes_without_where_it_cannot(layers, monkeypatch, reason):
     packed_filters._has_op.cache_clear()
