@@ -4,9 +4,9 @@
                                 [--side 4096]
 
 Prints one line of JSON: multiply-adds a second, bytes a second, the multiply-adds of a prediction and of a training
-step of this network, and the seconds that they would take at that rate. The product is TensorFlow's, of square matrices;
-a copy counts each byte twice, read and written. In bfloat16 with AMX a convolution can beat that rate: the product brings
-an operand into an order of its own in every run, and a filter that is packed once is spared that.
+step of this network, and the seconds that they would take at that rate. The product is TensorFlow's, of square
+matrices; a copy counts each byte twice, read and written. In bfloat16 with AMX a convolution can beat that rate: the
+product brings an operand into an order of its own in every run, and a filter that is packed once is spared that.
 """
 
 import argparse
