@@ -2,6 +2,8 @@
 VGG-16.
 
 `keras.applications.VGG16` takes BGR images minus the Caffe mean ('caffe' mode of `imagenet_utils.preprocess_input`).
+KerasHub's presets are torchvision's weights, which timm hands on, and take images as torchvision does
+(`keras_hub/src/utils/timm/preset_loader.py`).
 """
 
 import contextlib
@@ -17,7 +19,7 @@ import numpy as np
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.assemble import Layout, assemble
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
-from fcn8s.vgg16.weights.source import CAFFE_BGR, Preprocessing, Source
+from fcn8s.vgg16.weights.source import CAFFE_BGR, TORCHVISION_RGB, Preprocessing, Source
 
 SIGNATURE = b'\x89HDF\r\n\x1a\n'
 #: The weights in a `.keras` file, which is a zip.
@@ -32,6 +34,8 @@ KERAS_LAYERS = dict(
 HED_BGR = Preprocessing('BGR', (104.00699, 116.66877, 122.67892), (1.0, 1.0, 1.0))
 # The side outputs and the fusion layer of HED: part of its file, not of VGG-16.
 HED_HEADS = ('dsn', 'fuse')
+# KerasHub's class, and what it calls such a network unless it is told otherwise.
+KERAS_HUB_CLASS, KERAS_HUB_NAME = 'VGGBackbone', 'vgg_backbone'
 
 
 def read_keras_h5(path: str) -> Source:
@@ -73,7 +77,7 @@ def _read(path: str, file: Any) -> Source:
         names = _names_by_layer_attributes(root) if _has_layer_attributes(root) else _keras3_names(root)
     shapes = {name: shape for name, shape in _datasets(root).items() if not (is_hed and name.startswith(HED_HEADS))}
     _check_stored_names(path, root, names)
-    layout = Layout(names, HED_BGR if is_hed else CAFFE_BGR)
+    layout = Layout(names, HED_BGR if is_hed else TORCHVISION_RGB if _is_of_keras_hub(file, root) else CAFFE_BGR)
     shapes = _without_own_head(shapes, names)
     return assemble('hed' if is_hed else 'keras', path, layout, shapes, lambda name: _values(path, name, root[name]))
 
@@ -91,6 +95,13 @@ def _vgg16_inside(root: Any) -> Any:
         last = 'layers/' + _numbered('conv2d', len(layers.CONVOLUTIONS) - 1)
         inside = [group for group in _groups(root.get('layers', {})) if last in group]
     return inside[0] if len(inside) == 1 else root
+
+
+def _is_of_keras_hub(file: Any, root: Any) -> bool:
+    """Tells it by the description that a whole network in `.h5` has, or by the name of the VGG-16 in Keras 3.4."""
+    if KERAS_HUB_CLASS in _text(file.attrs.get('model_config', '')):
+        return True
+    return re.match(KERAS_HUB_NAME + r'(_\d+)?$', _stored_name(root, 'vars')) is not None
 
 
 def _groups(parent: Any) -> List[Any]:

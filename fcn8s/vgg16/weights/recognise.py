@@ -1,6 +1,7 @@
 """Which kind of source something is, told by its content, and its reader."""
 
 import os
+import re
 import zipfile
 from typing import Optional, Tuple
 
@@ -35,6 +36,27 @@ READERS = {
 ACCEPTED = (
     "'keras', 'hed', 'random', a Keras .h5 or .keras, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a "
     '.caffemodel, a torchvision .pth or .safetensors, or the directory of an encoder SavedModel'
+)
+
+_PT2 = (
+    'a program of torch.export; make a file of its weights, with PyTorch: '
+    "torch.save(torch.export.load(path).state_dict, 'weights.pth')"
+)
+# What a file begins with that is not read -> what it is, and what to do.
+_NOT_READ = (
+    (rb'\s*<(!doctype|html)', 'a web page, as a failed download leaves'),
+    (rb'\s*version https://git-lfs', 'a Git LFS pointer; fetch the file itself with: git lfs pull'),
+    (rb"\x1f\x8b|BZh\d|\xfd7zXZ\0|7z\xbc\xaf'\x1c", 'compressed; unpack it first'),
+    (rb'.{257}ustar', 'a tar archive; unpack it first'),
+    (rb'\s*$', 'the file is empty'),
+    # ModelProto.ir_version, then producer_name; SavedModel.saved_model_schema_version, then the graph.
+    (rb'\x08[\x03-\x1f]\x12', 'ONNX, in which layers have no names of their own; take the weights that it was made of'),
+    (rb'\x08\x01\x12', 'the graph of a SavedModel; give the folder that it is in'),
+    (rb'....TFL3', 'TFLite; take the weights that it was made of'),
+    (rb'MATLAB 5\.0 MAT-file', 'MATLAB, as MatConvNet has its networks; take those of Caffe, which are the same'),
+    (rb'\x12\x01\0{6}', 'parameters of MXNet; take those of another program'),
+    (rb'\0{4}[\x01\x02]\0{7}', 'weights of Darknet; take those of another program'),
+    (rb'\x80[\x02-\x05]', 'a pickle, which is not read, as to load one is to run it; where you trust it, save a .npz'),
 )
 
 
@@ -126,17 +148,21 @@ def _recognise_archive(path: str) -> str:
         return 'keras_archive'
     raise ValueError(
         '{} is an archive of neither NumPy arrays (.npz) nor PyTorch tensors (.pth) nor a Keras network '
-        '(.keras). Accepted: {}.'.format(path, ACCEPTED)
+        '(.keras){}. Accepted: {}.'.format(path, download_hint(path), ACCEPTED)
     )
 
 
 def download_hint(path: str) -> str:
-    """Returns what a file is that holds no weights, in brackets; '' where that is not known."""
-    head = _head(path, 256).lstrip().lower()
-    if head.startswith((b'<!doctype', b'<html')):
-        return ' (a web page, as a failed download leaves)'
-    if head.startswith(b'version https://git-lfs'):
-        return ' (a Git LFS pointer; fetch the file itself with: git lfs pull)'
-    if head.startswith(b'\x1f\x8b'):
-        return ' (compressed; unpack it first)'
-    return ' (the file is empty)' if not head else ''
+    """Returns what a file is that is not read, and what to do, in brackets; '' where that is not known."""
+    head = _head(path, 512)
+    known = (what for pattern, what in _NOT_READ if re.match(pattern, head, re.DOTALL | re.IGNORECASE))
+    what = next(known, _PT2 if _is_pt2(path) else '')
+    return ' ({})'.format(what) if what else ''
+
+
+def _is_pt2(path: str) -> bool:
+    """Tells a program of torch.export: https://docs.pytorch.org/docs/stable/export/pt2_archive.html."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with explain_damage(path), zipfile.ZipFile(path) as archive:
+        return any(name.endswith('/archive_format') for name in archive.namelist())

@@ -16,6 +16,8 @@ def _scope(layer: str) -> str:
     return layer if layer in DENSE else '{}/{}'.format(layer[: len('conv1')], layer)
 
 
+# What a checkpoint has whose variables are called by their places in objects: of Keras, of tf.train.Checkpoint.
+OBJECT_GRAPH = '_CHECKPOINTABLE_OBJECT_GRAPH'
 SLIM_NAMES = paired_names('vgg_16/{}/weights', 'vgg_16/{}/biases', {layer: _scope(layer) for layer in layers.ALL})
 
 
@@ -27,11 +29,13 @@ def read_slim_checkpoint(prefix: str) -> Source:
     Raises ValueError where it is truncated or holds another network.
     """
     with checkpoint_reader(prefix) as reader:
+        stored = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
+        if OBJECT_GRAPH in stored:
+            raise ValueError(
+                '{} is a checkpoint of Keras or of tf.train.Checkpoint, which are not read. Of a VGG-16 in Keras save '
+                "the weights: model.save_weights('vgg16.weights.h5')".format(prefix)
+            )
         # Optimiser slots, the step and the mean are in it too, under other last names.
-        shapes = {
-            name: tuple(shape)
-            for name, shape in reader.get_variable_to_shape_map().items()
-            if name.endswith(('/weights', '/biases'))
-        }
+        shapes = {name: shape for name, shape in stored.items() if name.endswith(('/weights', '/biases'))} or stored
         layout = Layout(SLIM_NAMES, CAFFE_RGB, convolutional=DENSE)
         return assemble('slim', prefix, layout, shapes, reader.get_tensor)

@@ -98,7 +98,8 @@ TORCH_STAND_INS = {
     ('torch', 'DoubleStorage'): _storage_type('<f8'),
     ('torch', 'HalfStorage'): _storage_type('<f2'),
     ('torch', 'BFloat16Storage'): _storage_type(_BFLOAT16),
-    # The command line and the scores that a checkpoint of training holds beside the weights.
+    # The command line, the scores, the schedule and the random state that a checkpoint of training holds beside the
+    # weights.
     ('argparse', 'Namespace'): _Inert,
     ('pathlib', 'PosixPath'): _Inert,
     ('pathlib', 'WindowsPath'): _Inert,
@@ -108,7 +109,14 @@ TORCH_STAND_INS = {
     ('numpy', 'dtype'): _Inert,
     ('numpy.core.multiarray', 'scalar'): _Inert,
     ('numpy._core.multiarray', 'scalar'): _Inert,
+    ('numpy', 'ndarray'): _Inert,
+    ('numpy.core.multiarray', '_reconstruct'): _Inert,
+    ('numpy._core.multiarray', '_reconstruct'): _Inert,
     ('_codecs', 'encode'): _Inert,
+    ('collections', 'Counter'): _Inert,  # milestones of MultiStepLR
+    ('torch', 'Size'): _Inert,
+    ('__builtin__', 'set'): _Inert,
+    ('builtins', 'set'): _Inert,
     # Counters, such as those of batch normalisation, and masks, which a refusal names.
     ('torch', 'LongStorage'): _storage_type('<i8'),
     ('torch', 'IntStorage'): _storage_type('<i4'),
@@ -139,6 +147,11 @@ def _tensors_of_zip(path: str, archive: zipfile.ZipFile) -> Dict[str, _Tensor]:
     if len(pickled) != 1:
         raise ValueError('{} is no PyTorch checkpoint: it has {} data.pkl.'.format(path, len(pickled)))
     folder = pickled[0][: -len('data.pkl')]
+    if folder + 'constants.pkl' in archive.namelist():
+        raise ValueError(
+            '{0} is a program of TorchScript. Make a file of its weights, with PyTorch: '
+            "torch.save(torch.jit.load({0!r}).state_dict(), 'weights.pth')".format(path)
+        )
     if folder + 'byteorder' in archive.namelist() and _read_start(archive, folder + 'byteorder') != b'little':
         raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
 

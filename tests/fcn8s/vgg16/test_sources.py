@@ -14,7 +14,7 @@ import struct
 import sys
 import types
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import foreign_networks
 import h5py
@@ -482,6 +482,26 @@ def test_the_vgg16_of_a_larger_keras_network_is_read(tmp_path, weights, notop, a
     assert set(source.dense) == ({'fc6', 'fc7', 'fc8'} if inside is weights else set())
 
 
+@pytest.mark.parametrize('around', [lambda vgg16: vgg16, lambda vgg16: as_a_layer(vgg16, True)])
+@pytest.mark.parametrize('name', ['only.weights.h5', 'whole.keras', 'whole.h5'])
+def test_a_vgg16_of_keras_hub_takes_images_as_torchvision_does(tmp_path, notop, around, name):
+    if tf.__version__.startswith('1.'):
+        pytest.skip('KerasHub needs Keras 3')
+    path = str(tmp_path / name)
+    with keras_session():
+        vgg16 = narrow_keras_vgg16(notop)
+        model = around(KERAS.Model(vgg16.input, vgg16.output, name='vgg_backbone'))
+        (model.save if name.startswith('whole') else model.save_weights)(path)
+    if name == 'whole.h5':
+        with h5py.File(path, 'r+') as file:
+            file.attrs['model_config'] = json.dumps({'class_name': 'VGGBackbone', 'config': {}})
+    source = read_source(path)
+    assert source.preprocessing.channel_order == 'RGB'
+    np.testing.assert_allclose(source.preprocessing.mean, TORCH_MEAN_RGB)
+    np.testing.assert_allclose(source.preprocessing.std, TORCH_STD_RGB)
+    np.testing.assert_array_equal(source.convolutions['conv5_3'][0], notop['conv5_3'][0])
+
+
 def test_a_keras_network_that_holds_a_vgg16_and_another_convolution_beside_it_is_refused(tmp_path, notop):
     with keras_session():
         vgg16 = narrow_keras_vgg16(notop)
@@ -549,10 +569,18 @@ def test_features_alone_or_under_another_name_are_read(tmp_path, weights, before
     assert source.dense == {}
 
 
-def test_the_command_line_beside_the_weights_is_passed_over(tmp_path, weights):
+@pytest.mark.parametrize(
+    'beside',
+    [
+        {'epoch': 29, 'args': argparse.Namespace(lr=0.1, output_dir=pathlib.Path('out'))},
+        {'lr_scheduler': {'milestones': Counter({30: 1, 60: 1}), 'gamma': 0.1}},
+        {'random_state': np.random.RandomState(0).get_state(), 'frozen': {'features.0'}, 'history': np.arange(3)},
+    ],
+    ids=['command line', 'schedule', 'random state'],
+)
+def test_what_a_training_saves_beside_the_weights_is_passed_over(tmp_path, weights, beside):
     """As the reference scripts of torchvision and timm save it."""
-    args = argparse.Namespace(lr=0.1, output_dir=pathlib.Path('out'))
-    write_pth(str(tmp_path / 'model_29.pth'), weights, around=lambda state: {'model': state, 'epoch': 29, 'args': args})
+    write_pth(str(tmp_path / 'model_29.pth'), weights, around=lambda state: dict(beside, model=state))
     source = read_source(str(tmp_path / 'model_29.pth'))
     np.testing.assert_array_equal(source.convolutions['conv3_2'][0], weights['conv3_2'][0])
 
@@ -766,6 +794,16 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, weights):
         (b'version https://git-lfs.github.com/spec/v1\noid sha256:0', 'a Git LFS pointer'),
         (b'\x1f\x8b\x08\x00', 'compressed; unpack it first'),
         (b'', 'the file is empty'),
+        (b'BZh91AY&SY', 'compressed; unpack it first'),
+        (b'vgg16.pth'.ljust(257, b'\0') + b'ustar\x0000', 'a tar archive; unpack it first'),
+        (b'\x08\x09\x12\x07pytorch\x1a\x062.13.0', 'ONNX, in which layers have no names of their own; take'),
+        (b'\x08\x01\x12\x95\x89\x0a', 'the graph of a SavedModel; give the folder'),
+        (b'\x1c\0\0\0TFL3\x14\0', 'TFLite; take the weights that it was made of'),
+        (b'MATLAB 5.0 MAT-file Platform: GLNXA64', 'MATLAB, as MatConvNet has its networks; take those of Caffe'),
+        (b'\x12\x01' + 14 * b'\0' + b'\x20', 'parameters of MXNet'),
+        (struct.pack('<iiiq', 0, 2, 0, 1000), 'weights of Darknet'),
+        (struct.pack('<iiii', 0, 1, 5, 0), r'begins with [^(]*\. Accepted'),  # MATLAB 4
+        (pickle.dumps({'features.0.weight': 1}, 2), 'a pickle, which is not read'),
         (b'hello, world', "no weights file .* begins with b'hello, world'"),
         (b'PK\x03\x04 cut', 'damaged or truncated'),
     ],
@@ -774,6 +812,30 @@ def test_other_files_are_refused(tmp_path, content, message):
     (tmp_path / 'vgg16.npy').write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_source(str(tmp_path / 'vgg16.npy'))
+
+
+@pytest.mark.parametrize(
+    'names, message',
+    [
+        (('data.pkl', 'constants.pkl', 'code/__torch__.py'), r'is a program of TorchScript.*torch\.jit\.load\(.*other'),
+        (('archive_format', 'data/weights/weight_0'), r'a program of torch\.export; .*torch\.export\.load\('),
+    ],
+)
+def test_programs_of_pytorch_are_refused_with_the_way_to_their_weights(tmp_path, names, message):
+    with zipfile.ZipFile(str(tmp_path / 'other.pt'), 'w') as archive:
+        for name in names:
+            archive.writestr('vgg16/' + name, b'')
+    with pytest.raises(ValueError, match=message):
+        read_source(str(tmp_path / 'other.pt'))
+
+
+def test_a_checkpoint_of_objects_is_refused_with_what_keras_can_save(tmp_path):
+    with tf.Graph().as_default(), tf.Session() as session:
+        checkpoint = tf.train.Checkpoint(kernel=tf.get_variable('kernel', [3]))
+        session.run(tf.global_variables_initializer())
+        checkpoint.save(str(tmp_path / 'vgg16'), session=session)
+    with pytest.raises(ValueError, match=r'checkpoint of Keras or of tf\.train\.Checkpoint.*save_weights\('):
+        read_source(str(tmp_path / 'vgg16-1'))
 
 
 def test_other_archives_arrays_and_checkpoints_are_refused(tmp_path, weights):
