@@ -26,7 +26,15 @@ def read_json_document(path: str) -> Any:
     Raises:
         DataError: It is too large, nested too deeply, or no JSON.
     """
-    text = read_text(path)
+    return _parsed(read_text(path), path)
+
+
+def read_json_line(path: str) -> Any:
+    """Reads the first line of a file that has a document of JSON in each; errors as of `read_json_document`."""
+    return _parsed(read_text(path).partition('\n')[0], path)
+
+
+def _parsed(text: str, path: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:

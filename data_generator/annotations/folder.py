@@ -13,7 +13,9 @@ from data_generator.annotations.values import split_of
 from data_generator.errors import DataError
 from helpers.image_search import IMAGE_EXTENSIONS, find_images, folded, natural_sort_key
 
-DOCUMENT_EXTENSIONS = ('.json', '.xml', '.txt', '.yaml', '.yml', '.csv')
+#: A document of JSON in each line; none is read, but whose it is can be told.
+LINES_OF_JSON = ('.ndjson', '.jsonl')
+DOCUMENT_EXTENSIONS = ('.json', '.xml', '.txt', '.yaml', '.yml', '.csv', *LINES_OF_JSON)
 _MAX_FILES = 2_000_000
 
 #: What a dataset that was made of annotations holds beside its images and labels.

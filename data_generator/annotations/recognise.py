@@ -3,9 +3,15 @@
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from data_generator.annotations import cityscapes, class_masks, coco, cvat, kaggle, labelme, supervisely, voc, yolo
-from data_generator.annotations.documents import read_json_document, read_start, read_text, read_xml
-from data_generator.annotations.folder import Folder
+from data_generator.annotations import cityscapes, class_masks, coco, cvat, kaggle, labelme, supervisely, via, voc, yolo
+from data_generator.annotations.documents import (
+    read_json_document,
+    read_json_line,
+    read_start,
+    read_text,
+    read_xml,
+)
+from data_generator.annotations.folder import LINES_OF_JSON, Folder
 from data_generator.annotations.shapes import LeftOut, Source
 from data_generator.annotations.values import BAD_VALUES
 from data_generator.errors import DataError
@@ -14,14 +20,26 @@ from data_generator.errors import DataError
 _LOOKED_INTO = 100
 # From so many bytes on a file of COCO is told without being parsed, where nothing is read of it: its own have 470 MB.
 _LARGE = 1 << 20
-# Programs whose own files are not read: what the file or each image has there, and how its annotations become COCO.
+_OF_OTHER_PROGRAMS = ('.json', '.csv', *LINES_OF_JSON)
+_COCO = 'export its annotations as COCO: '
+# Programs whose own files are not read: what the file or a part of it has there, and what to do instead.
 _OTHER_PROGRAMS = (
-    (('filename', 'regions'), 'VIA', 'Annotation > Export Annotations (COCO format)'),
-    (('annotations', 'data'), 'Label Studio', 'Export > COCO'),
-    (('annotator', 'lead_time'), 'Label Studio', 'Export > COCO'),
-    (('item', 'annotations'), 'V7 Darwin', 'darwin convert coco (package darwin-py)'),
-    (('metadata', 'instances'), 'SuperAnnotate', 'export_annotation (package superannotate)'),
-    (('items', 'categories', 'info'), 'Datumaro', 'datum convert -f coco_instances (package datumaro)'),
+    (('annotations', 'data'), 'Label Studio', _COCO + 'Export > COCO'),
+    (('annotator', 'lead_time'), 'Label Studio', _COCO + 'Export > COCO'),
+    (('item', 'annotations'), 'V7 Darwin', _COCO + 'darwin convert coco (package darwin-py)'),
+    (('metadata', 'instances'), 'SuperAnnotate', _COCO + 'export_annotation (package superannotate)'),
+    (('items', 'categories', 'info'), 'Datumaro', _COCO + 'datum convert -f coco_instances (package datumaro)'),
+    (('export_format_version', 'label_classes'), 'Hasty', _COCO + 'Export data > COCO'),
+    (('label_hash', 'data_units'), 'Encord', _COCO + 'Export > COCO'),
+    (('task_type', 'samples'), 'Segments.ai', _COCO + "export_dataset(..., 'coco-instance') (package segments-ai)"),
+    (('media_type', 'sample_fields'), 'FiftyOne', _COCO + 'dataset.export(dataset_type=COCODetectionDataset)'),
+    (('filepath', 'tags'), 'FiftyOne', _COCO + 'dataset.export(dataset_type=COCODetectionDataset)'),
+    (('group', 'segmentation', 'layer'), 'ISAT', _COCO + 'its converter'),
+    (('sample_data_token', 'category_token'), 'nuImages', _COCO + 'nuimage_converter.py (of mmdetection3d)'),
+    (('region_shape_attributes', 'region_attributes'), 'VIA', 'export JSON: Annotation > Export Annotations (as json)'),
+    (('project', 'attribute', 'metadata', 'view'), 'VIA 3', 'only images annotated in VIA 2 are read'),
+    (('data_row', 'projects'), 'Labelbox', 'download its masks, which it only links to, as masks/CLASS/NAME.png'),
+    (('DataRow ID', 'Label'), 'Labelbox', 'download its masks, which it only links to, as masks/CLASS/NAME.png'),
 )
 _ABOUT_LABEL_MAPS = ' Label maps of all classes need no import: fcn8s check says how to train on them.'
 _UNREADABLE = 'files that cannot be read'
@@ -41,6 +59,7 @@ FORMATS: Dict[str, Format] = {
     'labelme': Format('.json', labelme.is_labelme, labelme.read_labelme),
     'cityscapes': Format('.json', cityscapes.is_cityscapes, cityscapes.read_cityscapes),
     'supervisely': Format('.json', supervisely.is_supervisely, supervisely.read_supervisely),
+    'via': Format('.json', via.is_via, via.read_via, True),
     'cvat': Format('.xml', cvat.is_cvat, cvat.read_cvat, True),
     'voc': Format('.xml', voc.is_voc, voc.read_voc),
     'kaggle': Format('.csv', lambda content: kaggle.is_kaggle(*content), kaggle.read_kaggle, True),
@@ -130,19 +149,24 @@ def _of_other_programs(folder: Folder) -> str:
 
 
 def _of_other_program(folder: Folder) -> Optional[Tuple[str, str]]:
-    for path in [path for path in folder.documents if path.lower().endswith('.json')][:_LOOKED_INTO]:
+    for path in [path for path in folder.documents if path.lower().endswith(_OF_OTHER_PROGRAMS)][:_LOOKED_INTO]:
         try:
-            content = read_json_document(path)
+            parts = _parts(_content(path))
         except DataError:
             continue
-        if isinstance(content, dict):
-            content = content.get('_via_img_metadata', content)
-        entries = list(content.values()) if isinstance(content, dict) else content
-        first = entries[0] if isinstance(entries, list) and entries else None
-        for keys, program, export in _OTHER_PROGRAMS:
-            if any(isinstance(one, dict) and set(keys) <= set(one) for one in (content, first)):
-                return path, 'of {}; export its annotations as COCO: {}'.format(program, export)
+        for keys, program, instead in _OTHER_PROGRAMS:
+            if any(set(keys) <= set(part) for part in parts):
+                return path, 'of {}; {}'.format(program, instead)
     return None
+
+
+def _parts(content: Any) -> List[Dict[str, Any]]:
+    """What may tell the program: the content of JSON, what lies in it, and the first of each list; a table's heads."""
+    if isinstance(content, tuple):
+        return [dict.fromkeys(content[1].partition('\n')[0].strip().split(','))]
+    inner = list(content.values()) if isinstance(content, dict) else content[:1] if isinstance(content, list) else []
+    first = [one[0] for one in inner if isinstance(one, list) and one]
+    return [one for one in (content, *inner, *first) if isinstance(one, dict)]
 
 
 def _unreadable(left_out: LeftOut) -> str:
@@ -201,6 +225,8 @@ def _content(path: str) -> Any:
     extension = os.path.splitext(path)[1].lower()
     if extension == '.json':
         return read_json_document(path)
+    if extension in LINES_OF_JSON:
+        return read_json_line(path)
     if extension == '.csv':
         return path, read_start(path)
     return read_xml(path) if extension == '.xml' else (path, read_text(path))

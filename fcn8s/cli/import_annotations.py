@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--format',
         metavar='NAME',
-        help='labelme, coco, cvat, yolo, supervisely, voc, cityscapes, kaggle or masks (default: recognised)',
+        help='labelme, coco, cvat, yolo, supervisely, voc, cityscapes, via, kaggle or masks (default: recognised)',
     )
     parser.add_argument('--copy', action='store_true', help='copy images (default: symbolic links to them)')
     _add_label_arguments(parser.add_argument_group('labels'))

@@ -700,27 +700,126 @@ def test_hostile_and_damaged_files_are_refused_in_a_sentence(tmp_path, capsys, n
     assert not (tmp_path / 'out').exists()
 
 
-VIA = {'a.png1': {'filename': 'a.png', 'size': 1, 'regions': [], 'file_attributes': {}}}
+SAMPLE = {'filepath': 'data/a.png', 'tags': [], 'ground_truth': {'_cls': 'Detections', 'detections': []}}
+COCO = 'export its annotations as COCO: '
 
 
 @pytest.mark.parametrize(
-    'content, program',
+    'content, program, instead',
     [
-        (VIA, 'VIA'),
-        ({'_via_settings': {}, '_via_img_metadata': VIA}, 'VIA'),
-        ([{'id': 1, 'annotations': [], 'data': {'image': 'a.png'}}], 'Label Studio'),
-        ([{'id': 1, 'annotator': 1, 'image': 'a.png', 'lead_time': 2.5}], 'Label Studio'),
-        ({'version': '2.0', 'item': {'name': 'a.png'}, 'annotations': []}, 'V7 Darwin'),
-        ({'metadata': {'name': 'a.png'}, 'instances': []}, 'SuperAnnotate'),
-        ({'info': {}, 'categories': {}, 'items': []}, 'Datumaro'),
+        ([{'id': 1, 'annotations': [], 'data': {'image': 'a.png'}}], 'Label Studio', COCO),
+        ([{'id': 1, 'annotator': 1, 'image': 'a.png', 'lead_time': 2.5}], 'Label Studio', COCO),
+        ({'version': '2.0', 'item': {'name': 'a.png'}, 'annotations': []}, 'V7 Darwin', COCO),
+        ({'metadata': {'name': 'a.png'}, 'instances': []}, 'SuperAnnotate', COCO),
+        ({'info': {}, 'categories': {}, 'items': []}, 'Datumaro', COCO),
+        ({'export_format_version': '1.1', 'label_classes': [], 'images': []}, 'Hasty', COCO),
+        ([{'label_hash': 'x', 'data_title': 'a.png', 'data_units': {}}], 'Encord', COCO),
+        ({'name': 'v1', 'dataset': {'task_type': 'segmentation-bitmap', 'samples': []}}, 'Segments.ai', COCO),
+        ({'name': 'd', 'media_type': 'image', 'sample_fields': []}, 'FiftyOne', COCO),
+        ({'samples': [SAMPLE]}, 'FiftyOne', COCO),
+        ({'info': {}, 'objects': [{'category': 'a', 'group': 1, 'segmentation': [], 'layer': 1.0}]}, 'ISAT', COCO),
+        ([{'token': 'x', 'sample_data_token': 'y', 'category_token': 'z', 'mask': None}], 'nuImages', COCO),
+        (
+            {'project': {}, 'config': {}, 'attribute': {}, 'file': {}, 'metadata': {}, 'view': {}},
+            'VIA 3',
+            'only images',
+        ),
+        (
+            [{'ID': 'x', 'DataRow ID': 'y', 'Labeled Data': 'https://a/b', 'Label': {}}],
+            'Labelbox',
+            'download its masks',
+        ),
     ],
 )
-def test_a_program_whose_files_are_not_read_is_named_with_what_it_can_export(tmp_path, content, program):
+def test_a_program_whose_files_are_not_read_is_named_with_what_it_can_export(tmp_path, content, program, instead):
     (tmp_path / 'source').mkdir()
     (tmp_path / 'source' / 'export.json').write_text(json.dumps(content))
-    message = 'holds no annotations.* export.json is of {}; export its annotations as COCO: '.format(program)
+    message = 'holds no annotations.* export.json is of {}; {}'.format(program, instead)
     with pytest.raises(DataError, match=message.replace(' export.json', '.*export.json')):
         import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+
+
+@pytest.mark.parametrize(
+    'name, text, message',
+    [
+        ('export.ndjson', '{"data_row": {"id": "x"}, "projects": {}}\n{}\n', 'of Labelbox; download its masks'),
+        ('via.csv', 'filename,file_size,region_shape_attributes,region_attributes\n', 'of VIA; export JSON'),
+    ],
+)
+def test_a_program_is_told_by_lines_of_json_and_by_tables(tmp_path, name, text, message):
+    (tmp_path / 'source').mkdir()
+    (tmp_path / 'source' / name).write_text(text)
+    for source in (tmp_path / 'source', tmp_path / 'source' / name):
+        with pytest.raises(DataError, match='holds no annotations.*' + name + ' is ' + message):
+            import_annotations(str(source), str(tmp_path / 'out'))
+
+
+def regions_of_via(tmp_path, regions, change=lambda content: content):
+    tools.via(tmp_path / 'source')
+    content = change(tools.via_content(regions))
+    tools.write_json(tmp_path / 'source' / 'via_export_json.json', content)
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+    return imported, labels_of(tmp_path / 'out')
+
+
+def with_numbered_regions(content):
+    """As version 1 and MakeSense write them."""
+    return {key: dict(one, regions=dict(zip('01', one['regions']))) for key, one in content.items()}
+
+
+@pytest.mark.parametrize(
+    'change', [with_numbered_regions, lambda content: {'_via_settings': {'ui': {}}, '_via_img_metadata': content}]
+)
+def test_versions_and_projects_of_via(tmp_path, change):
+    boxes = {'regions': {'a': False, 'b': True}}
+    regions = [(tools.via_polygon(tools.A), {'regions': 'a'}), (tools.via_polygon(tools.B), boxes)]
+    imported, labels = regions_of_via(tmp_path, regions, change)
+    assert imported.kind == 'via' and imported.label_space.class_names == ('background', 'a', 'b')
+    for label in labels.values():
+        np.testing.assert_array_equal(label, EXPECTED)
+
+
+def test_regions_of_via_without_attributes_are_objects(tmp_path):
+    rectangle = {'name': 'rect', 'x': 5, 'y': 4, 'width': 10, 'height': 8}
+    imported, labels = regions_of_via(tmp_path, [(rectangle, {}), ({'name': 'point', 'cx': 1, 'cy': 1}, {})])
+    assert imported.label_space.class_names == ('background', 'object') and len(labels) == NUM_IMAGES
+    expected = np.zeros(SIZE, np.uint8)
+    expected[4:12, 5:15] = 1
+    for label in labels.values():
+        np.testing.assert_array_equal(label, expected)
+    assert {reason: len(places) for reason, places in imported.left_out.items()} == {
+        'regions that are no area (point)': NUM_IMAGES
+    }
+
+
+@pytest.mark.parametrize(
+    'shape', [{'name': 'ellipse', 'cx': 15, 'cy': 10, 'rx': 9, 'ry': 4, 'theta': 0.5}, {'name': 'circle', 'r': 7.3}]
+)
+def test_round_regions_of_via(tmp_path, shape):
+    shape = dict({'cx': 15, 'cy': 10}, **shape)
+    _, labels = regions_of_via(tmp_path, [(shape, {'kind': 'a'})])
+    across, along, turn = shape.get('rx', 7.3), shape.get('ry', 7.3), shape.get('theta', 0)
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    u = (x - 15) * math.cos(turn) + (y - 10) * math.sin(turn)
+    v = (y - 10) * math.cos(turn) - (x - 15) * math.sin(turn)
+    for label in labels.values():
+        np.testing.assert_array_equal(label, (u / across) ** 2 + (v / along) ** 2 <= 1)
+
+
+def test_regions_of_via_that_say_no_single_class(tmp_path):
+    polygon = tools.via_polygon(tools.A)
+    regions = [(polygon, {'kind': 'a'}), (polygon, {'kind': ''}), (polygon, {'kind': {'a': True, 'b': True}})]
+    imported, _ = regions_of_via(tmp_path, regions)
+    assert set(imported.left_out) == {
+        'regions that are no area (of no class)',
+        'regions that are no area (of several classes)',
+    }
+
+
+def test_several_attributes_of_via_are_asked_about(tmp_path):
+    regions = [(tools.via_polygon(tools.A), {'kind': 'a', 'colour': 'red', 'quality': ''})]
+    with pytest.raises(DataError, match="via_export_json.json: its regions have several attributes, 'colour', 'kind'"):
+        regions_of_via(tmp_path, regions)
 
 
 def test_hostile_values_leave_out_their_image_or_shape(tmp_path):

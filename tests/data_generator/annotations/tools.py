@@ -180,6 +180,32 @@ def kaggle(root):
     (root / 'train.csv').write_text('\n'.join(lines) + '\n')
 
 
+def via_content(regions, num_images=NUM_IMAGES):
+    """An export; every image has these (shape_attributes, region_attributes)."""
+    listed = [{'shape_attributes': shape, 'region_attributes': attributes} for shape, attributes in regions]
+    return {
+        '{}.png1873'.format(number): {
+            'filename': '{}.png'.format(number),
+            'size': 1873,
+            'regions': listed,
+            'file_attributes': {},
+        }
+        for number in range(num_images)
+    }
+
+
+def via_polygon(points):
+    x, y = zip(*points)
+    return {'name': 'polygon', 'all_points_x': list(x), 'all_points_y': list(y)}
+
+
+def via(root):
+    for number in range(NUM_IMAGES):
+        write_image(root / '{}.png'.format(number), seed=number)
+    regions = [(via_polygon(A), {'type': 'a'}), (via_polygon(B), {'type': 'b'})]
+    write_json(root / 'via_export_json.json', via_content(regions))
+
+
 TOOLS = {
     'labelme': labelme,
     'coco': coco,
@@ -190,4 +216,5 @@ TOOLS = {
     'cityscapes': cityscapes,
     'masks': masks,
     'kaggle': kaggle,
+    'via': via,
 }

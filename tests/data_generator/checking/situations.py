@@ -989,10 +989,10 @@ def images_alone(root: str) -> Situation:
 
 
 def annotations_that_a_program_has_to_export(root: str) -> Situation:
-    """As VIA keeps them."""
+    """As SuperAnnotate keeps them."""
     images_alone(root)
-    text(os.path.join(root, 'project.json'), '{"0.png12": {"filename": "0.png", "regions": [], "size": 12}}')
-    return Situation(['no_labels', 'other_program'], False, words=['of VIA; export its annotations as COCO'])
+    text(os.path.join(root, '0.png.json'), '{"metadata": {"name": "0.png"}, "instances": []}')
+    return Situation(['no_labels', 'other_program'], False, words=['of SuperAnnotate; export its annotations as COCO'])
 
 
 def val_alone(root: str) -> Situation:
