@@ -72,9 +72,8 @@ def _attributes(images: Dict[str, Any]) -> Iterator[str]:
     for image in images.values():
         for region in _regions(image):
             attributes = region.get('region_attributes') if isinstance(region, dict) else None
-            for name in attributes if isinstance(attributes, dict) else ():
-                if _chosen(attributes[name]):
-                    yield name
+            if isinstance(attributes, dict):
+                yield from (name for name, value in attributes.items() if _chosen(value))
 
 
 def _chosen(value: Any) -> Set[str]:
