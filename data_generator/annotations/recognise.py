@@ -38,8 +38,8 @@ _OTHER_PROGRAMS = (
     (('sample_data_token', 'category_token'), 'nuImages', _COCO + 'nuimage_converter.py (of mmdetection3d)'),
     (('region_shape_attributes', 'region_attributes'), 'VIA', 'export JSON: Annotation > Export Annotations (as json)'),
     (('project', 'attribute', 'metadata', 'view'), 'VIA 3', 'only images annotated in VIA 2 are read'),
-    (('data_row', 'projects'), 'Labelbox', 'download its masks, which it only links to, as masks/CLASS/NAME.png'),
-    (('DataRow ID', 'Label'), 'Labelbox', 'download its masks, which it only links to, as masks/CLASS/NAME.png'),
+    (('data_row', 'projects'), 'Labelbox', 'make COCO of its polygons, or download its masks as masks/CLASS/NAME.png'),
+    (('DataRow ID', 'Label'), 'Labelbox', 'make COCO of its polygons, or download its masks as masks/CLASS/NAME.png'),
 )
 _ABOUT_LABEL_MAPS = ' Label maps of all classes need no import: fcn8s check says how to train on them.'
 _UNREADABLE = 'files that cannot be read'

@@ -38,6 +38,8 @@ ACCEPTED = (
     '.caffemodel, a torchvision .pth or .safetensors, or the directory of an encoder SavedModel'
 )
 
+# Of files of weights; a name decides nothing, and only says which file of a folder is meant.
+_ENDINGS = ('.h5', '.keras', '.safetensors', '.pth', '.npy', '.npz', '.caffemodel', '.ckpt')
 _PT2 = (
     'a program of torch.export; make a file of its weights, with PyTorch: '
     "torch.save(torch.export.load(path).state_dict, 'weights.pth')"
@@ -93,6 +95,7 @@ def recognise(path: str) -> Tuple[str, str]:
     """
     refuse_own_network(path)
     if os.path.isdir(path):
+        _refuse_folder_of_weights(path)
         return 'saved_model', path
     if path.endswith(INDEX_SUFFIX) and os.path.isfile(path):
         return 'slim', path[: -len(INDEX_SUFFIX)]
@@ -113,6 +116,18 @@ def recognise(path: str) -> Tuple[str, str]:
             )
         )
     return kind, (find_shards(path) or path) if kind == 'slim' else path
+
+
+def _refuse_folder_of_weights(path: str) -> None:
+    """Refuses what a download of KerasHub, timm or TF-slim leaves, with the file that is meant."""
+    names = sorted(os.listdir(path))
+    weights = [name for name in names if name.endswith(_ENDINGS)]
+    if weights and 'saved_model.pb' not in names:
+        raise ValueError(
+            '{} is a folder that holds no SavedModel, but weights. Give the file: {}'.format(
+                path, os.path.join(path, weights[0])
+            )
+        )
 
 
 def _head(path: str, count: int) -> bytes:

@@ -727,7 +727,7 @@ COCO = 'export its annotations as COCO: '
         (
             [{'ID': 'x', 'DataRow ID': 'y', 'Labeled Data': 'https://a/b', 'Label': {}}],
             'Labelbox',
-            'download its masks',
+            'make COCO of its polygons, or download its masks',
         ),
     ],
 )
@@ -742,7 +742,11 @@ def test_a_program_whose_files_are_not_read_is_named_with_what_it_can_export(tmp
 @pytest.mark.parametrize(
     'name, text, message',
     [
-        ('export.ndjson', '{"data_row": {"id": "x"}, "projects": {}}\n{}\n', 'of Labelbox; download its masks'),
+        (
+            'export.ndjson',
+            '{"data_row": {"id": "x"}, "projects": {}}\n{}\n',
+            'of Labelbox; make COCO of its polygons, or download its masks',
+        ),
         ('via.csv', 'filename,file_size,region_shape_attributes,region_attributes\n', 'of VIA; export JSON'),
     ],
 )

@@ -829,6 +829,14 @@ def test_programs_of_pytorch_are_refused_with_the_way_to_their_weights(tmp_path,
         read_source(str(tmp_path / 'other.pt'))
 
 
+def test_a_folder_of_weights_is_refused_with_the_file_that_is_meant(tmp_path):
+    (tmp_path / 'preset').mkdir()
+    for name in ('config.json', 'model.weights.h5'):
+        (tmp_path / 'preset' / name).write_text('{}')
+    with pytest.raises(ValueError, match='no SavedModel, but weights. Give the file: .*preset.model.weights.h5'):
+        read_source(str(tmp_path / 'preset'))
+
+
 def test_a_checkpoint_of_objects_is_refused_with_what_keras_can_save(tmp_path):
     with tf.Graph().as_default(), tf.Session() as session:
         checkpoint = tf.train.Checkpoint(kernel=tf.get_variable('kernel', [3]))
