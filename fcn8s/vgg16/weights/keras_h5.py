@@ -196,8 +196,14 @@ def _keras3_names(root: Any) -> Dict[str, Tuple[str, str]]:
 
 
 def _stored_name(root: Any, group: str) -> str:
-    """The layer's name that Keras 3.4 and later keep beside its variables; '' where there is none."""
-    return _text(root[group].attrs.get('name', '')) if group in root else ''
+    """The layer's name that Keras 3.4 and later keep beside its variables; '' where there is none, or a link to another
+    file, which is not followed."""
+    place = root
+    for part in group.split('/'):
+        if not isinstance(place, h5py.Group) or not isinstance(place.get(part, getlink=True), h5py.HardLink):
+            return ''
+        place = place[part]
+    return _text(place.attrs.get('name', ''))
 
 
 def _hed_names() -> Dict[str, Tuple[str, str]]:

@@ -502,6 +502,20 @@ def test_a_vgg16_of_keras_hub_takes_images_as_torchvision_does(tmp_path, notop, 
     np.testing.assert_array_equal(source.convolutions['conv5_3'][0], notop['conv5_3'][0])
 
 
+def test_what_a_link_to_another_file_says_decides_nothing(tmp_path, notop):
+    if tf.__version__.startswith('1.'):
+        pytest.skip('KerasHub needs Keras 3')
+    path, other = str(tmp_path / 'only.weights.h5'), str(tmp_path / 'other.h5')
+    with keras_session():
+        narrow_keras_vgg16(notop).save_weights(path)
+    with h5py.File(other, 'w') as file:
+        file.create_group('vars').attrs['name'] = 'vgg_backbone'
+    with h5py.File(path, 'r+') as file:
+        file.pop('vars', None)
+        file['vars'] = h5py.ExternalLink(other, '/vars')
+    assert read_source(path).preprocessing.channel_order == 'BGR'
+
+
 def test_a_keras_network_that_holds_a_vgg16_and_another_convolution_beside_it_is_refused(tmp_path, notop):
     with keras_session():
         vgg16 = narrow_keras_vgg16(notop)
