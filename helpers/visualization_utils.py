@@ -217,6 +217,11 @@ def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -
     if prediction.ndim == 3 and are_integers and prediction.shape[2] == 1:
         prediction = prediction[..., 0]
     elif prediction.ndim == 3:
+        if not np.isfinite(prediction).all():
+            raise ValueError(
+                'A prediction with NaN or infinite values came: no class of such a pixel is the likeliest. '
+                'Look for the NaN in the weights or in the image that it was made from.'
+            )
         prediction = np.where(prediction.any(axis=-1), np.argmax(prediction, axis=-1), -1)
     if prediction.ndim != 2 or prediction.size == 0 or not np.issubdtype(prediction.dtype, np.integer):
         raise ValueError(

@@ -147,6 +147,7 @@ def test_contours_run_along_the_borders_in_full_colour(ignored):
         (image_of((4, 4)), np.zeros((4, 5), int), {}, r'size \(4, 5\) came for an image of size \(4, 4\)'),
         (image_of((4, 4)), np.zeros((4, 4)), {}, r'dtype float64.*class IDs \[H, W\] or vectors'),
         (image_of((4, 4)), np.zeros((2, 4, 4, 5)), {}, r'shape \(2, 4, 4, 5\) came'),
+        (image_of((4, 4)), np.full((4, 4, 5), np.nan), {}, 'NaN or infinite values came'),
         (image_of((4, 4)), np.zeros((4, 4), int), {'alpha': 1.5}, 'alpha is 1.5; it has to be from 0'),
     ],
 )
