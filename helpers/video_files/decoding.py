@@ -36,6 +36,8 @@ _LAST_SOUND = 0.1
 _NO_TIME = -(2**63)
 # Bytes for a frame below which it is worth a look how far apart the frames of a long video are.
 _FEW_BYTES = 100
+# Bytes of a file below which that look takes no time, so that its word for how long it is is not needed.
+_SMALL_FILE = 2**26
 
 # ffmpeg's names of raw streams, whose frames have no time stamps. Of these 'tbr' may count two fields to a frame.
 _RAW = ('h264', 'hevc', 'm4v', 'mpegvideo', 'mjpeg')
@@ -102,11 +104,14 @@ def probe(path: str) -> VideoFacts:
 
 def _check_gaps(path: str, facts: VideoFacts) -> None:
     """Raises ValueError where a frame would come again and again, because the next one is hours or years away."""
-    if (facts.num_frames or 0) * _FEW_BYTES <= os.path.getsize(path) or (facts.duration or 0) <= _LONGEST_FRAME:
+    size = os.path.getsize(path)
+    is_long = (facts.num_frames or 0) * _FEW_BYTES > size and (facts.duration or 0) > _LONGEST_FRAME
+    if facts.is_raw or not (is_long or size < _SMALL_FILE):
         return
-    shown = sorted(_packets(path, '0:V:0'))
+    # From the start of the file on, because the first frame is shown until it would begin, too.
+    shown = [(fractions.Fraction(0), fractions.Fraction(0)), *sorted(_packets(path, '0:V:0'))]
     lasting = [later[0] - earlier[0] for earlier, later in zip(shown, shown[1:])]
-    longest = max(lasting + [end - start for start, end in shown[-1:]], default=fractions.Fraction(0))
+    longest = max([shown[-1][1] - shown[-1][0], *lasting])
     if longest > _LONGEST_FRAME:
         raise _too_slow(path, longest)
 
@@ -137,9 +142,10 @@ def _remedy(status: int, log: str, name: str) -> str:
         )
     # The first error is the cause; those after it only say what follows from it.
     reason = re.search(r'\[(?:error|fatal)\] (.*)', log)
-    said = log.strip().rpartition('\n')[2] if reason is None else reason.group(1)
-    return 'Convert it with ffmpeg, or give a directory of frames. (ffmpeg says: {})'.format(
-        said.replace(name + ': ', '')
+    said = 'No picture in it can be decoded' if reason is None else 'ffmpeg says: ' + reason.group(1)
+    return (
+        'It is damaged, cut off or no video: copy it again or, where it plays, convert it to MP4 or give a directory '
+        'of frames. ({})'.format(said.replace(name + ': ', ''))
     )
 
 
@@ -232,11 +238,12 @@ class VideoDecoder:
         rate = facts.frame_rate
         # Raw streams have no time stamps, and of those that ffmpeg 4 makes up for them some are of another rate.
         said = ['-r', str(rate)] if facts.is_raw else []
-        even = [] if facts.is_raw else ['fps={}/{}:start_time=0'.format(rate.numerator, rate.denominator)]
         # Scaled, although the size is that of the first frame, because it may change on the way.
-        filters = [*even, 'scale={1}:{0}'.format(*facts.size)]
+        filters = ['scale={1}:{0}'.format(*facts.size)]
         if facts.hdr is not None:
             filters += tone_mapping(path, facts.hdr, facts.binary)
+        # Repeated at the end: ffmpeg would hold a converted copy of each repetition of a frame that is shown for long.
+        filters += ['format=rgb24'] + ([] if facts.is_raw else ['fps={}:start_time=0'.format(rate)])
         command = [*said, *input_of(path), '-map', '0:V:0', '-vf', ','.join(filters)]
         command += ['-pix_fmt', 'rgb24', '-f', 'rawvideo', '-']
         self._process = subprocess.Popen(

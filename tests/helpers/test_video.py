@@ -3,6 +3,7 @@ import fractions
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import textwrap
@@ -25,6 +26,8 @@ from helpers.video_files import high_dynamic_range
 imageio_ffmpeg = pytest.importorskip('imageio_ffmpeg')
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 NUMBERS = range(60)
+HAS_VSYNC = b'fps_mode' not in subprocess.run([FFMPEG, '-h', 'full'], stdout=subprocess.PIPE, check=True).stdout
+PASSTHROUGH = ['-vsync', '0'] if HAS_VSYNC else ['-fps_mode', 'passthrough']
 
 
 def ffmpeg(*arguments):
@@ -274,10 +277,9 @@ FAST = Timing('N/240', [n / 240 for n in NUMBERS])
 def write_at(path, levels, timing, sound=(), offset=0):
     """A video of grey frames that are shown at these times; sound: arguments that name its source."""
     frames = b''.join(np.full((48, 64, 3), level, np.uint8).tobytes() for level in levels)
-    has_vsync = b'fps_mode' not in subprocess.run([FFMPEG, '-h', 'full'], stdout=subprocess.PIPE, check=True).stdout
     command = ['-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', '64x48', '-r', '25', '-i', '-', *map(str, sound)]
     command += ['-vf', "settb=1/90000,setpts='({}+{})/TB'".format(timing.expression, offset)]
-    command += ['-enc_time_base', '1/90000', *(['-vsync', '0'] if has_vsync else ['-fps_mode', 'passthrough'])]
+    command += ['-enc_time_base', '1/90000', *PASSTHROUGH]
     command += ['-c:v', 'libx264', '-bf', '0', '-pix_fmt', 'yuv420p', '-c:a', 'aac', str(path)]
     subprocess.run([FFMPEG, '-y', '-loglevel', 'error', *command], input=frames, check=True)
     return path
@@ -506,6 +508,16 @@ def test_frames_that_are_hours_apart_are_refused(tmp_path):
     assert len(decode(tmp_path / 'c.mp4')) == 3
 
 
+def test_frames_that_are_hours_apart_in_a_file_that_is_short_by_its_word_are_refused(tmp_path):
+    write_video(tmp_path / 'a.mp4', count=3)
+    ffmpeg('-itsscale', 1250000, '-i', tmp_path / 'a.mp4', '-c', 'copy', tmp_path / 'b.mkv')
+    content = (tmp_path / 'b.mkv').read_bytes()
+    place = content.index(b'\x44\x89\x88') + 3  # Duration, in milliseconds (RFC 9559, section 5.1.2.10)
+    (tmp_path / 'b.mkv').write_bytes(content[:place] + struct.pack('>d', 3000) + content[place + 8 :])
+    with pytest.raises(ValueError, match=r'b\.mkv says that a frame of it lasts 50000 seconds; at most 1000 are read'):
+        check_source(tmp_path / 'b.mkv')
+
+
 def test_damage_is_told_from_an_end_where_sound_is_longer(tmp_path, caplog):
     source = tmp_path / 'whole.mp4'
     ffmpeg(
@@ -528,13 +540,13 @@ def test_damage_is_told_from_an_end_where_sound_is_longer(tmp_path, caplog):
 @pytest.mark.parametrize('content', [b'', b'no video at all' * 50])
 def test_what_is_no_video(tmp_path, content):
     (tmp_path / 'a.mp4').write_bytes(content)
-    with pytest.raises(ValueError, match=r'a\.mp4 cannot be read as a video. Convert it with ffmpeg'):
+    with pytest.raises(ValueError, match=r'a\.mp4 cannot be read as a video. It is damaged, cut off or no video: copy'):
         open_frames(tmp_path / 'a.mp4')
 
 
 def test_a_video_without_a_frame(tmp_path):
     (tmp_path / 'a.y4m').write_bytes(b'YUV4MPEG2 W64 H48 F10:1 Ip A1:1 C420\n')
-    with pytest.raises(ValueError, match=r'a\.y4m cannot be read as a video'):
+    with pytest.raises(ValueError, match=r'a\.y4m cannot be read as a video. .* \(No picture in it can be decoded\)'):
         open_frames(tmp_path / 'a.y4m')
 
 
@@ -544,7 +556,7 @@ def test_what_is_no_video_is_told_why(tmp_path, videos):
     for path, reason in [
         (videos / 'only_sound.m4a', 'There are no pictures in it. Give a video'),
         (tmp_path / 'image.png', 'It is an image, a list of files, or of a format'),
-        (tmp_path / 'cut.mp4', r'ffmpeg says: moov atom not found\)'),
+        (tmp_path / 'cut.mp4', r'It is damaged, cut off or .*ffmpeg says: moov atom not found\)'),
     ]:
         with pytest.raises(ValueError, match='cannot be read as a video. .*' + reason):
             check_source(path)
@@ -834,3 +846,19 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
     """
     short, long = (int(run_python(code, tmp_path / 'a.mp4', count).stdout) for count in (20, 420))
     assert long - short < 20 * 1024  # kB; 400 frames would be 92 MB
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='getrusage counts in kB')
+def test_a_frame_that_is_shown_for_minutes_takes_the_memory_of_one(tmp_path):
+    """480 x 640 pixels, 60 s at 25 frames a second: if ffmpeg held all of them converted, they would be 1.4 GB."""
+    picture = ['-f', 'lavfi', '-i', 'testsrc=size=640x480:rate=25:duration=2']
+    ffmpeg(*picture, '-vf', "setpts='(N/25+60*gte(N,40))/TB'", *PASSTHROUGH, '-pix_fmt', 'yuv420p', tmp_path / 'a.mp4')
+    code = """
+        import resource, sys
+        from helpers.video import open_frames
+        with open_frames(sys.argv[1]) as frames:
+            shown = sum(1 for _ in frames)
+        print(shown, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    """
+    shown, largest = map(int, run_python(code, tmp_path / 'a.mp4').stdout.split())
+    assert abs(shown - 62 * 25) < 25 and largest < 300 * 1024
