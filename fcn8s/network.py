@@ -25,8 +25,9 @@ from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.update_rules import LossScaling
 from fcn8s.precision import Arithmetic, check_precision, needs_loss_scaling, session_config, this_machine
 from fcn8s.saving import model_files, restoring, saved_models
-from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags, closed
+from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags, closed, closing_told
 from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_opening
+from fcn8s.saving.packed import is_packed
 from fcn8s.saving.runs import input_size, is_run, open_current
 from fcn8s.settings import ModelSettings
 from helpers.counted import counted
@@ -38,6 +39,9 @@ from helpers.names_of_2017 import OF_FCN8S, with_replacements
 from helpers.progress import evaluation_bar
 
 Feed = Dict[Tensor, Any]
+
+# What is said of a network after `close()`, and how to open it again.
+_CLOSED = ('this FCN8s', 'FCN8s(model_load_dir=...)')
 
 
 class SaveName(NamedTuple):
@@ -300,10 +304,11 @@ class Network:
 
     def run(self, fetches: Any, feed: Optional[Feed] = None) -> Any:
         """Runs `session.run`; raises ValueError where the graph that the encoder came with cannot be run."""
-        if callable(self.training_settings.loss):  # whose ops are the user's own, and whose traceback tells where
-            return self.session.run(fetches, feed)
-        with saved_models.explain_run_errors(self._encoder_dir):
-            return self.session.run(fetches, feed)
+        with closing_told(lambda: self._is_closed, *_CLOSED):
+            if callable(self.training_settings.loss):  # whose ops are the user's own, and whose traceback tells where
+                return self.session.run(fetches, feed)
+            with saved_models.explain_run_errors(self._encoder_dir):
+                return self.session.run(fetches, feed)
 
     def run_step(self, fetches: Any, feed: Feed) -> Any:
         """Runs part of a training step, on the raw weights; scores of before are of other weights."""
@@ -498,8 +503,8 @@ class Network:
     def close(self) -> None:
         """Frees the session and its memory. May be called again."""
         if not self._is_closed:
-            self.session.close()
             self._is_closed = True
+            self.session.close()
 
     def published_tensors(self) -> Dict[str, Any]:
         """Returns the tensors that scripts use, by their names as attributes of `FCN8s`."""
@@ -509,7 +514,7 @@ class Network:
         """Returns this network; raises ValueError once it was closed, RuntimeError in a forked process."""
         check_process()
         if self._is_closed:
-            raise closed('this FCN8s', 'FCN8s(model_load_dir=...)')
+            raise closed(*_CLOSED)
         return self
 
     def to_train(self) -> 'Network':
@@ -590,11 +595,14 @@ def open_network(request: NetworkRequest) -> Network:
 
 
 def _of_current_checkpoint(beginning: Beginning, build: Callable[[Beginning], Network]) -> Network:
-    """Builds on a run's checkpoint: while it is being trained, that may be replaced by a better one at any moment."""
+    """Builds on a run's checkpoint: while it is being trained, that may be replaced by a better one at any moment.
+
+    Errors about a packed network name it, and not where it was unpacked.
+    """
     loaded, other = beginning.model_load_dir, beginning.fine_tune_from
-    if loaded is not None and other is None and is_run(loaded):
+    if loaded is not None and other is None and (is_run(loaded) or is_packed(loaded)):
         return open_current(loaded, lambda found: build(beginning._replace(model_load_dir=found)))
-    if other is not None and loaded is None and is_run(other):
+    if other is not None and loaded is None and (is_run(other) or is_packed(other)):
         return open_current(other, lambda found: build(beginning._replace(fine_tune_from=found)))
     return build(beginning)
 

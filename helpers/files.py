@@ -115,6 +115,39 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
         _fsync_directory(os.path.dirname(final))
 
 
+@contextlib.contextmanager
+def temporary_directory(name: str) -> Iterator[str]:
+    """Yields a new directory in the folder for temporary files, and removes it at the end.
+
+    What killed processes left of theirs is removed first. A forked process that ends does not remove that of its
+    parent.
+
+    Raises:
+        OSError: With the path and what to do, where that folder is full or cannot be written to.
+    """
+    root, maker = os.path.realpath(tempfile.gettempdir()), os.getpid()
+    folder = _temporary_sibling(os.path.join(root, name))
+    _remove_leftovers(root)
+    with _explain_full_temporary_place(folder):
+        os.mkdir(folder, 0o700)
+        try:
+            yield folder
+        finally:
+            if os.getpid() == maker:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _explain_full_temporary_place(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in SPACE_REMEDIES or error.strerror != os.strerror(error.errno):
+            raise
+        message = '{} while writing {}. Set TMPDIR to a folder with more space.'.format(error.strerror, folder)
+        raise type(error)(error.errno, message) from error
+
+
 def path_of(value: Any) -> str:
     """Returns a path as text. Raises ValueError for what is none, such as the None of an option that was left out."""
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
@@ -342,6 +375,9 @@ def _remove_leftovers(directory: str) -> None:
 def _is_alive(process_id: int) -> bool:
     if os.name == 'nt':  # where signal 0 ends a process
         return True
+    with contextlib.suppress(OSError), open('/proc/{}/stat'.format(process_id), 'rb') as file:
+        # It has ended and nobody has asked how, as in containers whose first process asks for no orphan.
+        return file.read().rpartition(b')')[2].split()[0] not in (b'Z', b'X')
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:

@@ -12,6 +12,7 @@ from fcn8s.export import runtimes
 from fcn8s.export.formats import FORMATS, check_engine, check_packages
 from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
 from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, check_tags_of_export, closed, read_description
+from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import open_current
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
@@ -63,12 +64,15 @@ class ExportedModel:
         """
         return self._run(as_image_batch(images, self.image_rules.channels), CLASS_IDS if argmax else PROBABILITIES)
 
-    def _check_open(self) -> None:
-        if self._runtime is None:
-            raise closed('the network of {!r}'.format(self.model_dir), 'fcn8s.open_model(...)')
+    def _opened(self) -> Any:
+        """Returns the runtime, which another thread may close the next moment; raises ValueError once that happened."""
+        runtime = self._runtime
+        if runtime is None:
+            raise closed('the network of {!r}'.format(name_of(self.model_dir)), 'fcn8s.open_model(...)')
+        return runtime
 
     def _run(self, images: np.ndarray, output: str) -> np.ndarray:
-        self._check_open()
+        runtime = self._opened()
         if not len(images):
             channels = () if output == CLASS_IDS else (self.num_classes,)
             return np.zeros(images.shape[:3] + channels, np.uint8 if output == CLASS_IDS else np.float32)
@@ -77,7 +81,7 @@ class ExportedModel:
                 'images are {} x {}, and this export takes {} x {} alone. Resize them (--size {} {}), or export to a '
                 'format that takes any size.'.format(*images.shape[1:3], *self.size, *self.size)
             )
-        return self._runtime.run(_as_uint8(images), (output,))[output]
+        return runtime.run(_as_uint8(images), (output,))[output]
 
     @property
     def graph(self) -> Any:
@@ -98,7 +102,7 @@ class ExportedModel:
         """Fetches tensors of `graph`. Images in the feed go through the network first. Raises ValueError once it was
         closed.
         """
-        self._check_open()
+        self._opened()
         scoring, feed = self._scoring_part(), dict(feed or {})
         images = feed.pop(scoring.images, None)
         if images is not None:

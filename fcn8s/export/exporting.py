@@ -3,7 +3,6 @@
 import importlib
 import json
 import os
-import tempfile
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -30,7 +29,7 @@ from fcn8s.saving.model_files import describe, library_versions
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import input_size, open_current
 from helpers.counted import counted
-from helpers.files import atomic_directory, atomic_write_json, check_new_directory, to_json
+from helpers.files import atomic_directory, atomic_write_json, check_new_directory, temporary_directory, to_json
 
 
 class _Request(NamedTuple):
@@ -182,7 +181,7 @@ def export_open_network(
 ) -> Any:
     """Exports an open network (`fcn8s.network.Network`), as `export_model`."""
     _checked(out_dir, format, precision, options.get('size'))
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_directory('fcn8s-export') as folder:
         model_dir = os.path.join(folder, 'model')
         request = _Request(model_dir, out_dir, format, precision, **options)
         network.write_saved_model(model_dir, DEFAULT_TAGS)

@@ -6,7 +6,6 @@ for, and this engine asks for exactly that.
 
 import json
 import os
-import tempfile
 import threading
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -15,6 +14,7 @@ import numpy as np
 from fcn8s.export.conversion import Conversion, explain_conversion_errors
 from fcn8s.export.formats import FORMATS
 from fcn8s.export.names import IMAGES, OUTPUTS
+from helpers.files import temporary_directory
 
 # What is computed in, by the precision of an export. Half-precision weights of a 'float16' one are computed with in
 # float32 where the CPU has no float16 arithmetic; so are the layers of an 'int8' one that are not quantised.
@@ -47,7 +47,7 @@ def convert(model_dir: str, trust: bool = False) -> Any:
 
     # Not openvino.convert_model, which tells Google Analytics of each conversion unless it was told not to.
     core = openvino.Core()
-    with tempfile.TemporaryDirectory() as folder, explain_conversion_errors('openvino'):
+    with temporary_directory('fcn8s-openvino') as folder, explain_conversion_errors('openvino'):
         path = os.path.join(folder, 'model.pb')
         with open(path, 'wb') as file:
             file.write(freeze(model_dir, trust=trust).SerializeToString())

@@ -14,7 +14,8 @@ from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
 from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filters
 from fcn8s.saving import saved_models
-from fcn8s.saving.descriptions import DEFAULT_TAGS, SavedFCN8s, closed, read_description
+from fcn8s.saving.descriptions import DEFAULT_TAGS, SavedFCN8s, closed, closing_told, read_description
+from fcn8s.saving.packed import name_of
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
@@ -65,9 +66,10 @@ class InferenceGraph:
     def run(self, fetches: Any, feed: Optional[Dict[Any, Any]] = None) -> Any:
         """Runs `session.run` of this network. Raises ValueError once it was closed."""
         check_process()
+        what, how_to_open = 'the network of {!r}'.format(name_of(self.model_dir)), 'fcn8s.open_model(...)'
         if self._is_closed:
-            raise closed('the network of {!r}'.format(self.model_dir), 'fcn8s.open_model(...)')
-        with saved_models.explain_run_errors(self.model_dir):
+            raise closed(what, how_to_open)
+        with closing_told(lambda: self._is_closed, what, how_to_open), saved_models.explain_run_errors(self.model_dir):
             return self.session.run(fetches, feed)
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
@@ -83,8 +85,8 @@ class InferenceGraph:
 
     def close(self) -> None:
         """Frees the session and its weights; may be called again."""
-        self.session.close()
         self._is_closed = True
+        self.session.close()
 
     def __enter__(self) -> 'InferenceGraph':
         return self

@@ -1,8 +1,9 @@
 """What a saved network says about itself in `fcn8s.json`; read without TensorFlow."""
 
+import contextlib
 import os
 import shlex
-from typing import Any, Dict, NamedTuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple
 
 import fcn8s
 from fcn8s.settings import ModelSettings
@@ -138,3 +139,14 @@ def _check_entries(description: Dict[str, Any]) -> None:
     step = description.get('global_step', 0)
     if not is_count(step):
         raise ValueError('global_step is {!r}, no whole number from 0'.format(step))
+
+
+@contextlib.contextmanager
+def closing_told(is_closed: Callable[[], bool], what: str, how_to_open: str) -> Iterator[None]:
+    """Raises the error of `closed` for whatever goes wrong in a network that another thread has closed meanwhile."""
+    try:
+        yield
+    except Exception as error:
+        if is_closed():
+            raise closed(what, how_to_open) from error
+        raise

@@ -10,18 +10,19 @@ Nothing of an archive is written under a name of its own choice: the names are t
 
 import atexit
 import collections
+import contextlib
 import errno
 import hashlib
 import os
 import re
 import shutil
 import struct
-import tempfile
 import zipfile
 import zlib
 from typing import Dict, List, Tuple
 
 from fcn8s.saving.descriptions import DESCRIPTION_FILE, SAVED_MODEL_FILE
+from helpers.files import temporary_directory
 from helpers.process.memory import readable_size
 
 SUMS_FILE, CARD_FILE = 'SHA256SUMS', 'README.md'
@@ -73,13 +74,10 @@ def unpack(path: str) -> str:
     status = os.stat(path)
     key = path, status.st_size, status.st_mtime_ns
     if key not in _unpacked:
-        folder = tempfile.mkdtemp(prefix='fcn8s-packed-')
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        try:
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(temporary_directory('fcn8s-packed'))
             _unpack(path, folder)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+            atexit.register(stack.pop_all().close)
         _unpacked[key] = folder
     return _unpacked[key]
 
@@ -94,6 +92,13 @@ def with_names_of_zips(message: str) -> str:
     for (path, _, _), folder in _unpacked.items():
         message = message.replace(folder, path)
     return message
+
+
+def name_zips(error: Exception) -> None:
+    """Lets an error name the zips that this process unpacked; see `with_names_of_zips`."""
+    error.args = tuple(with_names_of_zips(part) if isinstance(part, str) else part for part in error.args)
+    if isinstance(error, OSError) and isinstance(error.strerror, str):  # which is not read from args again
+        error.strerror = with_names_of_zips(error.strerror)
 
 
 def _unpack(path: str, folder: str) -> None:

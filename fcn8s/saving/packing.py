@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import tempfile
 import zipfile
 from typing import Any, Dict, List, Optional
 
@@ -16,11 +15,13 @@ from fcn8s.saving.encoder_files import variable_names
 from fcn8s.saving.packed import CARD_FILE, MODEL_FILES, SUMS_FILE, is_packed, is_permitted
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.runs import CONFIG_FILE, is_run, open_current
-from helpers.files import NO_ZIP_TIME, atomic_path, sha256_of
+from helpers.files import NO_ZIP_TIME, atomic_path, sha256_of, temporary_directory
 from helpers.json_files import LARGEST, is_share, read_json
 
 # Bytes of the largest file of scores: with those of each image, 50,000 of 150 classes.
 _LARGEST_SCORES = 2**28
+# Characters of a card that are looked at for what it says: a table of 65,535 classes comes near this.
+_LARGEST_CARD = 2**23
 
 
 def pack(
@@ -58,7 +59,7 @@ def _pack(
     """directory: of the saved FCN-8s that `model` stands for."""
     described = read_description(directory)
     evaluation = None if scores is None else _read_scores(scores)
-    with tempfile.TemporaryDirectory(prefix='fcn8s-pack-') as folder:
+    with temporary_directory('fcn8s-pack') as folder:
         _copy_model(directory, folder, with_optimizer)
         if is_run(model):
             _copy(model, CONFIG_FILE, folder)
@@ -75,7 +76,7 @@ def _card_of(model: str, directory: str) -> str:
     if not is_packed(model) or not os.path.isfile(path):
         return ''
     with open(path, encoding='utf-8', errors='replace') as file:
-        return file.read()
+        return file.read(_LARGEST_CARD)
 
 
 def _copy_model(directory: str, folder: str, with_optimizer: bool) -> None:

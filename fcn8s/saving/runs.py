@@ -27,7 +27,7 @@ from fcn8s.saving.descriptions import (
     how_to_import,
     what_a_file_is,
 )
-from fcn8s.saving.packed import is_packed, unpack
+from fcn8s.saving.packed import is_packed, name_zips, unpack
 from helpers.files import (
     TEMPORARY_PATTERN,
     atomic_path,
@@ -472,9 +472,10 @@ def open_current(path: str, open_model: Callable[[str], Opened]) -> Opened:
     while True:
         try:
             return open_model(directory)
-        except (ValueError, OSError):
+        except (ValueError, OSError) as error:
             current = resolve_model(path)
             if current == directory:
+                name_zips(error)
                 raise
             directory = current
 

@@ -11,6 +11,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -327,6 +328,26 @@ def test_two_models_live_side_by_side_and_a_cell_runs_twice(trained, tiny_encode
     for model in (first, second, first_again):
         model.close()
         model.close()
+
+
+@pytest.mark.parametrize('begin', [open_model, lambda path: FCN8s(model_load_dir=path)])
+def test_a_model_that_another_thread_closes_in_the_midst_of_a_prediction_says_so(trained, begin):
+    model, seen, predicting = begin(trained['saved']), [], threading.Event()
+
+    def predict():
+        try:
+            while True:
+                model.predict(IMAGES)
+                predicting.set()
+        except Exception as error:
+            seen.append(error)
+
+    thread = threading.Thread(target=predict)
+    thread.start()
+    assert predicting.wait(60)
+    model.close()
+    thread.join(60)
+    assert not thread.is_alive() and isinstance(seen[0], ValueError) and 'was closed, by close() or' in str(seen[0])
 
 
 def test_a_closed_model_says_so(trained):

@@ -320,6 +320,22 @@ def test_what_a_killed_process_left_is_removed_when_the_next_one_writes_there(tm
             writer.stdout.close()
 
 
+@pytest.mark.skipif(not os.path.isdir('/proc/self'), reason='reads /proc')
+def test_a_process_that_has_ended_and_was_not_waited_for_is_no_longer_alive(tmp_path):
+    code = (
+        'import sys; from helpers.files import atomic_path; atomic_path(sys.argv[1] + "/a").__enter__(); print("there")'
+    )
+    code += '; sys.stdout.flush(); import os; os.kill(os.getpid(), 9)'
+    with subprocess.Popen([sys.executable, '-c', code, str(tmp_path)], stdout=subprocess.PIPE) as ended:
+        assert ended.stdout.read().strip() == b'there'
+        left = tmp_path / '.a.{}-{}-0123456789ab.tmp'.format(files._process_space(), ended.pid)
+        left.write_text('half')
+        with open('/proc/{}/stat'.format(ended.pid)) as file:
+            assert ') Z ' in file.read()
+        write_json_in_a_new_process(tmp_path)
+    assert not left.exists()
+
+
 def write_json_in_a_new_process(directory):
     code = 'import sys; from helpers.files import atomic_write_json; atomic_write_json(sys.argv[1], 1)'
     subprocess.run([sys.executable, '-c', code, str(directory / 'other.json')], check=True)

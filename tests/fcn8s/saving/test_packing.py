@@ -9,6 +9,9 @@ import os
 import re
 import shutil
 import stat
+import subprocess
+import sys
+import textwrap
 import threading
 import zipfile
 
@@ -233,6 +236,57 @@ def test_errors_about_what_is_in_a_zip_name_the_zip(archive, tmp_path, capsys):
     path = rewrite(str(tmp_path / 'newer.zip'), files)
     assert main(['pack', path, str(tmp_path / 'again.zip')]) == 2
     assert '{}{}fcn8s.json has format 2'.format(path, os.sep) in capsys.readouterr().err
+
+
+def test_errors_in_python_name_the_zip_too(archive, tmp_path):
+    files = dict(contents(archive), **{'fcn8s.json': b'[]'})
+    del files['SHA256SUMS']
+    path = rewrite(str(tmp_path / 'other.zip'), files)
+    for use in (open_model, lambda zipped: FCN8s(model_load_dir=zipped), lambda zipped: pack(zipped, path + '2.zip')):
+        with pytest.raises(ValueError, match=re.escape(os.path.join(path, 'fcn8s.json')) + ' is damaged'):
+            use(path)
+
+
+def test_what_a_killed_process_unpacked_is_removed_by_the_next(archive, tmp_path):
+    code = 'import sys, time; from fcn8s.saving.packed import unpack; print(unpack(sys.argv[1]), flush=True); {}'
+    environment = dict(os.environ, TMPDIR=str(tmp_path))
+    command = [sys.executable, '-c', code.format('time.sleep(60)'), archive]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        folder = process.stdout.readline().decode().strip()
+        process.kill()
+    assert os.path.isfile(os.path.join(folder, 'saved_model.pb')) and os.stat(folder).st_mode & 0o077 == 0
+    subprocess.run([sys.executable, '-c', code.format(''), archive], env=environment, check=True)
+    assert not [name for name in os.listdir(str(tmp_path)) if 'fcn8s-packed' in name]
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='processes are forked on POSIX alone')
+def test_a_forked_process_that_ends_leaves_what_its_parent_unpacked(archive, tmp_path):
+    code = """
+        import os, sys
+        from fcn8s.saving.packed import unpack
+        folder = unpack(sys.argv[1])
+        if os.fork() == 0:
+            sys.exit()
+        os.wait()
+        print(os.path.isfile(os.path.join(folder, 'saved_model.pb')), folder)
+    """
+    command = [sys.executable, '-c', textwrap.dedent(code), archive]
+    done = subprocess.run(command, env=dict(os.environ, TMPDIR=str(tmp_path)), stdout=subprocess.PIPE, check=True)
+    is_there, folder = done.stdout.decode().split()
+    assert is_there == 'True' and not os.path.exists(folder)
+
+
+def test_a_zip_that_cannot_be_unpacked_for_lack_of_space_says_where(archive, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(packed, '_write', full)
+    monkeypatch.setattr(packed, '_unpacked', {})
+    with pytest.raises(
+        OSError, match=r'No space left on device while writing .*fcn8s-packed.* Set TMPDIR to'
+    ) as caught:
+        packed.unpack(archive)
+    assert caught.value.errno == errno.ENOSPC
 
 
 def test_a_file_that_was_changed_is_named(archive, tmp_path):
