@@ -19,6 +19,7 @@ import numpy as np
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.assemble import Layout, assemble
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
+from fcn8s.vgg16.weights.hdf5_walk import check_hdf5
 from fcn8s.vgg16.weights.source import CAFFE_BGR, TORCHVISION_RGB, Preprocessing, Source
 
 SIGNATURE = b'\x89HDF\r\n\x1a\n'
@@ -43,12 +44,14 @@ def read_keras_h5(path: str) -> Source:
 
     Raises ValueError where the file is truncated, is another network, lacks a layer or has one of a wrong shape.
     """
+    check_hdf5(path)
     with _explain_damage(path), h5py.File(path, 'r') as file:
         return _read(path, file)
 
 
 def read_keras_archive(path: str) -> Source:
     """Reads the weights in a `.keras` file, and nothing else of it; errors as of `read_keras_h5`."""
+    check_hdf5(path, MEMBER_OF_ARCHIVE)
     with _explain_damage(path), zipfile.ZipFile(path) as archive, archive.open(MEMBER_OF_ARCHIVE) as member, h5py.File(
         member, 'r'
     ) as file:
