@@ -234,6 +234,8 @@ def _locked(path: str, message: str) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):  # a process that was forked meanwhile has the open directory, too
+            fcntl.flock(directory, fcntl.LOCK_UN)
         os.close(directory)
 
 

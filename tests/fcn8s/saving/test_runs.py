@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -248,6 +250,27 @@ def test_one_process_at_a_time(tmp_path):
         refused = pytest.raises(ValueError, match='a worker that failed is still saving the run .* Wait for it')
         with refused, runs.only_saver(run):
             raise AssertionError('two savers')
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='this system forks no processes')
+def test_a_process_that_was_forked_meanwhile_does_not_hold_the_run(tmp_path):
+    script = """
+import os, signal, sys, time
+from fcn8s.saving import runs
+run = runs.Run(sys.argv[1])
+with runs.only_writer(run):
+    child = os.fork()
+    if not child:
+        time.sleep(60)
+        os._exit(0)
+try:
+    with runs.only_writer(run):
+        print('free')
+finally:
+    os.kill(child, signal.SIGKILL)
+"""
+    command = [sys.executable, '-c', script, str(tmp_path)]
+    assert subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout == b'free\n'
 
 
 def test_a_model_is_the_best_checkpoint_of_a_run_else_the_last(tmp_path):
