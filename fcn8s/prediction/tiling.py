@@ -24,7 +24,8 @@ class Span(NamedTuple):
 
 
 def spans(length: int, tile: int, overlap: int) -> List[Span]:
-    """Covers an axis of `length` pixels with spans of at most `tile`; neighbours overlap by at least `overlap`.
+    """Covers an axis of `length` pixels with spans of at most `tile`; neighbours overlap by at least `overlap`, or a
+    little less (`_extent`).
 
     Weights rise linearly from a span's border over the overlap; borders of the image are none.
 
@@ -32,7 +33,7 @@ def spans(length: int, tile: int, overlap: int) -> List[Span]:
     """
     check_tile(tile, overlap)
     starts = _starts(length, tile, overlap)
-    stops = [min(start + tile, length) for start in starts]
+    stops = [min(start + _extent(length, tile, overlap), length) for start in starts]
     ramps = [_ramp(start, stop, length, overlap) for start, stop in zip(starts, stops)]
     total = np.zeros(length)
     for start, stop, ramp in zip(starts, stops, ramps):
@@ -51,6 +52,17 @@ def check_tile(tile: int, overlap: int) -> None:
             'tiles of {} pixels overlap by {}; a tile has to be at least {} pixels longer than the '
             'overlap, the stride of the network. Take larger tiles or a smaller overlap.'.format(tile, overlap, STRIDE)
         )
+
+
+def _extent(length: int, tile: int, overlap: int) -> int:
+    """How many pixels a span has: `tile`, or up to 31 fewer, so that it leaves of the stride what `length` leaves.
+
+    Upsampling to a size that is no multiple of its stride moves the answer by up to half the stride, as TensorFlow
+    spreads the padding over both sides: spans are to be moved as the whole is. Up to half of the overlap is given for
+    it.
+    """
+    shorter = tile - (tile - length) % STRIDE
+    return shorter if length > tile and tile - shorter <= overlap // 2 else tile
 
 
 def _starts(length: int, tile: int, overlap: int) -> List[int]:

@@ -21,7 +21,17 @@ def test_spans_cover_every_pixel_with_weights_that_add_up_to_one(length, overlap
 def test_neighbouring_spans_overlap_as_asked(length, overlap, longer):
     found = tiling.spans(length, overlap + longer, overlap)
     for before, after in zip(found, found[1:]):
-        assert before.start < after.start and before.stop - after.start >= overlap
+        assert before.start < after.start and before.stop - after.start >= overlap - overlap // 2
+
+
+@given(st.integers(1, 2000), st.integers(62, 128), st.integers(32, 150))
+def test_spans_leave_of_the_stride_what_the_whole_leaves(length, overlap, longer):
+    tile = overlap + longer
+    found = tiling.spans(length, tile, overlap)
+    assert all((span.stop - span.start - length) % 32 == 0 for span in found)
+    # As many as of the tile itself.
+    step = longer // 32 * 32
+    assert len(found) == 1 + max(0, -(-(-(-(length - tile) // 32) * 32) // step))
 
 
 def test_one_span_where_the_tile_is_large_enough():
