@@ -63,14 +63,16 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
         try:
             return _Training(network, request, model).train()
         finally:
-            _make_whole(request.val_generator)
+            _make_whole(request.train_generator)
+            _make_whole(request.val_generator, from_the_first=True)
 
 
-def _make_whole(generator: Any) -> None:
-    """Lets data that were dealt out to workers give all their images again, from the first: for what comes next."""
+def _make_whole(generator: Any, from_the_first: bool = False) -> None:
+    """Lets data that were dealt out to workers give all images of a batch again: for what comes next."""
     if hasattr(generator, 'deal'):
         generator.deal(0, 1)
-        generator.seek(0)
+        if from_the_first:
+            generator.seek(0)
 
 
 @contextlib.contextmanager
@@ -120,7 +122,7 @@ class _Training:
                     runs.update_config(self.run, dict(self.request.config or {}, train=self._arguments()))
             elif self.request.save_during_training and self.is_first:
                 self.network.check_can_save(self.request.save_dir or '', self.network.tensors.weights)
-            self._take_the_batches_of_the_run()
+            self._take_the_batches_of_the_run(stack)
             if self.workers is not None:
                 self._take_over_from_the_first(self.workers)
             if self.is_first:
@@ -147,12 +149,13 @@ class _Training:
             return runs.num_workers(self.run)
         return 1 if self.workers is None else self.workers.size
 
-    def _take_the_batches_of_the_run(self) -> None:
-        """Lets one process go on with the batches that several workers made together."""
+    def _take_the_batches_of_the_run(self, stack: contextlib.ExitStack) -> None:
+        """Lets one process go on with the batches that several workers made together, until the training ends."""
         times = self._run_workers()
         if self.workers is not None or times == 1:
             return
         shared.check_deals(self.request.train_generator, times, 1)
+        stack.callback(_make_whole, self.request.train_generator)
         self.request.train_generator.deal(0, 1, times)
 
     def _take_over_from_the_first(self, workers: Workers) -> None:

@@ -1,11 +1,13 @@
 """What has to agree among workers, and between a run and who goes on with it."""
 
+import contextlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from data_generator import BatchGenerator
+from fcn8s.saving import runs
 from fcn8s.training.agreement import check_workers_agree
 from fcn8s.training.request import TrainRequest, resolve_request
 from fcn8s.training.schedules import constant
@@ -44,3 +46,34 @@ def test_what_json_cannot_hold_is_left_out(data):
         'resize_labels': True,
         'seed': 0,
     }
+
+
+def test_data_that_one_process_took_in_the_batches_of_several_workers_are_as_before_afterwards(
+    data, narrow_encoder, tmp_path
+):
+    from fcn8s import FCN8s
+
+    run, sizes = str(tmp_path / 'run'), []
+    with data.generate(1) as batches, FCN8s(vgg16_dir=narrow_encoder, num_classes=2) as model:
+        model.train(batches, 1, 1, constant(1e-3), run_dir=run)
+        runs.update_config(runs.Run(run), {'workers': 2})
+        with counted_images(model.network, sizes):
+            model.train(batches, 2, 1, constant(1e-3), run_dir=run, resume=True)
+        assert sizes == [2]
+        assert next(batches)[0].shape == (1, 32, 32, 3)
+
+
+@contextlib.contextmanager
+def counted_images(network, sizes):
+    """Notes how many images each batch has that is trained on."""
+    feed = network.training_feed
+
+    def counting(images, *others):
+        sizes.append(len(images))
+        return feed(images, *others)
+
+    network.training_feed = counting
+    try:
+        yield
+    finally:
+        del network.training_feed
