@@ -52,10 +52,10 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
     if network.workers is None or network.workers.is_first:
         check_is_written(request)
     image_rules = image_rules_of(request)
-    network.set_label_space(label_space)
-    network.input_size = None  # of the run that it was opened from
     if image_rules is not None:
         network.set_image_rules(image_rules)
+    network.set_label_space(label_space)
+    network.input_size = None  # of the run that it was opened from
     if network.workers is None:
         return _Training(network, request, model).train()
     with network.workers.watch.working(), _silent_unless(network.workers.is_first):

@@ -13,6 +13,7 @@ from fcn8s.cli import main
 from fcn8s.vgg16.further_channels import further_channels
 from helpers.image_rules import ImageRules
 from helpers.images import read_image, write_labels
+from helpers.label_spaces import generic_label_space
 
 FEATURES = ['layer3_out:0', 'layer4_out:0', 'layer7_out:0']
 
@@ -107,6 +108,7 @@ def test_rules_that_the_network_was_given_are_not_replaced_by_those_of_the_data(
 
     class Data:
         image_rules = ImageRules()
+        label_space = generic_label_space(4, class_names=list('abcd'))
 
         def __next__(self):
             pytest.fail('read')
@@ -115,6 +117,7 @@ def test_rules_that_the_network_was_given_are_not_replaced_by_those_of_the_data(
     with FCN8s(vgg16_dir=str(encoders / 'rgb'), num_classes=4, image_rules=given) as model:
         with pytest.raises(ValueError, match=r'network was given .*4000.*, and the data are read by .*window=None'):
             model.train(Data(), 1, 1, lambda step: 1e-3)
+        assert model.label_space == generic_label_space(4)  # the names of data that are refused are not taken over
         of_other_rules = pytest.warns(UserWarning, match=r'data are read by .*window=None.* network takes .*4000')
         with of_other_rules as warned, pytest.raises(ValueError, match='num_batches is -1'):
             model.evaluate(Data(), -1)
