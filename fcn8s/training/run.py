@@ -168,13 +168,11 @@ class _Training:
                 'run': None if self.run is None else os.path.abspath(self.run.directory),
                 'times': self._run_workers(),
                 'position': position,
-                'records': self.records,
                 'worst': num_worst(self.request),
             }
         first = workers.watch.gather(to_json(mine))[0]
         self.state = TrainingState.from_dict(first['state'])
         self.run_of_first = None if first['run'] is None else runs.Run(first['run'])
-        self.records = first['records']
         self.num_worst = first['worst']
         self._share_generators(workers, first['times'], first['position'])
         self.network.place_average()
