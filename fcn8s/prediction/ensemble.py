@@ -9,6 +9,7 @@ from typing import Any, List, NamedTuple, Sequence
 
 import numpy as np
 
+from fcn8s.batches import as_image_batch
 from fcn8s.saving.packed import name_of
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace, is_nameless
@@ -123,7 +124,7 @@ class Ensemble:
         """Predicts images of one size.
 
         Args:
-            images: uint8 [N, H, W, channels], RGB as a rule, or a list of images.
+            images: [N, H, W, channels], RGB as a rule, or a list of images; uint8, or numbers from 0 to 255.
 
         Returns:
             Class IDs, uint8 [N, H, W], or with `argmax=False` the mean soft-max, float32 [N, H, W, C].
@@ -131,6 +132,7 @@ class Ensemble:
         Raises:
             ValueError: As `predict` of each network.
         """
+        images = as_image_batch(images, self.image_rules.channels)
         total = self.models[0].predict(images, argmax=False)
         for model in self.models[1:]:
             total = total + model.predict(images, argmax=False)

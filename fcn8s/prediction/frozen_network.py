@@ -31,6 +31,7 @@ class InferenceGraph:
     Attributes:
         graph, session: of this network alone. Further nodes (metrics, say) may be added to the graph at any time.
         images: uint8 [N, H, W, channels] placeholder, RGB as a rule, any size from 1x1.
+        float_images: float32, likewise, 0 to 255; fed in their place.
         logits, probabilities: float32 [N, H, W, C].
         class_ids: uint8 [N, H, W].
         label_space: the classes; num_classes = C.
@@ -46,7 +47,7 @@ class InferenceGraph:
         self.engine = 'tensorflow'
         self.model_dir = description.directory
         self.images = graph.get_tensor_by_name(IMAGES_TENSOR)
-        self._float_images = graph.get_tensor_by_name(FLOAT_IMAGES_TENSOR)
+        self.float_images = graph.get_tensor_by_name(FLOAT_IMAGES_TENSOR)
         self.logits = graph.get_tensor_by_name(LOGITS_NODE + ':0')
         self.label_space: LabelSpace = description.settings.label_space
         self.num_classes = description.settings.num_classes
@@ -80,7 +81,7 @@ class InferenceGraph:
         Returns class IDs, uint8 [N, H, W], or with `argmax=False` the soft-max, float32 [N, H, W, C]. Raises ValueError
         as `fcn8s.batches.as_image_batch`, and once the network was closed.
         """
-        tensors = PredictionTensors(self.images, self._float_images, self.class_ids, self.probabilities)
+        tensors = PredictionTensors(self.images, self.float_images, self.class_ids, self.probabilities)
         return predict_in_chunks(self.run, tensors, images, self.num_classes, argmax)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
 import numpy as np
 
 from fcn8s.backend import Graph, GraphDef, tf
+from fcn8s.batches import PredictionTensors, predict_in_chunks
 from fcn8s.confidence import SMALLEST_PROBABILITY, at_temperature, check_temperature
 from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, node_name
 from fcn8s.prediction.frozen_network import LOGITS_NODE, InferenceGraph
@@ -98,14 +99,16 @@ class Sampler:
         meta_graph = saved_models.read_meta_graph(model.model_dir, list(DEFAULT_TAGS), trust=trust)
         head = cut_head(model.graph, meta_graph.graph_def, LOGITS_NODE)
         with model.graph.as_default(), tf.name_scope('sampling'):
-            self._samples = _sample(model, head, num_samples, keep_prob, seed)
+            samples = _sample(model, head, num_samples, keep_prob, seed)
+            class_ids = tf.cast(tf.argmax(samples[..., :-1], axis=-1), tf.uint8)
+        self._tensors = PredictionTensors(model.images, model.float_images, class_ids, samples)
 
     def predict(self, images: np.ndarray, argmax: bool = False) -> np.ndarray:
-        """Predicts, of uint8 [N, H, W, channels], float32 [N, H, W, C + 1]: the mean soft-max of the samples, and
-        behind it the mean of their entropies in nats; both may be averaged further, over tiles and scales. With
-        `argmax` class IDs, uint8 [N, H, W], of the mean soft-max."""
-        samples = self._model.run(self._samples, {self._model.images: images})
-        return np.argmax(samples[..., :-1], axis=-1).astype(np.uint8) if argmax else samples
+        """Predicts, of images as `InferenceGraph.predict` takes them, float32 [N, H, W, C + 1]: the mean soft-max of
+        the samples, and behind it the mean of their entropies in nats; both may be averaged further, over tiles and
+        scales. With `argmax` class IDs, uint8 [N, H, W], of the mean soft-max. Raises ValueError as that does.
+        """
+        return predict_in_chunks(self._model.run, self._tensors, images, self.num_classes + 1, argmax)
 
 
 class SampledPredictor:

@@ -44,6 +44,15 @@ def test_the_mean_of_the_soft_max_decides():
     assert all(model.is_closed for model in models)
 
 
+@pytest.mark.parametrize('count', [1, 2])
+def test_each_network_sees_the_images_of_an_iterator(count):
+    images = np.zeros([count, 4, 5, 3], np.uint8)
+    with Ensemble([MadeUp(1), MadeUp(2)]) as ensemble:
+        np.testing.assert_array_equal(ensemble.predict(iter(images)), ensemble.predict(images))
+        with pytest.raises(ValueError, match='Pass a single image as'):
+            ensemble.predict(images[0])
+
+
 def test_names_come_from_the_network_that_has_some():
     named = generic_label_space(3, class_names=['a', 'b', 'c'])
     ensemble = Ensemble([MadeUp(1), MadeUp(2, named)])

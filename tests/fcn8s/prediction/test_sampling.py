@@ -87,6 +87,16 @@ def test_a_temperature_is_of_the_mean_soft_max_and_its_entropy(opened):
         assert hot.entropy[place] > doubt.entropy[place] + 0.01
 
 
+def test_float_images_are_taken_as_predictions_take_them(opened):
+    sampler = Sampler(opened, 2, KEEP, SEED)
+    floats = IMAGES[:1].astype(np.float32)
+    np.testing.assert_array_equal(sampler.predict(floats), sampler.predict(IMAGES[:1]))
+    shifted = sampler.predict(np.minimum(floats + 0.5, 255))
+    assert np.abs(shifted - sampler.predict(IMAGES[:1])).max() > 0
+    with pytest.raises(ValueError, match='image values go from 0 to 1; the network expects RGB from 0 to 255'):
+        SampledPredictor(sampler).probabilities(floats[0] / 255)
+
+
 def test_what_is_computed_once_holds_every_convolution_up_to_fc6(opened, small_model):
     from fcn8s.saving import saved_models
 
