@@ -236,7 +236,7 @@ class FCN8s:
         return export_open_network(self.network.to_train(), out_dir, format, precision, **options)
 
     def load_variables(self, path: str) -> None:
-        """Loads weights, and what is stored of the optimiser's state, from a `tf.train.Saver` file or a SavedModel."""
+        """Loads weights of a `tf.train.Saver` file or SavedModel; what it lacks of a training's state begins anew."""
         self.network.to_train().load_variables(path)
 
     def close(self) -> None:

@@ -151,11 +151,7 @@ class Network:
 
     def _restore_stored(self, prefix: str) -> Tuple[Any, ...]:
         """Restores the weights and what else of the state is stored; returns the rest."""
-        self._restore(self.tensors.weights, prefix)
-        return self._restore_others(prefix)
-
-    def _restore_others(self, prefix: str) -> Tuple[Any, ...]:
-        """Restores what is stored of the state besides the weights; returns the rest."""
+        self._restore(self.tensors.weights, prefix)  # first: what does not fit is refused before the rest changes
         others = self.tensors.state[len(self.tensors.weights) :]
         with self.graph.as_default():
             return restoring.restore_present(self.session, others, prefix, self._savers)
@@ -204,7 +200,14 @@ class Network:
         self.place_raw()
         average = self.tensors.training.average
         if average is not None:
+            self._state_is_of = None
             self.session.run(average.restart)
+
+    def clear_gradients(self) -> None:
+        """Forgets the gradients of a step that failed before its last batch: they would be part of the next one."""
+        training = self.tensors.training
+        rules = [training.ops] + ([] if training.warmup is None else [training.warmup])
+        self._run_initializers([variable for ops in rules for variable in ops.accumulated])
 
     # What it is
 
@@ -313,7 +316,7 @@ class Network:
     def run_step(self, fetches: Any, feed: Feed) -> Any:
         """Runs part of a training step, on the raw weights; scores of before are of other weights."""
         self.place_raw()
-        self.last_scores = {}
+        self.last_scores, self._state_is_of = {}, None  # also of a step that fails half-way
         return self.run(fetches, feed)
 
     def check_has_not_diverged(self) -> None:
@@ -462,14 +465,10 @@ class Network:
             self.note_average()
 
     def load_variables(self, path: str) -> None:
-        """Loads weights, and what is stored of the optimiser's state, from a `tf.train.Saver` file or a SavedModel."""
+        """Loads weights of a `tf.train.Saver` file or SavedModel; what it lacks of a training's state begins anew."""
         prefix = restoring.find_checkpoint(path)
         self._state_is_of = None  # even if it is refused: NaN in fc6 and fc7 is found once they are in place
-        self._restore(self.tensors.weights, prefix)  # first: what does not fit is refused before the rest is forgotten
-        average = self.tensors.training.average
-        if average is not None:
-            self.session.run(average.restart)
-        self._restore_others(prefix)
+        self._run_initializers(self._restore_stored(prefix))
         self.note_average()
         # What was known of the weights before is not about these.
         self.last_training_loss, self.last_scores = None, {}

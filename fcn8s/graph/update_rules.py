@@ -47,6 +47,7 @@ class TrainOps(NamedTuple):
     loss_scale: float32 scalar variable, or None without loss scaling.
     state: the variables made here, all among the global variables.
     trained: the variables that a step changes.
+    accumulated: those of `state` that the gradients of the batches before the last are added up in; 0 between steps.
     """
 
     accumulate_op: Optional[tf.Operation]
@@ -54,6 +55,7 @@ class TrainOps(NamedTuple):
     loss_scale: Optional[tf.Variable]
     state: Tuple[tf.Variable, ...]
     trained: Tuple[tf.Variable, ...]
+    accumulated: Tuple[tf.Variable, ...]
 
 
 def build_train_op(
@@ -122,6 +124,7 @@ def build_train_op(
             scale.scale if scale else None,
             tuple(v for part in parts for v in part.state),
             tuple(variables),
+            accumulation.state if accumulation else (),
         )
 
 

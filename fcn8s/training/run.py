@@ -133,6 +133,7 @@ class _Training:
             if self.summaries:
                 stack.enter_context(self.summaries)
             self._warn_about_dropout()
+            self.network.clear_gradients()
             try:
                 history = self._loop().train()
             except FloatingPointError:

@@ -742,6 +742,29 @@ def test_accumulation_equals_a_larger_batch(tiny_encoder):
         np.testing.assert_allclose(values[0][name], values[1][name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize('head_warmup', [0, 1])
+def test_a_step_that_failed_half_way_leaves_nothing_in_the_next_one(narrow_encoder, head_warmup):
+    def breaking():
+        yield next(Stream(seed=1))
+        raise OSError('no such file')
+
+    values = []
+    for fails in (False, True):
+        with FCN8s(
+            vgg16_dir=narrow_encoder,
+            num_classes=2,
+            optimizer=OptimizerSettings('sgd', momentum=0.0),
+            accumulate_batches=2,
+            head_warmup=head_warmup,
+        ) as model:
+            if fails:
+                with pytest.raises(OSError, match='no such file'):
+                    model.train(breaking(), 2, 1, constant(1e-2))
+            model.train(Stream(), 1 + head_warmup, 1, constant(1e-2), keep_prob=1.0)
+            values.append(all_values(model))
+    assert_equal_values(*values)
+
+
 def test_freeze_leaves_the_encoder_as_it_was(tiny_encoder):
     for freeze, unchanged in (('encoder', 'conv1_ conv2_ conv3_ conv4_ conv5_ fc6 fc7'), (2, 'conv1_ conv2_'), (0, '')):
         with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, freeze=freeze) as model:
@@ -831,8 +854,22 @@ def test_a_network_that_diverged_is_not_trained_on_nor_saved_until_weights_are_l
                 what()
         assert [name for name in os.listdir(str(tmp_path)) if name.startswith('broken')] == []
         model.load_variables(saved)
-        model.train(Stream(), 1, 1, constant(1e-4))
+        # The moments of the optimiser were NaN, too, and would have come with the second step.
+        history = model.train(Stream(), 1, 3, constant(1e-4))
+        assert np.isfinite(history[0]['training_loss'])
         assert model.predict(IMAGES).shape == IMAGES.shape[:3]
+
+
+def test_variables_without_an_optimiser_begin_it_anew(tmp_path, narrow_encoder):
+    with FCN8s(vgg16_dir=narrow_encoder, num_classes=2, optimizer=OptimizerSettings(ema=0.5)) as model:
+        saved = model.save(str(tmp_path))
+        others = list(model.model.state[len(model.model.weights) :])
+        fresh = model.sess.run(others)
+        model.train(Stream(), 1, 2, constant(1e-3))
+        assert any((a != b).any() for a, b in zip(model.sess.run(others), fresh))
+        model.load_variables(saved)
+        for variable, value, expected in zip(others, model.sess.run(others), fresh):
+            np.testing.assert_array_equal(value, expected, err_msg=variable.op.name)
 
 
 def test_fine_tuning_carries_classes_over_by_name(tmp_path, tiny_encoder, capsys):
