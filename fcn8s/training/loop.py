@@ -294,11 +294,12 @@ class TrainingLoop:
 
     def _take_step(self, rate: float) -> None:
         """Takes one optimiser step: `accumulate_batches` batches, the last of which applies the update."""
-        batches, losses = self.options.accumulate_batches, []
+        batches, losses, num_images = self.options.accumulate_batches, [], 0
+        start = getattr(self.batches, 'position', None)
         for number in range(batches):
-            # In the middle of a step the gradients so far would be part of what is saved.
-            with self._saved_at_failure() if number == 0 else contextlib.nullcontext():
+            with self._saved_at_failure(start):  # the whole step is taken again
                 images, labels, feed = self._next_feed(rate, self.state.step * batches + number)
+            num_images += self.fetches.count(images)
             op = self._train_op() if number == batches - 1 else self._accumulate_op()
             losses.append(self.run((self.fetches.loss, op), feed)[0])
         loss = step_loss(losses)
@@ -306,9 +307,11 @@ class TrainingLoop:
             raise FloatingPointError(self._not_finite_message(loss, rate))
         self.state.step += 1
         self.state.losses.append(loss)
+        self.state.images += num_images
         self._is_unsaved = True
         if self.actions.summarize and self.state.step % self.options.summaries_frequency == 0:
-            self.actions.summarize(self.state.step, {'loss': loss, 'learning_rate': rate}, (images, labels))
+            with self._saved_at_failure():
+                self.actions.summarize(self.state.step, {'loss': loss, 'learning_rate': rate}, (images, labels))
 
     def _next_feed(self, rate: float, number: int) -> Tuple[Any, Any, Dict[Any, Any]]:
         """Returns images and labels of the next batch, and their feed. number: of the batch within the whole run."""
@@ -317,7 +320,6 @@ class TrainingLoop:
         # The dropout mask is a function of this pair alone, so that a resumed run draws what the first would have.
         dropout_seed = (options.seed, number)
         feed = self.fetches.feed(images, labels, options.keep_prob, dropout_seed, rate, options.l2_regularization)
-        self.state.images += self.fetches.count(images)
         return images, labels, feed
 
     def _accumulate_op(self) -> Any:
@@ -466,9 +468,12 @@ class TrainingLoop:
             raise
 
     @contextlib.contextmanager
-    def _saved_at_failure(self) -> Iterator[None]:
-        """Saves the run, as at a signal, where what is in here fails: a resumed run asks for the same batch again."""
-        position = getattr(self.batches, 'position', None)
+    def _saved_at_failure(self, position: Optional[int] = None) -> Iterator[None]:
+        """Saves the run, as at a signal, where what is in here fails: a resumed run asks for the same batch again.
+
+        position: of the batch to ask for again; None for the next one.
+        """
+        position = getattr(self.batches, 'position', None) if position is None else position
         try:
             yield
         except EvaluationAbandoned:

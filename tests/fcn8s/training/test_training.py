@@ -354,27 +354,23 @@ class BreakingStream:
         self.position = position
 
 
-@pytest.mark.parametrize('accumulate_batches, saved', [(1, [(4, False)]), (2, [(2, False)]), (4, [(1, False)])])
-def test_data_that_fail_cost_no_step_and_a_resumed_run_asks_for_the_same_batch(accumulate_batches, saved):
+@pytest.mark.parametrize('accumulate_batches, step', [(1, 4), (2, 2), (3, 1), (4, 1)])
+def test_data_that_fail_cost_no_step_and_a_resumed_run_takes_the_whole_step_again(accumulate_batches, step):
     options = OPTIONS._replace(epochs=3, save_frequency=3, accumulate_batches=accumulate_batches)
     recorder, data = Recorder(losses=np.arange(50.0, 0, -1)), BreakingStream()
     loop = recorder.loop(options, data=data, save_when_improved=False)
     with pytest.raises(OSError, match='no such file'):
         loop.train()
-    assert recorder.saved == saved and data.position == 4
+    first = step * accumulate_batches
+    assert (
+        recorder.saved == [(step, False)]
+        and data.position == first
+        and loop.state.images == 2 * (step % 3) * accumulate_batches
+    )
     again = Recorder()
     again.loop(options, TrainingState.from_dict(loop.state.to_dict()), data, save_when_improved=False).train()
-    whole = [feed['first'] for feed in recorder.feeds + again.feeds]
+    whole = [feed['first'] for feed in recorder.feeds[:first] + again.feeds]
     assert whole == list(range(9 * accumulate_batches))
-
-
-def test_nothing_is_saved_where_data_fail_in_the_middle_of_a_step():
-    recorder = Recorder()
-    with pytest.raises(OSError, match='no such file'):
-        recorder.loop(
-            OPTIONS._replace(save_frequency=3, accumulate_batches=3), data=BreakingStream(), save_when_improved=False
-        ).train()
-    assert recorder.saved == []
 
 
 def test_nothing_is_saved_at_a_failure_but_by_what_the_loop_was_told_to_save_with():
@@ -404,6 +400,16 @@ def test_a_run_is_saved_where_its_evaluation_or_its_schedule_fails(part):
     with pytest.raises((ValueError, IndexError)):
         loop.train()
     assert recorder.saved == [(6 if part == 'evaluation' else 3, False)]
+
+
+def test_a_run_is_saved_where_its_summaries_fail():
+    def broken(*_):
+        raise MemoryError('no picture')
+
+    recorder = Recorder()
+    with pytest.raises(MemoryError, match='no picture'):
+        recorder.loop(OPTIONS._replace(save_frequency=4), summarize=broken, save_when_improved=False).train()
+    assert recorder.saved == [(2, False)]
 
 
 @pytest.mark.parametrize('part', ['data', 'callback', 'seek'])
