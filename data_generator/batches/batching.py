@@ -134,7 +134,8 @@ def _check_equal_sizes(arrays: Sequence[np.ndarray], what: str, made: Sequence[M
 class _ClassWatch:
     """Warns after the first pass where labels lack classes: they are not learnt, or a score on them says nothing.
 
-    It looks at no label any more once it has seen all classes.
+    It looks at no label any more once it has seen all classes, or a batch is not the next: what begins in the middle of
+    a pass, as a run that goes on, or skips some of it, says nothing of the whole.
     """
 
     def __init__(self, label_space: Optional[LabelSpace], order: BatchOrder) -> None:
@@ -143,9 +144,12 @@ class _ClassWatch:
         # Of a share nothing is told: whoever puts the shares together knows what the whole holds.
         if label_space is not None and not order.is_share:
             self._missing = set(range(label_space.num_classes)) - set(label_space.void_class_ids)
-        self._shuffles, self._left, self._num_images = order.shuffles, order.num_batches, order.num_pairs
+        self._shuffles, self._num_batches, self._num_images = order.shuffles, order.num_batches, order.num_pairs
+        self._next = 0
 
-    def see(self, batch: Batch) -> None:
+    def see(self, number: int, batch: Batch) -> None:
+        if number != self._next:
+            self._missing = set()
         if not self._missing or self._space is None or not isinstance(batch, tuple):
             return
         labels = batch[1]
@@ -153,8 +157,8 @@ class _ClassWatch:
             self._missing -= set(np.flatnonzero(labels.any(axis=(0, 1, 2))).tolist())
         else:
             self._missing -= _values_of(labels)
-        self._left -= 1
-        if self._left == 0:
+        self._next += 1
+        if self._next == self._num_batches:
             self._warn(self._space)
             self._missing = set()
 
@@ -265,8 +269,8 @@ class BatchIterator:
         if self._deal is not None:
             whole, worker, workers = self._deal
             self.rows = whole.rows(self.position, worker, workers)
+        self._watch.see(self.position, batch)
         self.position += 1
-        self._watch.see(batch)
         return batch
 
     @property

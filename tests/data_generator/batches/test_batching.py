@@ -365,6 +365,22 @@ def test_a_score_over_a_single_class_is_warned_about(tmp_path, own_dataset):
         passes(labels_of_classes(tmp_path / 'b', own_dataset, 255, num_classes=3), shuffle=False)
 
 
+def test_what_begins_or_goes_on_in_the_middle_of_a_pass_says_nothing_of_it(tmp_path, own_dataset):
+    data = labels_of_classes(tmp_path, own_dataset, 0, 1, 2, num_classes=3)
+    options = dict(shuffle=True, seed=0)
+    with data.generate(1, **options) as batches, warnings.catch_warnings():
+        warnings.simplefilter('error')
+        classes = [int(next(batches)[1].max()) for _ in range(12)]
+        # Three batches in a row, over the end of a pass, that hold one class twice and another not at all.
+        start = next(k for k in range(1, 10) if len(set(classes[k : k + 3])) < 3)
+    for first in (start, 0):
+        with data.generate(1, **options) as batches, warnings.catch_warnings():
+            warnings.simplefilter('error')
+            for number in [*range(first, 1), *range(start, start + 4)]:
+                batches.seek(number)
+                next(batches)
+
+
 def test_whole_labels_are_not_warned_about(tmp_path, own_dataset):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
