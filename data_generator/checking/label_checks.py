@@ -16,6 +16,9 @@ from helpers.color_codes import color_codes, color_of_code
 from helpers.image_search import LOSSY_EXTENSIONS
 from helpers.images import TransparentLabelError, read_color_labels
 
+# Of colours that no table names, so many are kept of a label: one in JPEG has tens of thousands, which take megabytes.
+_MOST_UNNAMED = 1000
+
 
 class LabelLook(NamedTuple):
     """How labels are looked at: as IDs, or as the colours of `color_map`, by `color_rule`.
@@ -36,7 +39,7 @@ class LabelFacts(NamedTuple):
 
     Attributes:
         size: (height, width).
-        values: Pixels by value, an ID or (red, green, blue).
+        values: Pixels by value, an ID or (red, green, blue); of colours that no table names only the most frequent.
         is_named: Whether values are IDs of this dataset; False for colours that no table names.
         has_palette: Whether values are indices of a palette of colours.
         moved: Pixels whose colour was moved to the nearest of the table.
@@ -83,17 +86,17 @@ def _colors(path: str, look: LabelLook) -> Tuple[LabelFacts, np.ndarray]:
 def _unnamed_colors(path: str, faults: List[Fault]) -> Tuple[LabelFacts, np.ndarray]:
     colors = np.ascontiguousarray(read_color_labels(path, lossy=True, keep_alpha=True)[..., :3])
     values = count_values(colors)
-    most = sorted(values.items(), key=lambda item: -item[1])[:3]
+    most = sorted(values.items(), key=lambda item: -item[1])[:_MOST_UNNAMED]
     faults.append(
         Fault(
             'lossy_label' if path.lower().endswith(LOSSY_EXTENSIONS) else 'color_label',
             path,
             '{} colours, most of all {}'.format(
-                len(values), ', '.join('{} ({:.0%})'.format(color, n / colors[..., 0].size) for color, n in most)
+                len(values), ', '.join('{} ({:.0%})'.format(color, n / colors[..., 0].size) for color, n in most[:3])
             ),
         )
     )
-    return LabelFacts(colors.shape[:2], values, is_named=False), colors
+    return LabelFacts(colors.shape[:2], dict(most), is_named=False), colors
 
 
 def count_values(label: np.ndarray) -> Dict[Any, int]:

@@ -138,6 +138,16 @@ def test_labels_beside_images_that_exif_turns(tmp_path, size, label_size, orient
     assert [(fault.kind, fault.detail) for fault in found] == ([] if kind is None else [(kind, detail)])
 
 
+def test_of_colours_that_no_table_names_only_the_most_frequent_are_kept(tmp_path):
+    Image.fromarray(np.random.RandomState(0).randint(0, 256, (64, 64, 3), np.uint8)).save(str(tmp_path / 'b.jpg'))
+    write(tmp_path / 'a.png', image_of(0, (64, 64)))
+    pair = Pair(str(tmp_path / 'a.png'), str(tmp_path / 'b.jpg'))
+    facts = check_pair(pair, LabelLook(PaletteRule([])))
+    (fault,) = facts.faults
+    assert fault.kind == 'lossy_label' and int(fault.detail.partition(' colours')[0]) > 3000
+    assert facts.label is not None and len(facts.label.values) == 1000
+
+
 def test_every_fault_is_found_with_its_files(camvid):
     add_every_fault(camvid)
     report = check(camvid, workers=2)
