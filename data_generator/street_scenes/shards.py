@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Callable, List
 
 # A process imports from where this one does, in the same order: PYTHONPATH would put packages before Python's own
@@ -46,7 +46,7 @@ def run_shards(module: str, arguments: List[str], num_shards: int, on_scene: Cal
         ]
         with ThreadPoolExecutor(num_shards) as executor:
             try:
-                for future in [executor.submit(follow, process) for process in processes]:
+                for future in as_completed([executor.submit(follow, process) for process in processes]):
                     future.result()
             finally:
                 _end(processes)

@@ -2,6 +2,7 @@ import argparse
 import glob
 import os
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -312,6 +313,19 @@ def test_a_process_that_fails_is_reported_and_nothing_stays(tmp_path, monkeypatc
     with pytest.raises(OSError, match='a process that draws scenes ended with status 1'):
         write_dataset(str(tmp_path / 'out'), 3, 1, 0, (32, 64))
     assert not (tmp_path / 'out').exists()
+
+
+def test_the_others_are_ended_as_soon_as_any_process_fails(tmp_path, monkeypatch):
+    from data_generator.street_scenes import shards
+
+    (tmp_path / 'second_fails.py').write_text(
+        'import sys, time\ndef main():\n    sys.exit("no more memory") if sys.argv[1] == "1" else time.sleep(60)\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    start = time.monotonic()
+    with pytest.raises(OSError, match='ended with status 1: no more memory'):
+        shards.run_shards('second_fails', [], 2, lambda: None)
+    assert time.monotonic() - start < 30
 
 
 def test_a_process_that_is_gone_before_it_is_ended():
