@@ -42,14 +42,14 @@ print(json.dumps(precisions(None)))
 def size(text):
     """(height, width) of a text such as 256x512."""
     sides = text.split('x')
-    if len(sides) != 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
+    if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
         raise argparse.ArgumentTypeError('{!r} is no size; it has to be HxW, for example 256x512.'.format(text))
     return int(sides[0]), int(sides[1])
 
 
 def count(text):
     """A whole number of at least 1."""
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError('{!r} has to be a whole number of at least 1.'.format(text))
     return int(text)
 

@@ -50,7 +50,7 @@ def set_level() -> str:
 
 def dropped_severities(level: str) -> str:
     """Returns the letters of the severities below a level: '2' -> 'IW'. None for a level that is no number."""
-    return 'IWE'[: int(level)] if level.isdigit() else ''
+    return 'IWE'[: int(level)] if level.isdecimal() else ''
 
 
 @contextlib.contextmanager

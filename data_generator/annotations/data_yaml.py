@@ -89,7 +89,7 @@ def _in_order(names: Value) -> List[str]:
 
 
 def _numbered(names: Dict[str, Value]) -> List[Value]:
-    by_number = {int(key): name for key, name in names.items() if key.isdigit() and len(key) < 10}
+    by_number = {int(key): name for key, name in names.items() if key.isdecimal() and len(key) < 10}
     if len(by_number) < len(names) or sorted(by_number) != list(range(len(by_number))):
         raise ValueError('their numbers are {:.40}, and have to be those from 0 on'.format(', '.join(names)))
     return [by_number[number] for number in range(len(by_number))]

@@ -38,7 +38,7 @@ def key_of(name: str) -> str:
     parts = posixpath.normpath(folded(name.replace('\\', '/'))).split('/') if name else []
     path = '/'.join(part for part in parts if part not in ('', '.', '..'))
     stem, dot, extension = path.rpartition('.')
-    return stem if dot and '/' not in extension and len(extension) <= 4 and not extension.isdigit() else path
+    return stem if dot and '/' not in extension and len(extension) <= 4 and not extension.isdecimal() else path
 
 
 def lines_by_image(names: Sequence[str], paths: Sequence[str], lines: Sequence[Line]) -> List[Optional[Line]]:

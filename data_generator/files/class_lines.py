@@ -112,7 +112,7 @@ def _entry_of_cells(heading: Sequence[str], cells: Sequence[str], line: str) -> 
     for word, cell in zip(heading, cells):
         named.setdefault(_HEADINGS[word.lower()], cell)  # of several names the first
     class_id = named.get('id') or None
-    if class_id is not None and not class_id.isdigit():
+    if class_id is not None and not class_id.isdecimal():
         raise ValueError('{!r} is no ID of a class in the line {!r}'.format(class_id, line))
     name = checked_name(named.get('name'))
     return Entry(name, _color_of_cells(named, line), None if class_id is None else int(class_id))
@@ -121,7 +121,7 @@ def _entry_of_cells(heading: Sequence[str], cells: Sequence[str], line: str) -> 
 def _color_of_cells(named: Dict[str, str], line: str) -> Optional[Color]:
     channels = [named[key] for key in 'rgb' if named.get(key)]
     if channels:
-        if len(channels) < 3 or not all(channel.isdigit() for channel in channels):
+        if len(channels) < 3 or not all(channel.isdecimal() for channel in channels):
             raise ValueError('the line {!r} has no red, green and blue from 0 to 255'.format(line))
         return parse_color([int(channel) for channel in channels])
     if not named.get('color'):
@@ -166,7 +166,7 @@ def _parted(fields: Sequence[str], line: str, is_loose: bool = False) -> _Row:
 
 
 def _is_number(field: str) -> bool:
-    return field.isdigit() or _is_hex(field)
+    return field.isdecimal() or _is_hex(field)
 
 
 def _is_hex(field: str) -> bool:
@@ -187,7 +187,7 @@ def _without_numbers_of_names(rows: List[_Row]) -> List[_Row]:
 
 def _is_front_of_names(rows: Sequence[_Row]) -> bool:
     """Whether the numbers in front are no IDs: not every class has one, or names are equal without them."""
-    are_all = all(len(row.before) in (1, 4) or (not row.before and row.name.isdigit()) for row in rows)
+    are_all = all(len(row.before) in (1, 4) or (not row.before and row.name.isdecimal()) for row in rows)
     return not are_all or not _are_distinct(rows)
 
 
@@ -228,7 +228,7 @@ def _refuse_shuffled_numbers(rows: Sequence[_Row]) -> None:
 
 def _ids_of_all(fields: Sequence[str]) -> List[int]:
     """The numbers where all fields are numbers, from 0 or 1 on without gaps; else none."""
-    numbers = [int(field) for field in fields if field.isdigit()]
+    numbers = [int(field) for field in fields if field.isdecimal()]
     are_ids = len(numbers) == len(fields) and sorted(numbers) in (_first(len(fields), 0), _first(len(fields), 1))
     return numbers if are_ids else []
 
@@ -253,12 +253,12 @@ def _entry_of_row(row: _Row) -> Entry:
     if not row.name:
         raise ValueError('the line {!r} names no class'.format(str(row)))
     before = list(row.before)
-    class_id = int(before.pop(0)) if len(before) in (1, 4) and before[0].isdigit() else None
+    class_id = int(before.pop(0)) if len(before) in (1, 4) and before[0].isdecimal() else None
     numbers = before or row.behind
     if not numbers:
         return Entry(checked_name(row.name), None, class_id)
     if len(numbers) == 1 and _is_hex(numbers[0]):
         return Entry(checked_name(row.name), parse_color(numbers[0]), class_id)
-    if len(numbers) < 3 or not all(number.isdigit() for number in numbers[:3]):
+    if len(numbers) < 3 or not all(number.isdecimal() for number in numbers[:3]):
         raise ValueError('the line {!r} is not NAME RED GREEN BLUE'.format(str(row)))
     return Entry(checked_name(row.name), parse_color([int(number) for number in numbers[:3]]), class_id)

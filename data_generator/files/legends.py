@@ -242,7 +242,7 @@ def _entries_of_json(content: Any) -> List[Entry]:
 
 def _entry_of_item(key: str, value: Any) -> Entry:
     """Of an object: 'road': [r, g, b], '3': 'road', 'road': 3, or as A2D2 has it '#rrggbb': 'road'."""
-    if isinstance(value, str) and key.isdigit():
+    if isinstance(value, str) and key.isdecimal():
         return Entry(checked_name(value), None, int(key))
     if isinstance(value, str) and key.startswith('#'):
         return Entry(checked_name(value), parse_color(key))
@@ -257,7 +257,7 @@ def _entry_of_object(item: Any) -> Entry:
     name = next((item[key] for key in ('name', 'label', 'title', 'class') if key in item), None)
     color = next((item[key] for key in ('color', 'colour', 'rgb', 'hex') if item.get(key) is not None), None)
     class_id = item.get('id', item.get('class_id'))
-    if isinstance(class_id, str) and class_id.isdigit():
+    if isinstance(class_id, str) and class_id.isdecimal():
         class_id = int(class_id)
     return Entry(checked_name(name), None if color is None else parse_color(color), class_id)
 

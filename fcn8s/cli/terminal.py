@@ -107,7 +107,7 @@ def drop_output() -> None:
 
 def terminal_width(stream: Any) -> Optional[int]:
     """Returns the columns of the terminal that a stream goes to; None for a file or a pipe, whose lines stay whole."""
-    if os.environ.get('COLUMNS', '').isdigit():
+    if os.environ.get('COLUMNS', '').isdecimal():
         return max(20, int(os.environ['COLUMNS']))
     if stream is None or not stream.isatty():
         return None

@@ -163,7 +163,7 @@ def _is_address(address: Any) -> bool:
     if not isinstance(address, str):
         return False
     host, colon, port = address.rpartition(':')
-    return bool(host) and bool(colon) and port.isdigit() and 0 < int(port) < 65536
+    return bool(host) and bool(colon) and port.isdecimal() and 0 < int(port) < 65536
 
 
 def _task_index(text: str, task: Any, jobs: Dict[str, Any], starts: Dict[str, int]) -> int:
@@ -174,7 +174,7 @@ def _task_index(text: str, task: Any, jobs: Dict[str, Any], starts: Dict[str, in
     job, index = task['type'], task['index']
     if job not in ('chief', 'worker') or job not in jobs:
         raise _tf_config_error(text, 'the type of "task" is {!r}; it has to be "worker"'.format(job))
-    if isinstance(index, str) and index.isdigit():  # as some launchers write it
+    if isinstance(index, str) and index.isdecimal():  # as some launchers write it
         index = int(index)
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(jobs[job]):
         raise _tf_config_error(
@@ -314,7 +314,7 @@ def _text(environ: Mapping[str, str], name: str) -> str:
 
 def _number(environ: Mapping[str, str], name: str, low: int, high: int) -> int:
     text = _text(environ, name)
-    if not text.isdigit() or not low <= int(text) <= high:
+    if not text.isdecimal() or not low <= int(text) <= high:
         raise ValueError(
             '{} is {!r}; it has to be a whole number from {} to {}. Correct it, or set {} instead.'.format(
                 name, text[:50], low, high, TF_CONFIG

@@ -114,7 +114,7 @@ def val_batches(options: argparse.Namespace, data: Optional[Any]) -> Any:
 
 def network_settings(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
     """Returns the arguments of `FCN8s`."""
-    freeze = int(options.freeze) if options.freeze is not None and options.freeze.isdigit() else options.freeze
+    freeze = int(options.freeze) if options.freeze is not None and options.freeze.isdecimal() else options.freeze
     return dict(
         _beginning(options),
         label_space=_label_space(options, data),

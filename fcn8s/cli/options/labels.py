@@ -55,7 +55,7 @@ def add_reading_arguments(group: Any) -> None:
 
 def tolerance(text: str) -> int:
     """Parses the argument of --color-tolerance: a whole number from 0 to 255."""
-    if not text.isdigit() or int(text) > MAX_TOLERANCE:
+    if not text.isdecimal() or int(text) > MAX_TOLERANCE:
         raise argparse.ArgumentTypeError('{!r} came; it has to be a whole number from 0 to 255'.format(text))
     return int(text)
 
@@ -67,7 +67,7 @@ def parse_id_map(text: str) -> Dict[int, int]:
     if text in NAMED_MAPS:
         return NAMED_MAPS[text]
     pairs = [part.split(':') for part in text.replace(' ', '').split(',') if part]
-    is_legal = all(len(pair) == 2 and all(n.isdigit() and int(n) <= 65535 for n in pair) for pair in pairs)
+    is_legal = all(len(pair) == 2 and all(n.isdecimal() and int(n) <= 65535 for n in pair) for pair in pairs)
     if not pairs or not is_legal or len({int(pair[0]) for pair in pairs}) < len(pairs):
         raise ValueError(
             '--id-map is {!r}; it has to be VALUE:ID for each value in the labels, with commas between and numbers '

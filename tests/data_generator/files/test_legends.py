@@ -101,6 +101,7 @@ def test_colours_called_void_do_not_count(tmp_path):
         ('zone 1 1 2 3\narea 1 4 5 6\n', "'zone 1 1 2 3' has four numbers, of which the first may belong to the name"),
         ('name,r,g,b\nsky,1,2\n', "'sky,1,2' has no red, green and blue"),
         ('id,name\n1.0,sky\n', "'1.0' is no ID of a class"),
+        ('id,name\n²,sky\n', "'²' is no ID of a class"),
         ('id,name\n0,sky, blue\n', 'has 3 fields, and the heading 2; put quotes around'),
         ('sky 1 2 300\n', r'\[1, 2, 300\] is no colour'),
         ('sky 1 2 3\nroad 1 2 3\n', r'two classes have the colour \(1, 2, 3\)'),

@@ -957,6 +957,7 @@ def test_labels_in_the_colours_and_in_the_numbers_of_cityscapes_are_its_19_class
         (['--class-names', 'absent.txt'], 'No such table of classes: absent.txt'),
         (['--class-names', 'a,b', '--colors', 'c.txt'], '--colors names the classes too'),
         (['--color-tolerance', '256'], 'it has to be a whole number from 0 to 255'),
+        (['--color-tolerance', '²'], 'it has to be a whole number from 0 to 255'),
     ],
 )
 def test_words_about_labels_that_cannot_work(masks, words, message, tmp_path, capsys):
