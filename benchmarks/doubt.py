@@ -22,13 +22,13 @@ import tempfile
 import time
 
 import numpy as np
-from drawn_encoder import write_drawn_encoder
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 from fcn8s import FCN8s, cli  # noqa: E402
 from fcn8s.prediction.frozen_network import open_model  # noqa: E402
 from fcn8s.prediction.sampling import Sampler  # noqa: E402
 from fcn8s.saving.runs import resolve_model  # noqa: E402
+from fcn8s.vgg16.write import write_encoder  # noqa: E402
 from helpers.label_spaces import CITYSCAPES  # noqa: E402
 
 TARGET_RATIO = 1.6
@@ -50,7 +50,7 @@ def best_seconds(calls, rounds):
 def measure_cost(args):
     """Prints the seconds of both and their ratio, on a network with random weights of the width asked for."""
     with tempfile.TemporaryDirectory() as root:
-        write_drawn_encoder(os.path.join(root, 'vgg16'), args.width_divisor)
+        write_encoder(os.path.join(root, 'vgg16'), 'random', args.width_divisor)
         with FCN8s(vgg16_dir=os.path.join(root, 'vgg16'), label_space=CITYSCAPES) as model:
             model.save(os.path.join(root, 'saved'))
         image = np.random.RandomState(0).randint(256, size=(1,) + tuple(args.size) + (3,)).astype(np.uint8)
