@@ -13,10 +13,10 @@ from typing import Dict, Iterator, List, Optional
 _PROC = '/proc'
 # Seconds of CPU and bytes, a second, that a process may use which does nothing. One that sleeps or waits in a
 # collective, with the session and server of TensorFlow 2.21 or 1.15, was measured to use 0.0003 to 0.0012 s; one that
-# waits for a message of the watch, which wakes ten times a second, 0.0015 to 0.003 s (AMD EPYC, beside other work).
-# Each moved 25 bytes, as messages over sockets are not counted. What computes a twentieth of the time, or reads 64 kB a
-# second, is ten times and four times as much.
-_IDLE_CPU = 0.005
+# waits for a message of the watch, which wakes ten times a second, 0.0015 to 0.003 s (AMD EPYC, beside other work), and
+# 0.003 to 0.010 s (Xeon, beside other work). Each moved 25 bytes, as messages over sockets are not counted. What
+# computes a twentieth of the time, or reads 64 kB a second, is more than three times and four times as much.
+_IDLE_CPU = 0.015
 _IDLE_BYTES = 2.0**14
 # A sign of work is so many seconds' worth of that, beyond what time itself allows; of CPU, Linux counts hundredths.
 _SIGN = 2.0
