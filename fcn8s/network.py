@@ -25,7 +25,7 @@ from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.update_rules import LossScaling
 from fcn8s.precision import Arithmetic, check_precision, needs_loss_scaling, session_config, this_machine
 from fcn8s.saving import model_files, restoring, saved_models
-from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags, closed, closing_told
+from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags, closed_fcn8s, closing_told
 from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_opening
 from fcn8s.saving.packed import is_packed
 from fcn8s.saving.runs import input_size, is_run, open_current
@@ -39,9 +39,6 @@ from helpers.names_of_2017 import OF_FCN8S, with_replacements
 from helpers.progress import evaluation_bar
 
 Feed = Dict[Tensor, Any]
-
-# What is said of a network after `close()`, and how to open it again.
-_CLOSED = ('this FCN8s', 'FCN8s(model_load_dir=...)')
 
 
 class SaveName(NamedTuple):
@@ -307,7 +304,7 @@ class Network:
 
     def run(self, fetches: Any, feed: Optional[Feed] = None) -> Any:
         """Runs `session.run`; raises ValueError where the graph that the encoder came with cannot be run."""
-        with closing_told(lambda: self._is_closed, *_CLOSED):
+        with closing_told(lambda: self._is_closed, closed_fcn8s):
             if callable(self.training_settings.loss):  # whose ops are the user's own, and whose traceback tells where
                 return self.session.run(fetches, feed)
             with saved_models.explain_run_errors(self._encoder_dir):
@@ -513,7 +510,7 @@ class Network:
         """Returns this network; raises ValueError once it was closed, RuntimeError in a forked process."""
         check_process()
         if self._is_closed:
-            raise closed(*_CLOSED)
+            raise closed_fcn8s()
         return self
 
     def to_train(self) -> 'Network':

@@ -9,14 +9,13 @@ there.
 import json
 import os
 import sys
-import tempfile
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, TypeVar
 
 from tqdm import tqdm
 
 from fcn8s.distributed import launching
 from fcn8s.distributed.watch import TIMEOUT
-from helpers.files import atomic_path
+from helpers.files import atomic_path, temporary_directory
 from helpers.progress import bar_options
 
 Item = TypeVar('Item')
@@ -90,7 +89,7 @@ def share_out(
     Raises:
         WorkerEndedError, WorkerHangsError: One ended before its work was done, or hangs; all have ended.
     """
-    with tempfile.TemporaryDirectory(prefix='fcn8s-') as folder:
+    with temporary_directory('fcn8s-share') as folder:
         with open(os.path.join(folder, _MODELS), 'w', encoding='utf-8') as file:
             json.dump(dict(models), file)
         with tqdm(total=total, desc=description, unit=unit, **bar_options()) as bar:

@@ -9,7 +9,7 @@ from fcn8s.evaluation.evaluate import Scorer, attach_scorer
 from fcn8s.evaluation.one_pass import run_evaluation
 from fcn8s.export.engines import open_model
 from fcn8s.export.formats import check_engine
-from fcn8s.saving.descriptions import closed, read_description
+from fcn8s.saving.descriptions import closed_fcn8s, read_description
 from fcn8s.saving.opening import NetworkRequest
 from fcn8s.saving.runs import resolve_model
 from helpers.label_spaces import LabelSpace
@@ -81,7 +81,7 @@ class EngineNetwork:
     def opened(self) -> 'EngineNetwork':
         """Returns this network; raises ValueError once it was closed."""
         if self._model is None:
-            raise closed('this FCN8s', 'FCN8s(model_load_dir=...)')
+            raise closed_fcn8s()
         return self
 
     def to_train(self) -> Any:

@@ -11,7 +11,7 @@ from fcn8s.batches import as_image_batch
 from fcn8s.export import runtimes
 from fcn8s.export.formats import FORMATS, check_engine, check_packages
 from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
-from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, check_tags_of_export, closed, read_description
+from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, check_tags_of_export, closed_model, read_description
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import open_current
 from helpers.image_rules import ImageRules
@@ -68,7 +68,7 @@ class ExportedModel:
         """Returns the runtime, which another thread may close the next moment; raises ValueError once that happened."""
         runtime = self._runtime
         if runtime is None:
-            raise closed('the network of {!r}'.format(name_of(self.model_dir)), 'fcn8s.open_model(...)')
+            raise closed_model(name_of(self.model_dir))
         return runtime
 
     def _run(self, images: np.ndarray, output: str) -> np.ndarray:

@@ -130,10 +130,16 @@ def node_name(tensor_name: str) -> str:
 
 def variable_behind(name: str, nodes: Dict[str, Any]) -> Any:
     """Returns the variable's node that a tensor is read from, or None. nodes: those of the graph by name."""
+    node = node_behind(name, nodes)
+    return node if node.op in VARIABLE_OPS else None
+
+
+def node_behind(name: str, nodes: Dict[str, Any]) -> Any:
+    """Returns the node whose value a tensor is, such as a variable or a constant. nodes: those of the graph by name."""
     node = nodes[node_name(name)]
     while node.op in ('Identity', 'ReadVariableOp'):
         node = nodes[node_name(node.input[0])]
-    return node if node.op in VARIABLE_OPS else None
+    return node
 
 
 def tensor_once(name: str, build: Callable[[str], Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ import functools
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from fcn8s.backend import GraphDef, onednn_is_on, tf
-from fcn8s.graph.graph_defs import node_name, variable_behind
+from fcn8s.graph.graph_defs import VARIABLE_OPS, node_behind, node_name
 from fcn8s.precision import this_machine
 
 _OP = '_MklNativeFusedConv2D'
@@ -52,7 +52,7 @@ def pack_filters(graph_def: GraphDef) -> None:
     """Fuses the convolutions of a graph for prediction, in place; lasting filters are packed once."""
     nodes = {node.name: node for node in graph_def.node}
     for packable in packable_convolutions(graph_def).values():
-        if _is_lasting(packable.convolution.input[1], nodes):
+        if node_behind(packable.convolution.input[1], nodes).op in (*VARIABLE_OPS, 'Const'):  # the same in every run
             _fuse(packable)
             graph_def.node.remove(packable.convolution)
             if packable.relu is not None:
@@ -77,14 +77,6 @@ def _has_op() -> bool:
     except (ValueError, tf.errors.OpError):  # another release's op, or none
         return False
     return True
-
-
-def _is_lasting(name: str, nodes: Dict[str, Any]) -> bool:
-    """Whether a tensor is the same in every run: the value of a variable, or a constant."""
-    node = nodes[node_name(name)]
-    while node.op == 'Identity':
-        node = nodes[node_name(node.input[0])]
-    return node.op == 'Const' or variable_behind(name, nodes) is not None
 
 
 def _only_reader(readers: Dict[str, List[Any]], node: Any, op: str) -> Optional[Any]:

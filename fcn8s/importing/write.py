@@ -1,7 +1,6 @@
 """Takes over a trained network of another program: a saved FCN-8s with the same logits, and the proof of that."""
 
 import os
-import tempfile
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -22,7 +21,7 @@ from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.assemble import Layout, assemble
 from fcn8s.vgg16.weights.source import Source
 from helpers.counted import counted
-from helpers.files import atomic_directory, atomic_write_json, sha256_of
+from helpers.files import atomic_directory, atomic_write_json, sha256_of, temporary_directory
 from helpers.label_spaces import MAX_CLASSES, LabelSpace
 
 MANIFEST_NAME = 'import.json'
@@ -304,7 +303,7 @@ def _settings(imported: Imported, label_space: Optional[LabelSpace]) -> ModelSet
 def _write(directory: str, imported: Imported, settings: ModelSettings) -> Dict[str, Any]:
     """Writes the model into an existing directory and returns the proof."""
     padding = forward.PADDING if settings.alignment == 'caffe' else 0
-    with tempfile.TemporaryDirectory(prefix='fcn8s-import-') as temporary:
+    with temporary_directory('fcn8s-import') as temporary:
         save_encoder(temporary, imported.source, image_padding=padding)
         encoder = read_encoder(temporary)
         return _write_network(directory, encoder, imported, settings)

@@ -14,7 +14,7 @@ from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
 from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filters
 from fcn8s.saving import saved_models
-from fcn8s.saving.descriptions import DEFAULT_TAGS, SavedFCN8s, closed, closing_told, read_description
+from fcn8s.saving.descriptions import DEFAULT_TAGS, SavedFCN8s, closed_model, closing_told, read_description
 from fcn8s.saving.packed import name_of
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
@@ -67,11 +67,13 @@ class InferenceGraph:
     def run(self, fetches: Any, feed: Optional[Dict[Any, Any]] = None) -> Any:
         """Runs `session.run` of this network. Raises ValueError once it was closed."""
         check_process()
-        what, how_to_open = 'the network of {!r}'.format(name_of(self.model_dir)), 'fcn8s.open_model(...)'
         if self._is_closed:
-            raise closed(what, how_to_open)
-        with closing_told(lambda: self._is_closed, what, how_to_open), saved_models.explain_run_errors(self.model_dir):
+            raise self._closed()
+        with closing_told(lambda: self._is_closed, self._closed), saved_models.explain_run_errors(self.model_dir):
             return self.session.run(fetches, feed)
+
+    def _closed(self) -> ValueError:
+        return closed_model(name_of(self.model_dir))
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
         """Predicts images of one size.

@@ -118,8 +118,28 @@ def how_to_import(path: str) -> str:
     )
 
 
-def closed(what: str, how_to_open: str) -> ValueError:
-    """Returns the error about a network that is used after `close()` or the end of its `with`."""
+def closed_fcn8s() -> ValueError:
+    """Returns the error about an `FCN8s` that is used after `close()` or the end of its `with`."""
+    return _closed('this FCN8s', 'FCN8s(model_load_dir=...)')
+
+
+def closed_model(name: str) -> ValueError:
+    """Returns the error about what `open_model` opened, of this name, and is used after that."""
+    return _closed('the network of {!r}'.format(name), 'fcn8s.open_model(...)')
+
+
+@contextlib.contextmanager
+def closing_told(is_closed: Callable[[], bool], error: Callable[[], ValueError]) -> Iterator[None]:
+    """Raises that error for whatever goes wrong in a network that another thread has closed meanwhile."""
+    try:
+        yield
+    except Exception as other:
+        if is_closed():
+            raise error() from other
+        raise
+
+
+def _closed(what: str, how_to_open: str) -> ValueError:
     return ValueError(
         '{} was closed, by close() or at the end of its with. Open it again: {}.'.format(what, how_to_open)
     )
@@ -139,14 +159,3 @@ def _check_entries(description: Dict[str, Any]) -> None:
     step = description.get('global_step', 0)
     if not is_count(step):
         raise ValueError('global_step is {!r}, no whole number from 0'.format(step))
-
-
-@contextlib.contextmanager
-def closing_told(is_closed: Callable[[], bool], what: str, how_to_open: str) -> Iterator[None]:
-    """Raises the error of `closed` for whatever goes wrong in a network that another thread has closed meanwhile."""
-    try:
-        yield
-    except Exception as error:
-        if is_closed():
-            raise closed(what, how_to_open) from error
-        raise
