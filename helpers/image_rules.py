@@ -153,12 +153,12 @@ def apply_rules(pixels: Pixels, rules: ImageRules, name: Any) -> np.ndarray:
     if pixels.is_inverted:
         values = 255 - values
     if pixels.is_cmyk and rules.bands is None:
-        _tell('Images in printing inks (CMYK) become RGB: (255 - ink) x (255 - black) / 255.')
+        tell('Images in printing inks (CMYK) become RGB: (255 - ink) x (255 - black) / 255.')
         values = _cmyk_to_rgb(values)
     if opacity is not None:
         values = _over_background(values, opacity, alpha == 'straight', rules, name)
     if values.shape[2] == 1 and rules.channels == 3:
-        _tell('Grey images become three equal channels.')
+        tell('Grey images become three equal channels.')
         values = np.repeat(values, 3, axis=2)
     if values.shape[2] != rules.channels:
         raise ValueError(_wrong_bands(values.shape[2], rules, name))
@@ -228,7 +228,7 @@ def chosen_bands(
             )
         return values[..., [band - 1 for band in rules.bands]], None
     if alpha and num_bands == rules.channels and rules.channels > 3:
-        _tell('The alpha channel of images is taken as channel {} of the network.'.format(num_bands))
+        tell('The alpha channel of images is taken as channel {} of the network.'.format(num_bands))
         return values, None
     return values, alpha
 
@@ -317,17 +317,17 @@ def _widened(low: float, high: float) -> Window:
 
 def _tell_of_window(values: np.ndarray, windows: Tuple[Window, ...], rules: ImageRules) -> None:
     if rules.window == FILE_RANGE:
-        _tell('Images of more than 8 bits are brought to 8 bits by the range of each file.')
+        tell('Images of more than 8 bits are brought to 8 bits by the range of each file.')
         return
     shown = ', '.join('{:g} to {:g}'.format(*window) for window in windows)
-    _tell(
+    tell(
         'Images of more than 8 bits are brought to 8 bits: {} become{} 0 to 255.'.format(
             shown, 's' * (len(windows) == 1)
         )
     )
     brightest = float(np.max(values)) if rules.window is None else 0
     if 0 < brightest < _DARK_SHARE * windows[0][1]:
-        _tell(
+        tell(
             'Some of these images are nearly black, with no value above an eighth of that range. State the window that '
             'they use: --window LOW HIGH, or --window file for the range of each file.'
         )
@@ -346,7 +346,7 @@ def _over_background(
             "{} has an alpha channel, which alpha='refuse' reads no image with. Take alpha='black' or 'white' "
             '(--transparency), or write the file without it.'.format(name)
         )
-    _tell('Images with an alpha channel are laid over {}.'.format(rules.alpha))
+    tell('Images with an alpha channel are laid over {}.'.format(rules.alpha))
     colours, opacity = values.astype(np.uint32), opacity.astype(np.uint32)
     colours = colours * opacity if is_straight else 255 * np.minimum(colours, opacity)
     background = 255 if rules.alpha == 'white' else 0
@@ -368,8 +368,8 @@ def _wrong_bands(num_bands: int, rules: ImageRules, name: Any) -> str:
     )
 
 
-def _tell(text: str) -> None:
-    """Python shows a warning of one text and place once, so a text must not name a file."""
+def tell(text: str) -> None:
+    """Warns of a kind of conversion. Python shows a warning of one text and place once: a text must not name a file."""
     warnings.warn(text, ImageConversionWarning, stacklevel=2)
 
 

@@ -14,11 +14,12 @@ from helpers.aliases import Color, PathLike
 from helpers.counted import counted
 from helpers.files import atomic_path, path_of
 from helpers.flags import checked_pair
+from helpers.image_files.animation import holds_frames
 from helpers.image_files.decoding import decode, decode_by_opencv, decode_by_pillow, naming_the_file
 from helpers.image_files.headers import ImageHeader, png_size, read_header
 from helpers.image_files.palettes import LabelFile, by_look, check_png_checksums, png_palette, used_values
 from helpers.image_files.tiff import turned
-from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
+from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules, tell
 from helpers.image_search import IMAGE_EXTENSIONS, find_images, natural_sort_key  # noqa: F401 (of 1.0)
 from helpers.process.memory import require_memory
 
@@ -68,7 +69,7 @@ def read_image(
 
     Args:
         path: A PNG, JPEG, TIFF, WebP or BMP file, or a NumPy file [H, W] or [H, W, C]; or what `read_encoded` read of
-            one.
+            one. Of several frames the first is taken, which a warning tells once.
         convert: Whether to convert what is not 8-bit RGB, by `rules`.
         rules: See `helpers.image_rules.ImageRules`, which are those of RGB for None: grey becomes three equal channels,
             alpha is laid over black, 16 bits are scaled to 8. Rules that are given ask for conversion.
@@ -82,6 +83,8 @@ def read_image(
             bits and no conversion is asked for; or the rules cannot use it. The message names the file and what it is.
     """
     name, data, header = path if isinstance(path, EncodedImage) else read_encoded(path)
+    if holds_frames(data):
+        tell('Of images that move (GIF, PNG or WebP of several frames) the first frame is taken.')
     if rules is None and convert:
         rules = RGB_RULES
     is_plain = header.channels == 3 and header.bit_depth == 8 and header.has_alpha is False
@@ -156,10 +159,11 @@ def read_label_file(source: Union[PathLike, EncodedImage]) -> LabelFile:
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is no image, truncated, damaged or too large for the memory; or it holds colours, alpha,
-            fractions or numbers beyond 0 to 65535; or its compression changes labels, as JPEG does. Whole numbers of a
-            floating type are IDs.
+            fractions or numbers beyond 0 to 65535, or several frames; or its compression changes labels, as JPEG does.
+            Whole numbers of a floating type are IDs.
     """
     path, data, header = source if isinstance(source, EncodedImage) else read_encoded(source)
+    _require_one_frame(data, path)
     if header.format in LOSSY_FORMATS:
         raise ValueError(
             '{} is a {} file, a format that changes label values. Labels must be stored without loss: '
@@ -201,6 +205,7 @@ def read_color_labels(
         ValueError: As `read_labels`, and for a file of class IDs, which `read_labels` reads.
     """
     path, data, header = source if isinstance(source, EncodedImage) else read_encoded(source)
+    _require_one_frame(data, path)
     pixels = decode(data, header._replace(orientation=1), path)
     if (header.format in ('jpeg', 'jp2') or pixels.is_lossy) and not lossy:
         raise ValueError(
@@ -230,6 +235,14 @@ def read_color_labels(
             float(transparent.mean()),
         )
     return values
+
+
+def _require_one_frame(data: bytes, path: PathLike) -> None:
+    if holds_frames(data):
+        raise ValueError(
+            '{} holds several frames, and a label is one picture. Save the frame that is meant as a PNG file of '
+            'one.'.format(path)
+        )
 
 
 def _require_known(grey: np.ndarray, colors: Collection[Color], path: PathLike) -> None:

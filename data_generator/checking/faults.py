@@ -90,6 +90,11 @@ FAULT_KINDS = {
     'bands_image': FaultKind(
         False, 'images of other bands than red, green and blue', '--bands names those that are taken'
     ),
+    'animated_image': FaultKind(
+        False,
+        'images that move (GIF, PNG or WebP of several frames)',
+        'Their first frame is taken; save further ones as images of their own',
+    ),
     'unreadable_label': FaultKind(
         True, 'labels that cannot be read, or are no label maps', 'Replace them by PNG files of class IDs'
     ),

@@ -11,6 +11,7 @@ from data_generator.checking.faults import Fault
 from data_generator.checking.label_checks import LabelFacts, LabelLook, check_label
 from data_generator.files.discovery import Pair
 from helpers.aliases import Size
+from helpers.image_files.animation import holds_frames
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
 from helpers.images import NotRgbError, read_encoded, read_image
 
@@ -78,6 +79,8 @@ def _read_image(path: str, faults: List[Fault], image_rules: ImageRules) -> Tupl
     """
     try:
         file = read_encoded(path)
+        if holds_frames(file.data):
+            faults.append(Fault('animated_image', path))
         try:
             return read_image(file, rules=None if image_rules == RGB_RULES else image_rules), file.header.orientation
         except NotRgbError as error:

@@ -1,5 +1,6 @@
 """Whether an image file holds several pictures that are shown one after the other."""
 
+import io
 import os
 import struct
 from typing import BinaryIO, Iterator
@@ -15,21 +16,34 @@ def is_animated(path: PathLike) -> bool:
     """
     try:
         with open(path, 'rb') as file:
-            start = file.read(12)
-            if start.startswith(b'GIF8'):
-                return _is_animated_gif(path)
-            if start.startswith(PNG_SIGNATURE):
-                return _is_animated_png(file)
-            return start[:4] == b'RIFF' and start[8:] == b'WEBP' and _is_animated_webp(file)
-    except (OSError, struct.error):  # among these are files that end within a chunk
+            return _holds_frames(file)
+    except OSError:
         return False
 
 
-def _is_animated_gif(path: PathLike) -> bool:
+def holds_frames(data: bytes) -> bool:
+    """Tells the same of the bytes of a file."""
+    return _holds_frames(io.BytesIO(data))
+
+
+def _holds_frames(file: BinaryIO) -> bool:
+    start = file.read(12)
+    try:
+        if start.startswith(b'GIF8'):
+            return _is_animated_gif(file)
+        if start.startswith(PNG_SIGNATURE):
+            return _is_animated_png(file)
+        return start[:4] == b'RIFF' and start[8:] == b'WEBP' and _is_animated_webp(file)
+    except struct.error:  # it ends within a chunk
+        return False
+
+
+def _is_animated_gif(file: BinaryIO) -> bool:
     from PIL import Image
 
+    file.seek(0)
     try:
-        with Image.open(path, formats=('GIF',)) as image:
+        with Image.open(file, formats=('GIF',)) as image:
             return bool(image.is_animated)
     except Exception:  # Pillow raises many kinds for damaged files
         return False

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.image_rules import ImageRules
+from helpers.image_rules import ImageConversionWarning, ImageRules
 from helpers.images import (
     TransparentLabelError,
     read_color_labels,
@@ -290,6 +290,18 @@ def test_one_value_of_a_png_can_be_transparent(tmp_path, bits, channels):
         rgba = read_color_labels(tmp_path / 'a.png', lossy=True, keep_alpha=True)
         np.testing.assert_array_equal(rgba[..., :3], np.broadcast_to(values, (2, 8, 3)))
         np.testing.assert_array_equal(rgba[..., 3], np.where(values[..., 0] == most, 0, 255))
+
+
+@pytest.mark.parametrize('kind', ['png', 'gif', 'webp'])
+def test_of_an_image_that_moves_the_first_frame_is_taken_and_told_and_as_a_label_it_is_refused(tmp_path, kind):
+    frames = [Image.fromarray(np.full((8, 9), value, np.uint8)) for value in (1, 2, 3)]
+    path = str(tmp_path / ('a.' + kind))
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=50, lossless=True)
+    with pytest.warns(ImageConversionWarning, match='several frames.*the first frame is taken'):
+        assert (read_image(path, convert=True) == 1).all()
+    for read in (read_labels, read_color_labels):
+        with pytest.raises(ValueError, match='holds several frames, and a label is one picture. Save the frame'):
+            read(path)
 
 
 def test_colours_are_no_labels(tmp_path, rgb):

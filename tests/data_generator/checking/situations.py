@@ -694,6 +694,20 @@ def images_in_grey(root: str) -> Situation:
     return Situation(['grey_image'])
 
 
+def images_that_move(root: str) -> Situation:
+    dataset(root)
+    first, second = (Image.fromarray(shapes(seed)[0]) for seed in (0, 1))
+    first.save(image_path(root), save_all=True, append_images=[second])
+    return Situation(['animated_image'], words=['Their first frame is taken'])
+
+
+def a_label_that_moves(root: str) -> Situation:
+    dataset(root)
+    first, second = (Image.fromarray(shapes(seed)[1]) for seed in (0, 1))
+    first.save(label_path(root), save_all=True, append_images=[second])
+    return Situation(['unreadable_label'], False, words=['holds several frames'])
+
+
 def stacks_of_which_bands_are_chosen(root: str) -> Situation:
     """NumPy files of five bands: green, nothing, red, nothing, blue."""
 
