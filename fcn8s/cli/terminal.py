@@ -57,6 +57,35 @@ def fit(line: str, width: int) -> str:
     return (' \\\n' if is_command else '\n').join(parts)
 
 
+class _NamedStream:
+    """Standard output, whose errors say that it is what cannot be written; all else is that of the stream below."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _naming_output():
+            return int(self._stream.write(text))
+
+    def flush(self) -> None:
+        with _naming_output():
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def _naming_output() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # which has an exit status of its own
+        raise
+    except OSError as error:
+        message = '{} while writing standard output. Send it elsewhere, or free space there.'.format(error.strerror)
+        raise type(error)(error.errno, message) from error
+
+
 class _FittingStream:
     """A text stream to a terminal that breaks each line as `fit` does when it is complete, and shows it as `readable`
     does; all else is that of the stream below.
@@ -116,14 +145,23 @@ def terminal_width(stream: Any) -> Optional[int]:
 
 @contextlib.contextmanager
 def fitted_output() -> Iterator[None]:
-    """Fits lines that are printed while it is open to the terminal, if there is one."""
+    """Fits lines that are printed while it is open to the terminal, if there is one.
+
+    Raises:
+        OSError: That standard output cannot be written, such as to a full disk.
+    """
     if hasattr(sys.stdout, 'reconfigure'):
         sys.stdout.reconfigure(errors='backslashreplace')  # a path may hold bytes that are no text
     width = terminal_width(sys.stdout)
-    if width is None or sys.stdout is None:
+    if sys.stdout is None:
         yield
         return
-    stream = _FittingStream(sys.stdout, width)
+    named: Any = _NamedStream(sys.stdout)
+    if width is None:
+        with contextlib.redirect_stdout(named):
+            yield
+        return
+    stream = _FittingStream(named, width)
     with contextlib.redirect_stdout(stream):  # type: ignore[type-var]
         try:
             yield
@@ -133,14 +171,15 @@ def fitted_output() -> Iterator[None]:
 
 def complain(text: str) -> None:
     """Prints lines to standard error, fitted to the terminal, if there are both; without the middle of very long ones,
-    and with control characters by name.
+    and with control characters by name. Where standard error cannot be written, nothing can be said.
     """
     if sys.stderr is None:
         return
     width = terminal_width(sys.stderr)
     lines = [readable(_cut(line)) for line in text.split('\n')]
     # In one piece: where standard error is buffered, other threads come between a text and the end of its line.
-    sys.stderr.write('\n'.join(lines if width is None else [fit(line, width) for line in lines]) + '\n')
+    with contextlib.suppress(OSError):
+        sys.stderr.write('\n'.join(lines if width is None else [fit(line, width) for line in lines]) + '\n')
 
 
 def program() -> str:

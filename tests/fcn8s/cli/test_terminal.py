@@ -1,5 +1,6 @@
 """What a terminal of 80 columns shows, and what a mistyped word is answered with."""
 
+import io
 import os
 import sys
 
@@ -58,6 +59,27 @@ def test_whoever_reads_the_output_may_stop(monkeypatch, capsys):
     monkeypatch.setattr('fcn8s.training.recipes.format_recipes', closed)
     assert main(['train', '--list-recipes']) == 141
     assert capsys.readouterr().err == ''
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs a device that is always full')
+@pytest.mark.parametrize('columns', ['', '80'])
+def test_standard_output_that_is_full_is_named(columns, monkeypatch, capsys):
+    monkeypatch.setenv('COLUMNS', columns)
+    with open('/dev/full', 'w', buffering=1) as full:
+        monkeypatch.setattr('sys.stdout', full)
+        assert main(['train', '--list-recipes']) == 2
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # which is closed without an error then
+    error = ' '.join(capsys.readouterr().err.split())
+    assert 'No space left on device while writing standard output. Send it elsewhere' in error
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs a device that is always full')
+def test_an_error_that_cannot_be_said_keeps_its_status(monkeypatch):
+    with open('/dev/full', 'wb', buffering=0) as full:
+        monkeypatch.setattr('sys.stderr', io.TextIOWrapper(io.BufferedWriter(full), write_through=True))
+        assert main(['check', 'no-such-folder']) == 2
+        monkeypatch.undo()
 
 
 def test_without_a_terminal_lines_stay_whole(tmp_path, monkeypatch, capsys):
