@@ -106,7 +106,7 @@ class FCN8s:
     label_space = of_network('label_space', 'Names, colours and ignore ID of the classes.')
     num_classes = of_network('settings.num_classes', 'The number of classes.')
     training_loss = of_network('last_training_loss', 'The mean training loss of the last epoch; None before one.')
-    best_training_loss = of_network('best_training_loss', 'The lowest of an epoch so far; None before one.')
+    best_training_loss = of_network('best_training_loss', 'The lowest of an epoch of these weights; None before one.')
 
     def train(
         self,

@@ -59,7 +59,8 @@ class Network:
         settings: the architecture and the label space.
         training_settings, arithmetic, seed: how it is trained.
         last_scores: of the weights as they are, where training knows them.
-        last_training_loss, best_training_loss: of the last epoch, and of the epochs so far.
+        last_training_loss, best_training_loss: of the last epoch, and of the epochs so far; None where others were
+            loaded since.
         has_diverged: whether a training ended at a loss that was not finite, and nothing was loaded since.
         workers, exchange: the cluster that this process is part of, and the ops that join its gradients; None in a
             single process.
@@ -468,7 +469,7 @@ class Network:
         self._run_initializers(self._restore_stored(prefix))
         self.note_average()
         # What was known of the weights before is not about these.
-        self.last_training_loss, self.last_scores = None, {}
+        self.last_training_loss, self.best_training_loss, self.last_scores = None, None, {}
         self._saved.clear()
 
     def _weights_to_save(self) -> List[Any]:

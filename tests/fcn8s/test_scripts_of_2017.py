@@ -301,7 +301,7 @@ def test_a_step_by_hand_with_the_names_of_then(dataset, tiny_encoder):
         assert model.sess.run('decoder/fcn8s_output:0', fed).shape == soft_max.shape
 
 
-def test_the_training_loss_is_remembered(dataset, tiny_encoder):
+def test_the_training_loss_is_remembered_until_other_weights_are_loaded(dataset, tiny_encoder, tmp_path):
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=NUM_CLASSES) as model:
         assert model.training_loss is None
         history = model.train(
@@ -309,6 +309,8 @@ def test_the_training_loss_is_remembered(dataset, tiny_encoder):
         )
         assert model.training_loss == history[-1]['training_loss']
         assert model.best_training_loss == min(record['training_loss'] for record in history)
+        model.load_variables(os.path.join(model.save(str(tmp_path)), 'variables'))
+        assert model.training_loss is model.best_training_loss is None
 
 
 @pytest.mark.parametrize(
