@@ -5,7 +5,7 @@ import shlex
 from typing import Any
 
 from fcn8s.cli.options.labels import tolerance
-from fcn8s.cli.terminal import pretrained_encoder, program
+from fcn8s.cli.terminal import complain, pretrained_encoder, program
 from helpers.process.cores import num_cores
 
 DESCRIPTION = """Makes a dataset that fcn8s check, train and evaluate take (images/SPLIT, labels/SPLIT, classes.json)
@@ -102,9 +102,13 @@ def run(args: argparse.Namespace) -> int:
     imported = import_annotations(args.source, args.out, options, progress=True)
     print(describe(imported))
     space = imported.label_space
-    report = check_dataset([args.out], None, space.num_classes, space.ignore_id, num_cores())
-    command = train_command(report)
     where = shlex.quote(args.out)
+    try:
+        report = check_dataset([args.out], None, space.num_classes, space.ignore_id, num_cores())
+    except KeyboardInterrupt:
+        complain('The dataset is in {0}, whole. To check it: {1} check {0}'.format(where, program()))
+        raise
+    command = train_command(report)
     if not report.can_train or command is None:
         print('\n' + report.to_text())
         print('\nThe dataset is in {}, but cannot be trained on yet: see the errors.'.format(where))

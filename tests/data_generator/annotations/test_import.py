@@ -24,6 +24,7 @@ from fcn8s import cli
 from fcn8s.cli.check import train_command
 from helpers.images import read_image, read_labels
 from helpers.label_spaces import LabelSpace
+from helpers.process.termination import Interrupted
 from tests.data_generator.annotations import tools
 from tests.data_generator.annotations.tools import EXPECTED, NUM_IMAGES, SIZE, TOOLS
 
@@ -850,6 +851,19 @@ def test_annotations_of_several_tools_are_asked_about(tmp_path):
         import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
     imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(kind='cvat'))
     assert imported.splits == {'train': 4, 'val': 1}
+
+
+def test_who_ends_the_check_behind_an_import_hears_that_the_dataset_is_whole(tmp_path, monkeypatch, capsys):
+    def end(*_):
+        raise Interrupted('stopped by SIGTERM', 'SIGTERM')
+
+    tools.coco(tmp_path / 'source')
+    out = str(tmp_path / 'out')
+    monkeypatch.setattr('data_generator.checking.check.check_dataset', end)
+    assert cli.main(['import', str(tmp_path / 'source'), out]) == 143
+    error = capsys.readouterr().err
+    assert 'The dataset is in {0}, whole. To check it: '.format(out) in error and ' check {}\n'.format(out) in error
+    assert error.endswith('fcn8s: stopped by SIGTERM\n') and os.path.isfile(os.path.join(out, 'import.json'))
 
 
 def test_the_command_prints_what_to_go_on_with(tmp_path, capsys):
