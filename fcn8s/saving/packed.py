@@ -30,7 +30,8 @@ SUMS_FILE, CARD_FILE = 'SHA256SUMS', 'README.md'
 MODEL_FILES = (SAVED_MODEL_FILE, DESCRIPTION_FILE, 'config.json', 'import.json')
 NAMES = (*MODEL_FILES, CARD_FILE, SUMS_FILE)
 _VARIABLES = re.compile(r'^variables/variables\.(index|data-\d{5}-of-\d{5})\Z')
-_SUM = re.compile(r'^([0-9a-f]{64})  ([^\n]+)$')
+# Other tools write capitals, and the star of files that are read as bytes.
+_SUM = re.compile(r'^([0-9a-fA-F]{64}) [ *]([^\n]+)$')
 # FCN-32s with 255 classes has 1.6 GB of weights, and Adam keeps twice as much again.
 LARGEST = 8 * 10**9
 LARGEST_SUMS = 1 << 16
@@ -177,7 +178,7 @@ def _read_sums(path: str, archive: zipfile.ZipFile, members: List[zipfile.ZipInf
             raise ValueError(
                 '{}: {} is damaged: {!r:.80} is no line of it. Get it again.'.format(path, SUMS_FILE, line)
             )
-        sums[match.group(2)] = match.group(1)
+        sums[match.group(2)] = match.group(1).lower()
     names = {member.filename for member in members} - {SUMS_FILE}
     if set(sums) != names:
         name = min(set(sums) ^ names)

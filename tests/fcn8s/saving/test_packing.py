@@ -289,6 +289,14 @@ def test_a_zip_that_cannot_be_unpacked_for_lack_of_space_says_where(archive, mon
     assert caught.value.errno == errno.ENOSPC
 
 
+@pytest.mark.parametrize('change', [lambda d, n: d.upper() + b'  ' + n, lambda d, n: d + b' *' + n])
+def test_sums_are_taken_as_other_tools_write_them(archive, tmp_path, change):
+    files = contents(archive)
+    lines = [change(*line.split(b'  ')) for line in files['SHA256SUMS'].splitlines()]
+    path = rewrite(str(tmp_path / 'other.zip'), dict(files, SHA256SUMS=b'\n'.join(lines)))
+    assert os.path.isfile(os.path.join(packed.unpack(path), 'saved_model.pb'))
+
+
 def test_a_file_that_was_changed_is_named(archive, tmp_path):
     files = contents(archive)
     files['fcn8s.json'] += b' '
