@@ -9,9 +9,10 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Callable, List
+from typing import BinaryIO, Callable, List
 
 # A process imports from where this one does, in the same order: PYTHONPATH would put packages before Python's own
 # library, and packages of the same names as modules there (`typing`) are not rare.
@@ -26,40 +27,44 @@ def run_shards(module: str, arguments: List[str], num_shards: int, on_scene: Cal
     """
     lock = threading.Lock()
 
-    def follow(process: 'subprocess.Popen[str]') -> None:
-        assert process.stdout is not None and process.stderr is not None  # as `_start` opens both
+    def follow(process: 'subprocess.Popen[str]', errors: BinaryIO) -> None:
+        assert process.stdout is not None  # as `_start` opens it
         for _ in process.stdout:
             with lock:
                 on_scene()
-        error = process.stderr.read()
         if process.wait():
             raise OSError(
-                'a process that draws scenes ended with status {}: {}'.format(
-                    process.returncode, (error.strip().splitlines() or ['it said nothing'])[-1]
-                )
+                'a process that draws scenes ended with status {}: {}'.format(process.returncode, _last_line(errors))
             )
 
-    with contextlib.ExitStack() as pipes:
+    with contextlib.ExitStack() as stack:
+        # Files take all that a process says; a pipe that nobody reads yet would halt it.
+        errors = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(num_shards)]
         processes = [
-            pipes.enter_context(_start(module, arguments + [str(shard), str(num_shards)]))
-            for shard in range(num_shards)
+            stack.enter_context(_start(module, arguments + [str(shard), str(num_shards)], file))
+            for shard, file in enumerate(errors)
         ]
         with ThreadPoolExecutor(num_shards) as executor:
             try:
-                for future in as_completed([executor.submit(follow, process) for process in processes]):
+                for future in as_completed([executor.submit(follow, *pair) for pair in zip(processes, errors)]):
                     future.result()
             finally:
                 _end(processes)
 
 
-def _start(module: str, arguments: List[str]) -> 'subprocess.Popen[str]':
+def _start(module: str, arguments: List[str], errors: BinaryIO) -> 'subprocess.Popen[str]':
     return subprocess.Popen(
         [sys.executable, '-c', COMMAND.format(module), os.pathsep.join(sys.path)] + arguments,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=errors,
         universal_newlines=True,
     )
+
+
+def _last_line(errors: BinaryIO) -> str:
+    errors.seek(0)
+    return (errors.read().decode(errors='replace').strip().splitlines() or ['it said nothing'])[-1]
 
 
 def _end(processes: List['subprocess.Popen[str]']) -> None:

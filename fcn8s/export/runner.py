@@ -9,13 +9,12 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
-from helpers.files import is_temporary_place_full
+from helpers.files import is_temporary_place_full, temporary_directory
 
 # How much of what a process said on its way out is repeated in a message.
 _LAST_LINES = 3
@@ -35,14 +34,16 @@ class Runner:
     """
 
     def __init__(self, directory: str) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self._errors = open(os.path.join(self._folder.name, 'errors'), 'w+b')  # noqa: SIM115 closed by close()
-        self._process = subprocess.Popen(
-            [sys.executable, '-c', _COMMAND.format(sys.path), directory],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-        )
+        with contextlib.ExitStack() as stack:
+            self._folder = stack.enter_context(temporary_directory('fcn8s-runner'))
+            self._errors = stack.enter_context(open(os.path.join(self._folder, 'errors'), 'w+b'))
+            self._process = subprocess.Popen(
+                [sys.executable, '-c', _COMMAND.format(sys.path), directory],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+            )
+            self._opened = stack.pop_all()
         try:
             self.versions: Dict[str, str] = self._read()['versions']
         except BaseException:
@@ -51,7 +52,7 @@ class Runner:
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
         """Computes the outputs, by name, of uint8 [N, H, W, channels]."""
-        result = os.path.join(self._folder.name, 'result.npz')
+        result = os.path.join(self._folder, 'result.npz')
         self._ask(images=self._put(images), outputs=list(outputs), result=result)
         with np.load(result) as values:
             return {name: values[name] for name in outputs}
@@ -67,8 +68,7 @@ class Runner:
                 if stream is not None:
                     stream.close()
         self._process.wait()
-        self._errors.close()
-        self._folder.cleanup()
+        self._opened.close()
 
     def __enter__(self) -> 'Runner':
         return self
@@ -77,7 +77,7 @@ class Runner:
         self.close()
 
     def _put(self, images: np.ndarray) -> str:
-        path = os.path.join(self._folder.name, 'images.npy')
+        path = os.path.join(self._folder, 'images.npy')
         np.save(path, images)
         return path
 

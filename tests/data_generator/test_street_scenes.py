@@ -328,6 +328,20 @@ def test_the_others_are_ended_as_soon_as_any_process_fails(tmp_path, monkeypatch
     assert time.monotonic() - start < 30
 
 
+def test_a_process_that_says_more_than_a_pipe_holds_is_not_halted(tmp_path, monkeypatch):
+    from data_generator.street_scenes import shards
+
+    (tmp_path / 'talks.py').write_text(
+        'import sys\ndef main():\n    sys.stderr.write("warning\\n" * 50000)\n    print("scene", flush=True)\n'
+        '    sys.exit("at last")\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    scenes = []
+    with pytest.raises(OSError, match='ended with status 1: at last'):
+        shards.run_shards('talks', [], 1, lambda: scenes.append(1))
+    assert scenes == [1]
+
+
 def test_a_process_that_is_gone_before_it_is_ended():
     from data_generator.street_scenes import shards
 

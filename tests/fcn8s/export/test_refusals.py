@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -285,6 +286,19 @@ def test_an_export_is_run_by_this_library_whatever_lies_in_the_working_directory
     (tmp_path / 'fcn8s.json').write_text('{}')
     with pytest.raises(ValueError, match='does not run in its own runtime .* is no export. Make one with'):
         Runner(str(tmp_path))
+
+
+def test_what_a_killed_process_left_of_running_an_export_is_known_by_its_name(tmp_path, monkeypatch):
+    from fcn8s.export import runner
+    from helpers.files import TEMPORARY_PATTERN
+
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    command = """import sys; sys.path[:] = {!r}; print('{{"versions": {{}}}}', flush=True); sys.stdin.read()"""
+    monkeypatch.setattr(runner, '_COMMAND', command)
+    with runner.Runner('export') as opened:
+        (folder,) = os.listdir(str(tmp_path))
+        assert re.match(r'\.fcn8s-runner\.' + TEMPORARY_PATTERN + '$', folder) and opened.versions == {}
+    assert os.listdir(str(tmp_path)) == []
 
 
 def test_an_export_that_was_closed_says_so(narrow_model):
