@@ -28,6 +28,7 @@ from data_generator.files.legends import (
 )
 from data_generator.files.masks import MOST_BORDER
 from data_generator.files.processed import converted_labels
+from data_generator.transforms.values import id_map as checked_id_map
 from helpers.aliases import Size
 from helpers.class_weights import median_frequency_weights
 from helpers.counted import counted
@@ -95,6 +96,7 @@ def check_dataset(
         raise ValueError(
             'roots is {!r}, and no folders are given. Give the root of a dataset, or folders.'.format(roots)
         )
+    id_map = checked_id_map('id_map', id_map)
     surveys = (
         [survey_folders(folders, extensions, rule)]
         if folders

@@ -13,6 +13,7 @@ import tifffile
 
 import data_generator.batches.samples
 from data_generator import BatchGenerator, DataError
+from data_generator.checking.check import check_dataset
 from data_generator.files.layouts import Layout
 from helpers.image_rules import ImageRules
 from helpers.images import read_image, write_image, write_labels
@@ -313,9 +314,12 @@ def test_mapping_twice_is_refused(root):
         dataset(root, id_map={0: 0}).generate(1, convert_ids_to_ids={0: 0})
 
 
-def test_bad_map_of_the_dataset_is_refused_when_used(root):
-    with pytest.raises(ValueError, match='convert_ids_to_ids'):
-        dataset(root, id_map={'road': 1}).generate(1)
+@pytest.mark.parametrize('id_map', [{'road': 1}, {}, 5, [0, 1.5]])
+def test_a_bad_map_of_the_dataset_is_refused_by_its_name_at_once(root, id_map):
+    with pytest.raises(ValueError, match='^id_map'):
+        dataset(root, id_map=id_map)
+    with pytest.raises(ValueError, match='^id_map'):
+        check_dataset(str(root), id_map=id_map, workers=1)
 
 
 # ---- Padding ----
