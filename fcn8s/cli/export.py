@@ -3,6 +3,7 @@
 import argparse
 from typing import Any, Dict, List
 
+from fcn8s.cli.options.flags import said_of
 from fcn8s.cli.options.prediction import add_model_argument, add_trust_argument
 from fcn8s.export.formats import CALIBRATION_IMAGES, EXPORT_PRECISIONS, FORMATS
 from helpers.counted import counted
@@ -98,11 +99,8 @@ def _check_calibration(args: argparse.Namespace) -> None:
     drawn = (('--calibration-images', args.calibration_images, CALIBRATION_IMAGES), ('--seed', args.seed, 0))
     strays = [flag for flag, value, untyped in drawn if value != untyped]
     if strays and args.calibration is None:
-        raise ValueError(
-            '{} is about images for int8, and none came. Add --calibration DIR, or leave it out.'.format(
-                ' and '.join(strays)
-            )
-        )
+        text = '{is_} about images for int8, and none came. Add --calibration DIR, or leave {it} out.'
+        raise ValueError(said_of(strays, text))
 
 
 def _scenes() -> List[Any]:

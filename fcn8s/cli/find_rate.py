@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     typed = {name: value for name, value in vars(args).items() if name not in training.NO_OPTIONS}
     resolving.refuse(
-        typed, _MEANINGLESS, 'means nothing to a sweep of rates, which neither evaluates nor saves. Leave it out.'
+        typed, _MEANINGLESS, '{means} nothing to a sweep of rates, which neither evaluates nor saves. Leave {it} out.'
     )
     options = resolving.without_validation(resolving.resolve_steps(typed, args.defaults))
     resolving.refuse_size_of_evaluations(typed, options)

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if cluster is None and typed.get('workers', 1) == 1:
         resolving.refuse_workers_of_one(typed)
     if cluster is not None or typed.get('workers', 1) > 1 or cross_validation.is_asked_for(typed):
-        resolving.refuse(typed, ['minutes'], 'is for a single training by a single process. Give --epochs instead.')
+        resolving.refuse(typed, ['minutes'], '{is_} for a single training by a single process. Give --epochs instead.')
     if typed.get('workers', 1) > 1 and 'of_cluster' not in typed:
         if cross_validation.is_asked_for(typed) and 'fold' not in typed:
             raise ValueError(cross_validation.ONE_AFTER_THE_OTHER)
@@ -139,7 +139,7 @@ def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
     resolving.refuse(
         typed,
         _NOT_OF_ONE_BATCH,
-        'means nothing to --overfit-one-batch, which learns one batch and keeps nothing. Leave it out.',
+        '{means} nothing to --overfit-one-batch, which learns one batch and keeps nothing. Leave {it} out.',
     )
     options = resolving.without_validation(resolving.resolve_steps(typed, defaults))
     resolving.refuse_size_of_evaluations(typed, options)
@@ -199,9 +199,11 @@ def train_run(
             print(_planned(options, model, train_data, base_memory))
             _print_faster_precision(options)
             _train(model, options, batches, dict(arguments, callbacks=callbacks), writes)
-    if options.report and writes:
-        _report(options)
-    print(_closing_lines(options))
+    try:
+        if options.report and writes:
+            _report(options)
+    finally:  # who ends the report still has the run
+        print(_closing_lines(options))
 
 
 def _recipe_watchers(options: argparse.Namespace, defaults: Dict[str, Any], workers: int) -> List[Any]:

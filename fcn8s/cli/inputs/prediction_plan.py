@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple
 
 from fcn8s.cli.error_maps import check_error_arguments
 from fcn8s.cli.inputs.prediction import check_models, check_sampling_arguments
-from fcn8s.cli.options.flags import flags
+from fcn8s.cli.options.flags import flag, said_of
 from fcn8s.cli.options.images import NAMES, image_rules
 from fcn8s.cli.options.prediction import check_drawing, check_overlap, check_temperature_argument
 from fcn8s.cli.options.workers import check_workers
@@ -113,9 +113,8 @@ def _check_read_by_rules(args: argparse.Namespace, images: List[str], streams: L
     """Raises ValueError where it is said how image files are read, and there are only streams, whose frames are RGB."""
     typed = [name for name in NAMES if getattr(args, name) is not None]
     if typed and not images:
-        raise ValueError(
-            '{} is about how image files are read, and {} is none. Leave it out.'.format(flags(typed), streams[0])
-        )
+        text = '{is_} about how image files are read, and {source} is none. Leave {it} out.'
+        raise ValueError(said_of([flag(name) for name in typed], text, source=streams[0]))
 
 
 def _check_no_models(sources: List[str]) -> None:

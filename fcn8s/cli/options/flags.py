@@ -13,9 +13,21 @@ def flags(names: Iterable[str]) -> str:
     return ', '.join(map(flag, names))
 
 
+# What is said of one option, and of several.
+_NUMBERS = dict(is_=('is', 'are'), means=('means', 'mean'), it=('it', 'them'), it_belongs=('it belongs', 'they belong'))
+
+
+def said_of(typed: Sequence[str], text: str, **further: str) -> str:
+    """Returns options, as they are typed, and what is said of them: '{is_} for a video. Leave {it} out.'
+
+    further: what else stands in braces there.
+    """
+    words = {name: forms[len(typed) > 1] for name, forms in _NUMBERS.items()}
+    return '{} {}'.format(', '.join(typed), text.format(**words, **further))
+
+
 def refuse_without(owner: str, typed: Sequence[str]) -> None:
     """Raises ValueError where some options came. owner: the one that they belong to, which did not; all as typed."""
     if typed:
-        raise ValueError(
-            '{} came without {}, to which it belongs. Add that, or leave it out.'.format(', '.join(typed), owner)
-        )
+        text = 'came without {owner}, to which {it_belongs}. Add that, or leave {it} out.'
+        raise ValueError(said_of(typed, text, owner=owner))

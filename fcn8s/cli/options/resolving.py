@@ -6,7 +6,7 @@ import os
 from typing import Any, Dict, List, Optional, Sequence
 
 from fcn8s.cli.options import labels, stored
-from fcn8s.cli.options.flags import flag, flags, refuse_without
+from fcn8s.cli.options.flags import flag, flags, refuse_without, said_of
 from fcn8s.cli.options.folders import as_absolute, as_list, check_counts
 from fcn8s.cli.options.training import (
     add_augmentation_arguments,
@@ -153,21 +153,25 @@ def storable(options: argparse.Namespace) -> Dict[str, Any]:
 
 
 def refuse(typed: Dict[str, Any], names: Sequence[str], why: str) -> None:
-    """Raises ValueError where one of the options was typed. why: what follows their names in the message."""
+    """Raises ValueError where one of the options was typed. why: what `said_of` says of them."""
     strays = [name for name in names if name in typed]
     if strays:
-        raise ValueError('{} {}'.format(flags(strays), why))
+        raise ValueError(said_of([flag(name) for name in strays], why))
 
 
 def refuse_workers_of_one(typed: Dict[str, Any]) -> None:
     """Raises ValueError for options of several workers where a training has one."""
-    refuse(typed, _OF_WORKERS, 'is about several workers, and there is one. Add --workers N, or leave it out.')
+    refuse(typed, _OF_WORKERS, '{is_} about several workers, and there is one. Add --workers N, or leave {it} out.')
 
 
 def refuse_size_of_evaluations(typed: Dict[str, Any], options: argparse.Namespace) -> None:
     """Raises ValueError for --size beside --crop in what is not evaluated: it is about evaluations then."""
     if options.crop is not None:
-        refuse(typed, ['size'], 'is about evaluations where there is a --crop, and nothing is evaluated. Leave it out.')
+        refuse(
+            typed,
+            ['size'],
+            '{is_} about evaluations where there is a --crop, and nothing is evaluated. Leave {it} out.',
+        )
 
 
 def without_validation(options: argparse.Namespace) -> argparse.Namespace:
@@ -224,7 +228,8 @@ def _check_data(given: Dict[str, Any]) -> None:
     if 'hold_out' in given:
         others = [name for name in ('val_split', 'val_images', 'val_labels') if name in given]
         if others:
-            raise ValueError('--hold-out says what to evaluate on, and so does {}. Give one.'.format(flags(others)))
+            does = 'do' if len(others) > 1 else 'does'
+            raise ValueError('--hold-out says what to evaluate on, and so {} {}. Give one.'.format(does, flags(others)))
     elif not ('val_images' in given if 'images' in given else given.get('val_split', 'val')):
         of_evaluations = ('eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst')
         without = [name for name in of_evaluations if name in given]

@@ -221,7 +221,7 @@ def test_a_model_against_itself_differs_by_nothing(networks, dataset, tmp_path):
         (['--data', 'a', '--labels', 'b'], '--labels came without --images, to which it belongs. Add that, or leave'),
         (
             ['--images', 'a', '--labels', 'b', '--layout', 'cityscapes', '--split', 'nonsense'],
-            '--layout, --split came without --data, to which it belongs. Add that, or leave it out',
+            '--layout, --split came without --data, to which they belong. Add that, or leave them out',
         ),
         (['--images', 'a', '--labels', 'b', '--split', 'val'], '--split came without --data'),
         (['--data', 'a', '--seed', '-1'], '--seed is -1; it has to be from 0 to 4294967295, for example 0'),

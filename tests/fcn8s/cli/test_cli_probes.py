@@ -36,7 +36,7 @@ def test_find_rate_draws_the_curve_and_suggests_a_rate(arguments, tmp_path, caps
 @pytest.mark.parametrize(
     'words, message',
     [
-        (['--epochs', '3', '--save-every', '2'], '--epochs, --save-every means nothing to a sweep of rates'),
+        (['--epochs', '3', '--save-every', '2'], '--epochs, --save-every mean nothing to a sweep of rates'),
         (['--val-split', 'test'], '--val-split means nothing to a sweep of rates'),
         (['--low', '2'], 'the rates go from 2 to 1; both have to be above 0'),
         (['--out', '.'], '--out . is a directory'),

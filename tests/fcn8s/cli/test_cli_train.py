@@ -123,6 +123,16 @@ def test_the_report_shows_the_evaluation_of_the_best_checkpoint(whole):
     assert 'Evaluated on 2 images' in page and 'report ' + whole in page and 'Scores while training' in page
 
 
+def test_who_ends_the_report_hears_where_the_run_is(data, tiny_encoder, tmp_path, capsys, monkeypatch):
+    def end(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('fcn8s.cli.report.write', end)
+    run = str(tmp_path / 'run')
+    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run, '--epochs', '1']) == 130
+    assert 'The run is in {}'.format(run) in capsys.readouterr().out
+
+
 def test_a_report_that_cannot_be_written_spoils_no_training(data, tiny_encoder, tmp_path, capsys, monkeypatch):
     def fail(*_, **__):
         raise OSError('the disk is full.')
@@ -609,7 +619,7 @@ def test_flags_of_augmentations_become_options_of_generate():
         (DATA + ['--wire', 'bfloat16', '--timeout', '9'], '--wire, --timeout is about several workers, and there is'),
         (
             DATA + ['--overfit-one-batch', '9', '--epochs', '3', '--run', 'R', '--workers', '2', '--val-split', ''],
-            '--epochs, --val-split, --run, --workers means nothing to --overfit-one-batch',
+            '--epochs, --val-split, --run, --workers mean nothing to --overfit-one-batch',
         ),
         (DATA + ['--overfit-one-batch', '--fold', '2'], '--fold came without --folds'),
         (

@@ -129,7 +129,7 @@ def test_calibration(narrow_model, out, tmp_path, monkeypatch):
 
 def test_drawing_images_that_there_are_none_of_is_refused(capsys):
     assert main(['export', 'MODEL', 'OUT', '--calibration-images', '5', '--seed', '3']) == 2
-    assert '--calibration-images and --seed is about images for int8, and none came' in capsys.readouterr().err
+    assert '--calibration-images, --seed are about images for int8, and none came' in capsys.readouterr().err
 
 
 def test_calibration_images_are_drawn_by_the_seed(tmp_path):
