@@ -21,6 +21,19 @@ _IGNORED = '__ignore__'
 # Turned ones have four points; 'rotation' is what X-AnyLabeling calls them.
 _RECTANGLES = ('rectangle', 'oriented_rectangle', 'rotation')
 
+#: What labelme_json_to_dataset writes into a folder for each image, NAME_json, and what to say of it.
+TABLE_OF_ONE_IMAGE = 'label_names.txt'
+OF_ONE_IMAGE = (
+    'of a single image, as labelme_json_to_dataset writes it: each folder numbers its classes anew. Import the JSON '
+    'files of labelme that the folders were made of'
+)
+
+
+def is_table_of_one_image(path: str) -> bool:
+    """Tells by its place whether a file is the table of classes of one image."""
+    folder, name = os.path.split(path)
+    return name == TABLE_OF_ONE_IMAGE and folder.endswith('_json')
+
 
 def is_labelme(content: Any) -> bool:
     """Tells whether the content of a JSON file is the shapes of one image in the form of LabelMe."""

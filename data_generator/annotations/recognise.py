@@ -38,6 +38,8 @@ _OTHER_PROGRAMS = (
     (('sample_data_token', 'category_token'), 'nuImages', _COCO + 'nuimage_converter.py (of mmdetection3d)'),
     (('region_shape_attributes', 'region_attributes'), 'VIA', 'export JSON: Annotation > Export Annotations (as json)'),
     (('project', 'attribute', 'metadata', 'view'), 'VIA 3', 'only images annotated in VIA 2 are read'),
+    (('name', 'labelIdx', 'points'), 'EISeg', _COCO + 'it saves that, and label maps in grey, beside its own files'),
+    (('task_id', 'response'), 'Scale', 'make COCO of its polygons: import_from_scale (of fiftyone.utils.scale)'),
     (('data_row', 'projects'), 'Labelbox', 'make COCO of its polygons, or download its masks as masks/CLASS/NAME.png'),
     (('DataRow ID', 'Label'), 'Labelbox', 'make COCO of its polygons, or download its masks as masks/CLASS/NAME.png'),
 )
@@ -157,7 +159,8 @@ def _of_other_program(folder: Folder) -> Optional[Tuple[str, str]]:
         for keys, program, instead in _OTHER_PROGRAMS:
             if any(set(keys) <= set(part) for part in parts):
                 return path, 'of {}; {}'.format(program, instead)
-    return None
+    tables = [path for path in folder.documents if labelme.is_table_of_one_image(path)]
+    return (tables[0], labelme.OF_ONE_IMAGE) if tables else None
 
 
 def _parts(content: Any) -> List[Dict[str, Any]]:

@@ -1,11 +1,13 @@
 """PASCAL VOC: XML for each image in Annotations, masks in SegmentationClass, whose colours are classes.
 
 http://host.robots.ox.ac.uk/pascal/VOC/voc2012/. Other tools write the same with colours of their own, which
-labelmap.txt lists (CVAT, Datumaro), or with polygons in the XML (Roboflow).
+labelmap.txt lists (CVAT, Datumaro), or with polygons in the XML (Roboflow). XML of one image with polygons is also what
+LabelMe of MIT writes (http://labelme.csail.mit.edu, "LabelMe" in CVAT).
 """
 
 import os
-from typing import Any, Callable, Dict, List, Optional
+import posixpath
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -113,8 +115,11 @@ def _record(
 ) -> Record:
     def read() -> AnnotatedImage:
         root = read_xml(path)
-        named = root.findtext('filename') or stem_of(path) + '.jpg'
+        named = (root.findtext('filename') or '').strip() or stem_of(path) + '.jpg'
         size = whole_size(root.findtext('size/height'), root.findtext('size/width'))
+        if root.find('imagesize') is not None:  # of LabelMe, in whose folders names recur
+            named = posixpath.join((root.findtext('folder') or '').strip(), named)
+            size = whole_size(root.findtext('imagesize/nrows'), root.findtext('imagesize/ncols'))
         mask = _of_document(path, masks)
         if mask is None:
             shapes = _polygons(root, path, left_out)
@@ -129,27 +134,49 @@ def _record(
 def _polygons(root: Element, path: str, left_out: LeftOut) -> List[Shape]:
     shapes = []
     for one in root.findall('object'):
-        polygon = one.find('polygon')
-        points = _points(polygon)
-        if points is None:
-            is_box = 'only a box: there is no mask in {}'.format(_MASK_FOLDER)
-            reason = is_box if polygon is None else 'a polygon without x1, y1, x2, y2, x3, y3, ...'
-            left_out.add('objects that are no area ({})'.format(reason), path)
+        if (one.findtext('deleted') or '').strip() == '1':  # LabelMe keeps what was deleted
+            continue
+        points = _points(one.find('polygon'))
+        if points is None or _is_box(one):
+            left_out.add('objects that are no area ({})'.format(_why_no_area(one)), path)
         else:
-            shapes.append(Shape(one.findtext('name') or '', [points]))
+            shapes.append(Shape((one.findtext('name') or '').strip(), [points]))
     return shapes
+
+
+def _is_box(one: Element) -> bool:
+    """Whether the polygon of an object is a box that LabelMe drew as one."""
+    return (one.findtext('type') or '').strip() == 'bounding_box'
+
+
+def _why_no_area(one: Element) -> str:
+    if one.find('segm') is not None:
+        return 'a mask of LabelMe, which is not read; CVAT for images has it'
+    if _is_box(one):
+        return 'only a box'
+    if one.find('polygon') is None:
+        return 'only a box: there is no mask in {}'.format(_MASK_FOLDER)
+    return 'a polygon without x1, y1, x2, y2, x3, y3, ...'
 
 
 def _points(polygon: Optional[Element]) -> Optional[np.ndarray]:
     if polygon is None:
         return None
-    values = {element.tag: element.text for element in polygon}
-    count = sum(tag.startswith('x') for tag in values)
     try:
-        points = points_of([(values['x{}'.format(n)], values['y{}'.format(n)]) for n in range(1, count + 1)])
+        points = points_of(_corners(polygon))
     except (KeyError, ValueError):
         return None
     return points if len(points) >= 3 else None
+
+
+def _corners(polygon: Element) -> List[Tuple[Any, ...]]:
+    """Pairs of x and y as text: of the elements x1, y1, x2, ..., or of the elements pt of LabelMe."""
+    corners = polygon.findall('pt')
+    if corners:
+        return [tuple((corner.findtext(axis) or '').strip() for axis in 'xy') for corner in corners]
+    values = {element.tag: element.text for element in polygon}
+    count = sum(tag.startswith('x') for tag in values)
+    return [(values['x{}'.format(n)], values['y{}'.format(n)]) for n in range(1, count + 1)]
 
 
 def _codes(path: str) -> np.ndarray:

@@ -8,6 +8,7 @@ import re
 import shlex
 from typing import Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
+from data_generator.annotations import labelme
 from data_generator.annotations.recognise import documents_in, masks_in, other_program_in
 from data_generator.checking.faults import Fault
 from data_generator.checking.folder_pairs import (
@@ -275,12 +276,9 @@ def _refuse_annotations(root: str) -> None:
 def _refuse_folders_of_files(root: str) -> None:
     """Refuses what labelme_json_to_dataset writes: a folder for each image, in which classes are numbered anew."""
     for name in sorted(os.listdir(root)):
-        table = os.path.join(root, name, 'label_names.txt')
-        if name.endswith('_json') and os.path.isfile(table):
-            raise DataError(
-                '{} is of a single image, as labelme_json_to_dataset writes it: each folder numbers its classes anew. '
-                'Import the JSON files of labelme that the folders were made of: fcn8s import FOLDER OUT'.format(table)
-            )
+        table = os.path.join(root, name, labelme.TABLE_OF_ONE_IMAGE)
+        if labelme.is_table_of_one_image(table) and os.path.isfile(table):
+            raise DataError('{} is {}: fcn8s import FOLDER OUT'.format(table, labelme.OF_ONE_IMAGE))
 
 
 def _refuse_masks(root: str) -> None:

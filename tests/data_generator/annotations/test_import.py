@@ -455,6 +455,44 @@ def test_masks_and_lists_of_voc_are_those_of_the_dataset_that_they_lie_in(tmp_pa
         import_annotations(str(root), str(tmp_path / 'out2'))
 
 
+@pytest.mark.parametrize('space', ['', '\n'])  # MIT's own files have a line for each value
+def test_labelme_of_mit(tmp_path, space):
+    def element(name, *values):
+        return '<{0}>{1}{2}{1}</{0}>'.format(name, '' if '<' in str(values) else space, ''.join(map(str, values)))
+
+    def thing(name, points, *more):
+        corners = [element('pt', element('x', x), element('y', y)) for x, y in points]
+        return element('object', element('name', name), *more, element('polygon', element('username', 'me'), *corners))
+
+    for number, folder in enumerate(('street', 'park', 'yard')):
+        tools.write_image(tmp_path / 'source' / 'Images' / folder / 'p.jpg', seed=number)
+        objects = [thing('a', tools.A), thing('b', tools.B, element('deleted', 0))]
+        objects.append(thing('a', tools.B, element('deleted', 1)))
+        objects.append(thing('a', tools.B, element('type', 'bounding_box')))
+        objects.append(element('object', element('name', 'a'), element('segm', element('mask', 'p_mask.png'))))
+        size = element('imagesize', element('nrows', SIZE[0]), element('ncols', SIZE[1]))
+        path = tmp_path / 'source' / 'Annotations' / folder / 'p.xml'
+        path.parent.mkdir(parents=True)
+        path.write_text(element('annotation', element('filename', 'p.jpg'), element('folder', folder), size, *objects))
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(val_share=0))
+    assert imported.label_space.class_names == ('background', 'a', 'b')
+    labels = labels_of(tmp_path / 'out')
+    assert len(labels) == 3
+    for label in labels.values():
+        np.testing.assert_array_equal(label, EXPECTED)
+    assert {reason: len(places) for reason, places in imported.left_out.items()} == {
+        'objects that are no area (only a box)': 3,
+        'objects that are no area (a mask of LabelMe, which is not read; CVAT for images has it)': 3,
+    }
+
+
+def test_folders_of_labelme_that_hold_an_image_each_are_named(tmp_path):
+    (tmp_path / 'source' / '1_json').mkdir(parents=True)
+    (tmp_path / 'source' / '1_json' / 'label_names.txt').write_text('_background_\na\n')
+    with pytest.raises(DataError, match='label_names.txt is of a single image, as labelme_json_to_dataset writes it'):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+
+
 def test_a_voc_mask_of_another_size_is_left_out(tmp_path):
     tools.voc(tmp_path / 'source')
     cv2.imwrite(str(tmp_path / 'source' / 'SegmentationClass' / '0.png'), np.zeros((7, 7, 3), np.uint8))
@@ -725,6 +763,8 @@ COCO = 'export its annotations as COCO: '
             'VIA 3',
             'only images',
         ),
+        ([{'name': 'a', 'labelIdx': 1, 'color': [1, 2, 3], 'points': [[0, 0]]}], 'EISeg', COCO),
+        ([{'task_id': 'x', 'status': 'completed', 'response': {}}], 'Scale', 'make COCO of its polygons: import_from_'),
         (
             [{'ID': 'x', 'DataRow ID': 'y', 'Labeled Data': 'https://a/b', 'Label': {}}],
             'Labelbox',
