@@ -157,9 +157,11 @@ def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.F
         log: What ffmpeg logs of the file. 'tbr' in it is the rate of which all time stamps are multiples.
     """
     if 'Input #0, gif' in log:
-        stamps = [start for start, _ in _packets(path, '0:V:0')]
-        if len(stamps) == 2 and stamps[0] < stamps[1]:  # too few for ffmpeg, which takes their unit of 1/100 s instead
-            return _bounded(1 / (stamps[1] - stamps[0]))
+        shown = _packets(path, '0:V:0')
+        # Of so few frames ffmpeg takes the unit of their times, 1/100 s, and the first would come again and again.
+        lasts = shown[1][0] - shown[0][0] if len(shown) == 2 else shown[0][1] - shown[0][0] if len(shown) == 1 else 0
+        if lasts > 0:
+            return _bounded(1 / fractions.Fraction(lasts))
     if rate > _FASTEST_USUAL_RATE:  # files of browsers tell no rate but the unit of their time stamps, 1000 a second
         rate = _average_rate(path) or rate
     ticks = re.search(r'([\d.]+)(k?) tbr', log)

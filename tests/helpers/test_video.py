@@ -352,6 +352,13 @@ def test_a_gif_of_two_frames_has_no_hundred_a_second(tmp_path, milliseconds, rat
     assert levels[0] < 10 and min(levels[1:]) > 190 and len(levels) == count
 
 
+@pytest.mark.parametrize('options', [{}, {'duration': 1000}])
+def test_a_gif_of_one_frame_is_one_frame(tmp_path, options):
+    Image.fromarray(np.zeros([24, 32, 3], np.uint8)).save(str(tmp_path / 'one.gif'), **options)
+    with open_frames(tmp_path / 'one.gif') as frames:
+        assert len(list(frames)) == 1 and frames.frame_rate == (1 if options else 10)
+
+
 @pytest.mark.parametrize(
     'timing, sound_offset, video_offset',
     [(SLOW_MOTION, 0, 0), (UNEVEN, 0, 0), (STILL_SCREEN, 0, 0), (UNEVEN, 0.7, 0), (UNEVEN, 0, 0.7)],
