@@ -23,7 +23,7 @@ def edge_correlation(image: np.ndarray, label: np.ndarray) -> Optional[np.ndarra
         label: [H, W] or [H, W, 3], of any values.
 
     Returns:
-        float64 [2 R + 1, 2 R + 1]: at (R + down, R + right) how well the label would fit if it were shifted so. None
+        float32 [2 R + 1, 2 R + 1]: at (R + down, R + right) how well the label would fit if it were shifted so. None
         for a pair that is too small, or of different sizes, or whose borders or edges are nowhere, or everywhere alike.
     """
     if image.shape[:2] != label.shape[:2] or min(image.shape[:2]) < SMALLEST_WINDOW:
@@ -37,7 +37,8 @@ def edge_correlation(image: np.ndarray, label: np.ndarray) -> Optional[np.ndarra
     spectra = [np.fft.rfft2((part - part.mean()) / part.std()) for part in (edges, borders)]
     whole = np.fft.irfft2(spectra[0] * np.conj(spectra[1]), grey.shape) / grey.size
     shifts = np.arange(-REACH, REACH + 1)
-    return whole[np.ix_(shifts % grey.shape[0], shifts % grey.shape[1])]
+    # One is kept for each image of a dataset.
+    return whole[np.ix_(shifts % grey.shape[0], shifts % grey.shape[1])].astype(np.float32)
 
 
 def shift_of(correlation: np.ndarray, num_pairs: int) -> Optional[Tuple[int, int]]:

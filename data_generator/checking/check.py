@@ -1,7 +1,7 @@
 """Checking a dataset before a day is wasted on it: every file is read, and everything that is wrong is reported."""
 
 from collections import Counter
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -96,7 +96,7 @@ def check_dataset(
         raise ValueError(
             'roots is {!r}, and no folders are given. Give the root of a dataset, or folders.'.format(roots)
         )
-    id_map = checked_id_map('id_map', id_map)
+    checked_id_map('id_map', id_map)
     surveys = (
         [survey_folders(folders, extensions, rule)]
         if folders
@@ -296,7 +296,7 @@ def _mean(images: Sequence[ImageFacts]) -> Tuple[Optional[np.ndarray], Optional[
     weights = np.array([image.size[0] * image.size[1] for image in images], float)
     mean = np.average([image.mean for image in images], axis=0, weights=weights)
     mean_square = np.average([image.mean_square for image in images], axis=0, weights=weights)
-    picture = sum(image.thumbnail.astype(np.int64) for image in images) / len(images)
+    picture = _average(image.thumbnail for image in images)
     return mean, np.sqrt(np.maximum(mean_square - mean**2, 0)), np.round(picture).astype(np.uint8)
 
 
@@ -361,7 +361,7 @@ def _shifted(splits: Sequence[SplitReport], facts: Sequence[Sequence[PairFacts]]
     faults = []
     for split, pairs in zip(splits, facts):
         correlations = [pair.correlation for pair in pairs if pair.correlation is not None]
-        shift = shift_of(np.mean(correlations, axis=0), len(correlations)) if correlations else None
+        shift = shift_of(_average(correlations), len(correlations)) if correlations else None
         if shift is not None:
             words = '{} {} and {} {}'.format(
                 counted(abs(shift[0]), 'pixel'),
@@ -375,15 +375,24 @@ def _shifted(splits: Sequence[SplitReport], facts: Sequence[Sequence[PairFacts]]
 
 def _swapped(pairs: Sequence[PairFacts]) -> List[Fault]:
     """Images in which red and blue lie as blue and red do in the others."""
-    images = [pair for pair in pairs if pair.image is not None and pair.image.thumbnail.shape[-1] == 3]
+    images = {pair.pair.image: pair.image.thumbnail for pair in pairs if pair.image is not None}
+    images = {path: thumbnail for path, thumbnail in images.items() if thumbnail.shape[-1] == 3}
     if len(images) < 3:
         return []
-    redness = np.array([_redness(pair.image.thumbnail) for pair in images if pair.image is not None])
-    mean = redness.mean(axis=0)
-    likeness = np.array([_correlation(one, mean) for one in redness])
+    # Twice one by one: all at once would be five times what is kept of the images.
+    mean = _average(map(_redness, images.values()))
+    likeness = np.array([_correlation(_redness(thumbnail), mean) for thumbnail in images.values()])
     if np.median(likeness) < USUAL_LIKENESS:
         return []
-    return [Fault('swapped_colors', images[place].pair.image) for place in np.flatnonzero(likeness < SWAPPED_LIKENESS)]
+    return [Fault('swapped_colors', path) for path, like in zip(images, likeness) if like < SWAPPED_LIKENESS]
+
+
+def _average(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    """The mean of arrays that come one by one."""
+    total, count = np.float64(0), 0
+    for array in arrays:
+        total, count = total + array, count + 1
+    return total / count
 
 
 def _redness(thumbnail: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shlex
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -11,9 +12,9 @@ import pytest
 from PIL import Image
 
 from data_generator import BatchGenerator, DataError
-from data_generator.checking.check import check_dataset
+from data_generator.checking.check import _swapped, check_dataset
 from data_generator.checking.faults import FAULT_KINDS
-from data_generator.checking.file_checks import check_pair
+from data_generator.checking.file_checks import ImageFacts, PairFacts, check_pair
 from data_generator.checking.label_checks import LabelLook, count_values
 from data_generator.checking.preview import (
     GAP,
@@ -146,6 +147,20 @@ def test_of_colours_that_no_table_names_only_the_most_frequent_are_kept(tmp_path
     (fault,) = facts.faults
     assert fault.kind == 'lossy_label' and int(fault.detail.partition(' colours')[0]) > 3000
     assert facts.label is not None and len(facts.label.values) == 1000
+
+
+def test_what_is_asked_of_all_images_takes_less_than_what_is_kept_of_them():
+    thumbnails = np.random.RandomState(0).randint(0, 256, (300, 48, 96, 3)).astype(np.uint8)
+    pairs = [
+        PairFacts(Pair('{}.png'.format(number), None), ImageFacts((48, 96), None, None, b'', thumbnail), None, [])
+        for number, thumbnail in enumerate(thumbnails)
+    ]
+    tracemalloc.start()
+    try:
+        assert _swapped(pairs) == []
+        assert tracemalloc.get_traced_memory()[1] < thumbnails.nbytes / 4
+    finally:
+        tracemalloc.stop()
 
 
 def test_every_fault_is_found_with_its_files(camvid):
