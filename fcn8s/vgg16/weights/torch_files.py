@@ -84,6 +84,13 @@ class _StateDict(dict):
         pass
 
 
+class _DefaultDict(dict):
+    """Stands in for `collections.defaultdict`, whose maker of defaults is not needed."""
+
+    def __init__(self, *_):
+        super().__init__()
+
+
 def _storage_type(dtype_name: str) -> type:
     return type('_StorageType', (_Inert,), {'dtype': dtype_name})
 
@@ -117,6 +124,14 @@ TORCH_STAND_INS = {
     ('torch', 'Size'): _Inert,
     ('__builtin__', 'set'): _Inert,
     ('builtins', 'set'): _Inert,
+    ('collections', 'defaultdict'): _DefaultDict,
+    **{
+        (module, name): _Inert
+        for module in ('__builtin__', 'builtins')
+        for name in ('dict', 'float', 'int', 'list', 'long')
+    },
+    **{('datetime', name): _Inert for name in ('date', 'datetime', 'time', 'timedelta', 'timezone')},
+    ('torch.torch_version', 'TorchVersion'): _Inert,
     # Counters, such as those of batch normalisation, and masks, which a refusal names.
     ('torch', 'LongStorage'): _storage_type('<i8'),
     ('torch', 'IntStorage'): _storage_type('<i4'),

@@ -5,6 +5,7 @@ The networks here are a 32nd as wide; every file is written by hand in the struc
 
 import argparse
 import contextlib
+import datetime
 import io
 import json
 import os
@@ -14,7 +15,7 @@ import struct
 import sys
 import types
 import zipfile
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 
 import foreign_networks
 import h5py
@@ -588,9 +589,14 @@ def test_features_alone_or_under_another_name_are_read(tmp_path, weights, before
     [
         {'epoch': 29, 'args': argparse.Namespace(lr=0.1, output_dir=pathlib.Path('out'))},
         {'lr_scheduler': {'milestones': Counter({30: 1, 60: 1}), 'gamma': 0.1}},
+        {
+            'saved_at': datetime.datetime(2020, 1, 2, tzinfo=datetime.timezone.utc),
+            'meters': defaultdict(list, loss=[0.5]),
+            'counts': defaultdict(int, seen=3),
+        },
         {'random_state': np.random.RandomState(0).get_state(), 'frozen': {'features.0'}, 'history': np.arange(3)},
     ],
-    ids=['command line', 'schedule', 'random state'],
+    ids=['command line', 'schedule', 'times and meters', 'random state'],
 )
 def test_what_a_training_saves_beside_the_weights_is_passed_over(tmp_path, weights, beside):
     """As the reference scripts of torchvision and timm save it."""
