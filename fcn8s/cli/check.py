@@ -158,7 +158,7 @@ def train_command(
     val = [split for split in report.splits if not split.is_for_training and split.good_pairs]
     if not train or not report.are_classes_known:
         return None
-    if report.is_known_layout:
+    if not _names_folders(report):
         root = train[0].root
         words = ['--data', root, '--layout', report.layout.name]
         words += [] if any(split.root == root for split in val) else ['--val-split=']
@@ -167,10 +167,28 @@ def train_command(
         for prefix, splits in (('', train), ('val-', val)):
             for split in splits:
                 words += ['--' + prefix + 'images', split.image_dir, '--' + prefix + 'labels', split.label_dir]
-        words += suffix_words(report.layout.name_rule) + _label_words(report, colors, class_names)
+        named = report.layout.name if report.is_known_layout else class_names
+        words += suffix_words(report.layout.name_rule) + _label_words(report, colors, named)
     words += images
     words += _crop_words([size for split in report.splits for size, count in split.sizes for _ in range(count)])
     return ' '.join(['fcn8s train'] + [shlex.quote(word) for word in words] + ['--encoder ENCODER'])
+
+
+def _roots_to_train_on(report: 'DatasetReport') -> List[str]:
+    return list(dict.fromkeys(split.root for split in report.splits if split.is_for_training and split.good_pairs))
+
+
+def _names_folders(report: 'DatasetReport') -> bool:
+    """Whether the line that trains names folders: where no layout is known, and of several roots if that says all."""
+    from data_generator.files.discovery import stem_of
+    from data_generator.files.legends import NAMED_LEGENDS
+
+    if not report.is_known_layout or len(_roots_to_train_on(report)) < 2:
+        return not report.is_known_layout
+    firsts = [split.good_pairs[0] for split in report.splits if split.good_pairs]
+    rule = report.layout.name_rule  # of the first root; others may have labels of the other kind
+    are_alike = all(stem_of(pair.label or '') == rule.label_stem(stem_of(pair.image)) for pair in firsts)
+    return report.layout.name in NAMED_LEGENDS and are_alike
 
 
 def _label_words(report: 'DatasetReport', colors: Optional[str], class_names: Optional[str]) -> List[str]:
@@ -187,7 +205,7 @@ def _label_words(report: 'DatasetReport', colors: Optional[str], class_names: Op
     else:
         words = ['--classes', str(report.label_space.num_classes)]
     if report.layout.id_map is not None:
-        words += ['--id-map', spell(report.layout.id_map)]
+        words += ['--id-map', report.layout.name if report.is_known_layout else spell(report.layout.id_map)]
     if report.said_ignore_id or (report.layout.id_map is None and report.layout.color_map is None):
         words += ['--ignore-id', str(report.label_space.ignore_id)]
     words += ['--color-tolerance', str(report.color_tolerance)] if report.color_tolerance else []
@@ -232,9 +250,8 @@ def _verdict(report: 'DatasetReport', command: Optional[str], rules: Any) -> str
 
 def _left_out(report: 'DatasetReport', command: Optional[str]) -> str:
     """A line on the directories that the command does not train on; nothing where there are none."""
-    roots = [split.root for split in report.splits if split.is_for_training and split.good_pairs]
-    roots = list(dict.fromkeys(roots))
-    if command is None or len(roots) < 2 or not report.is_known_layout:
+    roots = _roots_to_train_on(report)
+    if command is None or len(roots) < 2 or _names_folders(report):
         return ''
     return (
         '\nThat command trains on {} alone, because fcn8s train takes one directory of a named layout. In Python, '

@@ -28,8 +28,11 @@ from data_generator.files.discovery import NameRule, Pair
 from data_generator.files.layouts import LAYOUTS
 from data_generator.files.legends import Legend
 from data_generator.files.palettes import PaletteRule
+from data_generator.street_scenes.dataset import write_dataset
+from fcn8s.cli import build_parser, main
 from fcn8s.cli import check as check_command
-from fcn8s.cli import main
+from fcn8s.cli.inputs.training import open_datasets
+from fcn8s.cli.options.resolving import resolve
 from helpers.class_weights import median_frequency_weights
 from helpers.color_vision import with_palette
 from helpers.images import write_labels
@@ -392,6 +395,24 @@ def test_several_directories_are_checked_as_one(camvid, tmp_path):
     report = check(camvid, tmp_path / 'more')
     assert [split.name for split in report.splits] == ['train', 'val', 'train']
     assert list(faults_of(report, 'in_train_and_val')) == ['good0.png']
+
+
+def test_the_command_trains_on_several_directories_of_cityscapes(tmp_path, capsys):
+    roots = [str(tmp_path / name) for name in 'ab']
+    for seed, root in enumerate(roots):
+        write_dataset(root, 1, 1, 0, (32, 64), seed=seed)
+    assert main(['check', *roots, '--workers', '1']) == 0
+    printed = capsys.readouterr().out
+    assert 'alone' not in printed
+    (line,) = [line for line in printed.splitlines() if ' train --images' in line]
+    args = build_parser().parse_args(['train', *shlex.split(line.partition(' train ')[2]), '--run', 'none'])
+    typed = {name: value for name, value in vars(args).items() if name not in ('run', 'defaults', 'command')}
+    train, val = open_datasets(resolve(typed, args.defaults))
+    expected = [BatchGenerator.from_layout('cityscapes', root, 'train') for root in roots]
+    assert [pair.image for pair in train.pairs] == [data.pairs[0].image for data in expected] and len(val.pairs) == 2
+    assert train.label_space._replace(ignore_colors=()) == expected[0].label_space
+    for labels, data in zip(next(train.generate(2, shuffle=False))[1], expected):
+        np.testing.assert_array_equal(labels, next(data.generate(1, shuffle=False))[1][0])
 
 
 def test_the_command_says_which_of_several_directories_its_line_trains_on(camvid, tmp_path, capsys):
