@@ -23,12 +23,11 @@ from data_generator.errors import DataError
 from data_generator.files.choosing import FileArguments, check_file_arguments, choose_files
 from data_generator.files.counting import class_pixels
 from data_generator.files.discovery import Pair, Paths
-from data_generator.files.label_meaning import LabelArguments, LabelMeaning
+from data_generator.files.label_meaning import LabelArguments, LabelMeaning, check_id_map
 from data_generator.files.layouts import Layout, find_layout, places_of, variants_of
 from data_generator.files.masks import Conversion
 from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES
-from data_generator.transforms.values import id_map as checked_id_map
 from data_generator.transforms.values import is_off, plain_options
 from helpers.counted import counted
 from helpers.files import path_of
@@ -150,7 +149,7 @@ class BatchGenerator:
             layout=layout,
             pairs=pairs,
         )
-        id_map = checked_id_map('id_map', id_map)
+        check_id_map(id_map)
         check_file_arguments(files, label_space=label_space, id_map=id_map)
         self.seed = checked_whole('seed', seed, 0)
         color_tolerance = checked_whole('color_tolerance', color_tolerance, 0, 255)

@@ -17,6 +17,7 @@ from data_generator.checking.survey import NO_RULE, SplitFiles, Survey, survey, 
 from data_generator.errors import DataError
 from data_generator.files.counting import class_pixels
 from data_generator.files.discovery import NameRule, Pair, Paths, as_path_list
+from data_generator.files.label_meaning import check_id_map
 from data_generator.files.layouts import Layout
 from data_generator.files.legends import (
     Legend,
@@ -28,7 +29,6 @@ from data_generator.files.legends import (
 )
 from data_generator.files.masks import MOST_BORDER
 from data_generator.files.processed import converted_labels
-from data_generator.transforms.values import id_map as checked_id_map
 from helpers.aliases import Size
 from helpers.class_weights import median_frequency_weights
 from helpers.counted import counted
@@ -96,7 +96,7 @@ def check_dataset(
         raise ValueError(
             'roots is {!r}, and no folders are given. Give the root of a dataset, or folders.'.format(roots)
         )
-    checked_id_map('id_map', id_map)
+    check_id_map(id_map)
     surveys = (
         [survey_folders(folders, extensions, rule)]
         if folders

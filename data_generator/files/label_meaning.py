@@ -21,6 +21,7 @@ from data_generator.files.masks import Conversion, color_table, in_black_and_whi
 from data_generator.files.palettes import PaletteRule, file_palette
 from data_generator.files.processed import converted_labels
 from data_generator.files.reading import ColorRule
+from data_generator.transforms import values
 from helpers.aliases import Color
 from helpers.counted import counted
 from helpers.image_files.palettes import as_color, is_grey
@@ -143,6 +144,11 @@ class LabelMeaning:
         """Returns from colours to class IDs, where the user gave a table and labels are not mapped from numbers."""
         space = self.named_space(conversion)
         return color_table(space) if space is not None and self._has_table else None
+
+
+def check_id_map(id_map: Any) -> None:
+    """Raises ValueError for what is no map from IDs to IDs; None is none."""
+    values.id_map('id_map', id_map)
 
 
 def _check_said(layout: Optional[Layout], labels: Sequence[str], said: LabelArguments) -> None:
