@@ -1,4 +1,8 @@
-"""Tables of classes as text, an entry a line: which of the numbers are IDs and colours, and which belong to names."""
+"""Tables of classes as text, an entry a line: which of the numbers are IDs and colours, and which belong to names.
+
+Column names say it, and so do commas: a field is a number or a name. Where blanks alone separate the fields,
+'2 wheeler' may be class 2 or the name of a class; there all lines together decide.
+"""
 
 import csv
 import json
@@ -11,6 +15,9 @@ from helpers.label_spaces import MAX_NAME_LENGTH, is_class_name
 _HEX = re.compile('#?([0-9a-fA-F]{6})$')
 _CVAT_LINE = re.compile(r'[^:,;\t]+:\d+,\d+,\d+:')  # label:r,g,b:parts:actions
 _COLOR_IN_BRACKETS = re.compile(r'[(\[]?\s*(\d+(?:\s*[,; ]\s*\d+)+)\s*[)\]]?$')
+
+# How many numbers stand before a name that has an ID there: it alone, or it and a colour.
+_COUNTS_WITH_ID = (1, 4)
 
 _HEADINGS = {
     **dict.fromkeys(('r', 'red'), 'r'),
@@ -31,9 +38,9 @@ class Entry(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """A line without a heading: the numbers before the name and behind it.
+    """A line of a table without column names: '7 road 128 64 128' is _Row(['7'], 'road', ['128', '64', '128']).
 
-    `is_loose` where nothing but blanks stands between them, so that a number may belong to the name.
+    `is_loose` where blanks alone separate the fields, so that a number beside the name may belong to it.
     """
 
     before: List[str]
@@ -60,7 +67,7 @@ def entries_of_lines(text: str) -> List[Entry]:
     if cells is not None and _is_heading(cells):
         delimiter = next(mark for mark in '\t;,' if mark in lines[0])
         return [_entry_of_cells(cells, _cells(line, delimiter) or [line], line) for line in lines[1:]]
-    rows = _without_numbers_of_names([_row(line) for line in lines])
+    rows = _with_numbers_in_names([_row(line) for line in lines])
     return [_entry_of_row(row) for row in rows]
 
 
@@ -137,31 +144,33 @@ def _numbers_in(cell: str) -> List[str]:
 
 
 def _row(line: str) -> _Row:
+    """Splits a line at its commas, or else at its blanks."""
     if _CVAT_LINE.match(line):
         name, color = line.split(':')[:2]
         return _Row([], name, color.split(','))
     cells = _cells(line)
     if cells is None:
-        return _parted(line.split(), line, True)
+        return _row_of_fields(line.split(), line, is_loose=True)
     fields = [part for cell in cells if cell for part in (_numbers_in(cell) or [cell])]
     if sum(not _is_number(field) for field in fields) > 1:
         raise ValueError('the line {!r} is not NAME RED GREEN BLUE'.format(line))
-    row = _parted(fields, line)
-    if len(row.behind) in (1, 2) and not _is_hex(row.behind[0]):  # 'sky 1, 2, 3'
-        return _parted([word for field in fields for word in field.split()], line)
-    return row
+    row = _row_of_fields(fields, line)
+    is_red_in_name = len(row.behind) in (1, 2) and not _is_hex(row.behind[0])  # 'sky 1, 2, 3' has the field 'sky 1'
+    return _row_of_fields([word for field in fields for word in field.split()], line) if is_red_in_name else row
 
 
-def _parted(fields: Sequence[str], line: str, is_loose: bool = False) -> _Row:
-    """Parts the numbers in front of a name and those behind it."""
-    numbers = [_is_number(field) for field in fields]
-    if all(numbers):
-        # A number alone is a name: that of a digit, say.
-        return _Row([], fields[0], [], is_loose) if len(fields) == 1 else _Row(list(fields), '', [], is_loose)
-    first, last = numbers.index(False), len(fields)
-    while numbers[last - 1]:
+def _row_of_fields(fields: Sequence[str], line: str, is_loose: bool = False) -> _Row:
+    """Takes the numbers at both ends from the name between them. A number alone in its line is a name: of a digit."""
+    if len(fields) == 1:
+        return _Row([], fields[0], [], is_loose)
+    are_numbers = [_is_number(field) for field in fields]
+    if all(are_numbers):
+        return _Row(list(fields), '', [], is_loose)
+    first, last = are_numbers.index(False), len(fields)
+    while are_numbers[last - 1]:
         last -= 1
-    name = line if is_loose and last - first == len(fields) else ' '.join(fields[first:last])
+    is_all_name = last - first == len(fields)
+    name = line if is_loose and is_all_name else ' '.join(fields[first:last])  # a name alone keeps its blanks
     return _Row(list(fields[:first]), name, list(fields[last:]), is_loose)
 
 
@@ -173,33 +182,35 @@ def _is_hex(field: str) -> bool:
     return field.startswith('#') and bool(_HEX.match(field))
 
 
-def _without_numbers_of_names(rows: List[_Row]) -> List[_Row]:
-    """Gives back to the names the numbers that are theirs. Raises ValueError where they may be IDs as well."""
-    _refuse_shuffled_numbers(rows)
-    rows = [_with_number_in_front(row) for row in rows] if _is_front_of_names(rows) else rows
-    rows = [_with_number_behind(row, 1) for row in rows]
-    behind = [row for row in rows if row.behind]
-    if behind and all(len(row.behind) == 4 and row.is_loose for row in behind) and _are_distinct(behind):
-        _refuse_four_numbers(behind)
+def _with_numbers_in_names(rows: List[_Row]) -> List[_Row]:
+    """Moves numbers that are part of names into these. Raises ValueError where they may be IDs or colours as well."""
+    _refuse_numbers_that_may_be_ids(rows)
+    if not _have_ids_in_front(rows):
+        rows = [_with_number_in_front(row) for row in rows]  # '2 wheeler'
+    rows = [_with_first_number_behind(row, of=1) for row in rows]  # 'zone 1'
+    colored = [row for row in rows if row.behind]
+    if colored and all(len(row.behind) == 4 and row.is_loose for row in colored) and _are_distinct(colored):
+        _refuse_unclear_fourth_number(colored)  # 'zone RED GREEN BLUE ALPHA'
         return rows
-    return [_with_number_behind(row, 4) for row in rows]
+    return [_with_first_number_behind(row, of=4) for row in rows]  # 'zone 1 RED GREEN BLUE'
 
 
-def _is_front_of_names(rows: Sequence[_Row]) -> bool:
-    """Whether the numbers in front are no IDs: not every class has one, or names are equal without them."""
-    are_all = all(len(row.before) in (1, 4) or (not row.before and row.name.isdecimal()) for row in rows)
-    return not are_all or not _are_distinct(rows)
+def _have_ids_in_front(rows: Sequence[_Row]) -> bool:
+    """Whether numbers before names are IDs: each line has one, or is a number alone, and names differ without them."""
+    are_all = all(len(row.before) in _COUNTS_WITH_ID or (not row.before and row.name.isdecimal()) for row in rows)
+    return are_all and _are_distinct(rows)
 
 
 def _with_number_in_front(row: _Row) -> _Row:
+    """The row with the only number before its name as part of the name."""
     if not row.is_loose or len(row.before) != 1 or _is_hex(row.before[0]):
         return row
     return row._replace(before=[], name='{} {}'.format(row.before[0], row.name))
 
 
-def _with_number_behind(row: _Row, count: int) -> _Row:
-    """The row with the first number behind its name in the name, where there are so many."""
-    if not row.is_loose or len(row.behind) != count or _is_hex(row.behind[0]):
+def _with_first_number_behind(row: _Row, of: int) -> _Row:
+    """The row with the first of so many numbers behind its name as part of the name."""
+    if not row.is_loose or len(row.behind) != of or _is_hex(row.behind[0]):
         return row
     return row._replace(name='{} {}'.format(row.name, row.behind[0]), behind=row.behind[1:])
 
@@ -208,14 +219,15 @@ def _are_distinct(rows: Sequence[_Row]) -> bool:
     return len({row.name for row in rows}) == len(rows)
 
 
-def _refuse_shuffled_numbers(rows: Sequence[_Row]) -> None:
-    """Refuses numbers beside names that are IDs in another order, or IDs behind the names: they may belong to these."""
+def _refuse_numbers_that_may_be_ids(rows: Sequence[_Row]) -> None:
+    """Refuses lists with a number from 0 or 1 on for each name, but behind it or out of order: it may be part of it."""
     if not rows or not all(row.is_loose for row in rows) or not _are_distinct(rows):
         return
-    in_front = _ids_of_all([row.before[0] if len(row.before) in (1, 4) else row.name for row in rows])
-    behind = _ids_of_all([row.behind[0] if len(row.behind) == 1 else '' for row in rows])
-    # Colours tell classes, too, whatever their numbers are; those from 0 on are taken as IDs.
-    is_shuffled = in_front != sorted(in_front) and (0 in in_front or not any(row.behind for row in rows))
+    in_front = _as_ids([row.before[0] if len(row.before) in _COUNTS_WITH_ID else row.name for row in rows])
+    behind = _as_ids([row.behind[0] if len(row.behind) == 1 else '' for row in rows])
+    # Beside colours, which tell the classes anyway, only numbers from 0 on are taken for IDs.
+    may_be_ids = 0 in in_front or not any(row.behind for row in rows)
+    is_shuffled = in_front != sorted(in_front) and may_be_ids
     if behind or is_shuffled:
         numbers = behind or in_front
         raise ValueError(
@@ -226,26 +238,24 @@ def _refuse_shuffled_numbers(rows: Sequence[_Row]) -> None:
         )
 
 
-def _ids_of_all(fields: Sequence[str]) -> List[int]:
-    """The numbers where all fields are numbers, from 0 or 1 on without gaps; else none."""
+def _as_ids(fields: Sequence[str]) -> List[int]:
+    """The fields as numbers, if they can be the IDs of all classes, in any order; else an empty list."""
     numbers = [int(field) for field in fields if field.isdecimal()]
-    are_ids = len(numbers) == len(fields) and sorted(numbers) in (_first(len(fields), 0), _first(len(fields), 1))
-    return numbers if are_ids else []
+    return numbers if len(numbers) == len(fields) and _count_from_0_or_1(sorted(numbers)) else []
 
 
-def _first(count: int, start: int) -> List[int]:
-    return list(range(start, start + count))
+def _count_from_0_or_1(numbers: List[int]) -> bool:
+    return numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
 
 
-def _refuse_four_numbers(rows: Sequence[_Row]) -> None:
-    """Refuses four numbers behind every name, unless the last says what it is: opaque alpha, or a count of classes."""
+def _refuse_unclear_fourth_number(rows: Sequence[_Row]) -> None:
+    """Refuses four numbers behind every name, unless the last is opaque or empty alpha, or counts the classes."""
     last = [int(row.behind[3]) for row in rows]
-    if len(set(last)) == 1 and last[0] in (0, 255) or last in (_first(len(rows), 0), _first(len(rows), 1)):
+    if set(last) in ({0}, {255}) or _count_from_0_or_1(last):
         return
     raise ValueError(
-        'the line {!r} has four numbers, of which the first may belong to the name. Part the fields by commas'.format(
-            str(rows[0])
-        )
+        'the line {!r} has four numbers, of which the first may belong to the name. Separate the fields by '
+        'commas'.format(str(rows[0]))
     )
 
 
@@ -253,12 +263,15 @@ def _entry_of_row(row: _Row) -> Entry:
     if not row.name:
         raise ValueError('the line {!r} names no class'.format(str(row)))
     before = list(row.before)
-    class_id = int(before.pop(0)) if len(before) in (1, 4) and before[0].isdecimal() else None
+    class_id = int(before.pop(0)) if len(before) in _COUNTS_WITH_ID and before[0].isdecimal() else None
     numbers = before or row.behind
-    if not numbers:
-        return Entry(checked_name(row.name), None, class_id)
+    return Entry(checked_name(row.name), _color_of_numbers(numbers, row) if numbers else None, class_id)
+
+
+def _color_of_numbers(numbers: Sequence[str], row: _Row) -> Color:
+    """The colour in '#rrggbb', or in three numbers; a fourth, such as alpha, is passed over."""
     if len(numbers) == 1 and _is_hex(numbers[0]):
-        return Entry(checked_name(row.name), parse_color(numbers[0]), class_id)
+        return parse_color(numbers[0])
     if len(numbers) < 3 or not all(number.isdecimal() for number in numbers[:3]):
         raise ValueError('the line {!r} is not NAME RED GREEN BLUE'.format(str(row)))
-    return Entry(checked_name(row.name), parse_color([int(number) for number in numbers[:3]]), class_id)
+    return parse_color([int(number) for number in numbers[:3]])
