@@ -1,5 +1,8 @@
-"""Labels that are called like their images but for words that all names have: 7 and 7_mask, image_7 and label_7; and
-labels that lie in one folder with their images.
+"""Telling by names alone which label belongs to which image, where they are not called alike.
+
+In folders of their own, names differ by words that all have: 7 and 7_mask, image_7 and label_7 (`find_renaming`), or by
+several words where images have several labels (`find_kinds`). In one folder, the words say which files are labels
+(`labels_among`), or files that were made of others and are neither images nor labels (`companions`).
 """
 
 import os
@@ -9,7 +12,7 @@ from typing import Collection, Dict, Iterator, List, NamedTuple, Optional, Seque
 
 from helpers.image_search import LOSSY_EXTENSIONS
 
-# What labels are called that lie beside images in a format without loss.
+# What labels are called that lie in one folder with their images.
 _WORDS_OF_LABELS = (
     'mask',
     'masks',
@@ -25,11 +28,11 @@ _WORDS_OF_LABELS = (
 )
 # An image has no more kinds of labels.
 _MOST_KINDS = 50
-#: What is called so beside photographs is none.
+#: What pictures are called that lie beside photographs and are neither photographs nor labels.
 WORDS_BESIDE = ('depth', 'disparity', 'nir', 'ir', 'thermal', 'normal', 'normals', 'flow', 'edges')
-# Of the words that many names in a folder have, so many are compared.
+# So many of the most frequent words in the names of a folder are compared.
 _NUM_WORDS = 4
-# By so many images, spread over all, it is told what the names have in common.
+# So many images, spread over all, are looked for under a new name.
 _NUM_COMPARED = 500
 
 
@@ -58,7 +61,7 @@ def find_renaming(images: Collection[str], labels: Collection[str]) -> Optional[
     if not images or not labels:
         return None
     known = set(labels)
-    compared = sorted(images)[:: max(1, len(images) // _NUM_COMPARED)]
+    compared = _spread(images)
     best, most = None, len(compared) // 2
     for of_labels in _words_around(sorted(known)):
         for of_images in _words_around(sorted(images)):
@@ -88,22 +91,32 @@ def find_kinds(images: Collection[str], labels: Collection[str]) -> Optional[Kin
     if not images or not labels:
         return None
     known = set(labels)
-    compared = sorted(images)[:: max(1, len(images) // _NUM_COMPARED)]
-    common = os.path.commonprefix([stem[::-1] for stem in images])[::-1]
-    starts = [index for index, letter in enumerate(common) if not letter.isalnum()]
-    for image_suffix in [common[start:] for start in starts] + ['']:
-        rests = [stem[: len(stem) - len(image_suffix)] for stem in compared]
-        first = min(rests)
-        words = [stem[len(first) :] for stem in known if stem.startswith(first)]
-        counts = {
-            word: sum(rest + word in known for rest in rests)
-            for word in sorted(words)[:_MOST_KINDS]
-            if word and not word[0].isalnum()
-        }
-        found = [word for word, count in counts.items() if 2 * count > len(compared)]
-        if all(rests) and found:
+    compared = _spread(images)
+    for image_suffix in _suffixes_in_common(images):
+        shared = [stem[: len(stem) - len(image_suffix)] for stem in compared]
+        found = _frequent_suffixes(shared, known)
+        if all(shared) and found:
             return Kinds(image_suffix, found)
     return None
+
+
+def _suffixes_in_common(stems: Collection[str]) -> List[str]:
+    """What all names end in, from each separator in it on, the longest first: _rgb_anon, _anon, and nothing."""
+    common = os.path.commonprefix([stem[::-1] for stem in stems])[::-1]
+    return [common[index:] for index, letter in enumerate(common) if not letter.isalnum()] + ['']
+
+
+def _frequent_suffixes(shared: Sequence[str], labels: Collection[str]) -> List[str]:
+    """The words, separators in front, with which most of the shared parts are names of labels."""
+    first = min(shared)
+    words = sorted(label[len(first) :] for label in labels if label.startswith(first))[:_MOST_KINDS]
+    words = [word for word in words if word and not word[0].isalnum()]
+    return [word for word in words if 2 * sum(part + word in labels for part in shared) > len(shared)]
+
+
+def _spread(images: Collection[str]) -> List[str]:
+    """Some of the images, in order."""
+    return sorted(images)[:: max(1, len(images) // _NUM_COMPARED)]
 
 
 def companions(paths: Sequence[str], are_labels_told: bool = False) -> Set[str]:
@@ -116,14 +129,14 @@ def companions(paths: Sequence[str], are_labels_told: bool = False) -> Set[str]:
         All files that are no photographs, if each is called like one of these with a word behind; none where there are
         others, or such a word stands for labels that were not told.
     """
-    photographs = {os.path.splitext(path)[0] for path in paths if path.lower().endswith(LOSSY_EXTENSIONS)}
-    others = [path for path in paths if not path.lower().endswith(LOSSY_EXTENSIONS)] if photographs else []
+    photographs = {_without_extension(path) for path in paths if _is_lossy(path)}
+    others = [path for path in paths if not _is_lossy(path)] if photographs else []
     words = set()
-    for place in (os.path.splitext(path)[0] for path in others):
-        found = [place[len(stem) :] for stem in _shorter(place) if stem in photographs]
-        if not found:
+    for place in map(_without_extension, others):
+        words_behind = [place[len(stem) :] for stem in _beginnings(place) if stem in photographs]
+        if not words_behind:
             return set()
-        words.add(found[-1].lower())
+        words.add(words_behind[-1].lower())
     are_labels = any(part in _WORDS_OF_LABELS for word in words for part in re.split('[^a-z]+', word))
     return set() if are_labels and not are_labels_told else set(others)
 
@@ -137,42 +150,72 @@ def labels_among(paths: Sequence[str]) -> Dict[str, str]:
     Returns:
         The label of each image that has one; empty where fewer than half of the files are such pairs.
     """
-    places = {os.path.splitext(path)[0]: path for path in paths if not path.lower().endswith(LOSSY_EXTENSIONS)}
-    pairs = {path: places[os.path.splitext(path)[0]] for path in paths if os.path.splitext(path)[0] in places}
-    pairs = {image: label for image, label in pairs.items() if image != label}
+    pairs = _called_alike(paths) or _with_a_word_behind(paths)
     if not pairs:
-        stems = {os.path.splitext(path)[0]: path for path in paths}
-        words = Counter(place[len(stem) :] for place in places for stem in _shorter(place) if stem in stems)
-        if words:
-            ((word, _),) = words.most_common(1)
-            pairs = {stems[stem]: places[stem + word] for stem in stems if stem + word in places}
-    pairs = pairs or max((_by_words(paths, at_end) for at_end in (True, False)), key=len)
-    return pairs if 4 * len(pairs) > len(paths) else {}
+        pairs = max(_with_words_of_both(paths, at_end=True), _with_words_of_both(paths, at_end=False), key=len)
+    num_paired = 2 * len(pairs)
+    return pairs if 2 * num_paired > len(paths) else {}
 
 
-def _by_words(paths: Sequence[str], at_end: bool) -> Dict[str, str]:
-    """Pairs of which both have a word, at the end (7_sat.jpg, 7_mask.png) or in front (image_7.png, label_7.png)."""
-    by_word: Dict[str, Dict[str, str]] = {}
-    for path in paths:
-        folder, name = os.path.split(os.path.splitext(path)[0])
-        parts = re.split(r'[_\-. ]', name)
-        if len(parts) > 1:
-            word, rest = (parts[-1], name[: -len(parts[-1])]) if at_end else (parts[0], name[len(parts[0]) :])
-            by_word.setdefault(word, {})[os.path.join(folder, rest)] = path
+def _called_alike(paths: Sequence[str]) -> Dict[str, str]:
+    """Image -> label, the label being called like the image, in a lossless format: 7.jpg and 7.png."""
+    lossless = {_without_extension(path): path for path in paths if not _is_lossy(path)}
+    pairs = {path: lossless[_without_extension(path)] for path in paths if _without_extension(path) in lossless}
+    return {image: label for image, label in pairs.items() if image != label}
+
+
+def _with_a_word_behind(paths: Sequence[str]) -> Dict[str, str]:
+    """Image -> label, labels having the same word behind: 7.png and 7_mask.png. The most frequent such word decides."""
+    images = {_without_extension(path): path for path in paths}
+    lossless = {_without_extension(path): path for path in paths if not _is_lossy(path)}
+    words = Counter(place[len(stem) :] for place in lossless for stem in _beginnings(place) if stem in images)
+    if not words:
+        return {}
+    ((word, _),) = words.most_common(1)
+    return {images[stem]: lossless[stem + word] for stem in images if stem + word in lossless}
+
+
+def _with_words_of_both(paths: Sequence[str], at_end: bool) -> Dict[str, str]:
+    """Image -> label, both having a word, at the end (7_sat.jpg, 7_mask.png) or in front (image_7.png, label_7.png).
+
+    The word of labels is one of `_WORDS_OF_LABELS`; of the frequent words, the two are taken that give most pairs.
+    """
+    by_word = _by_word(paths, at_end)
     frequent = sorted(by_word, key=lambda word: -len(by_word[word]))[:_NUM_WORDS]
-    photographs = [word for word in frequent if word.lower() not in _WORDS_OF_LABELS + WORDS_BESIDE]
+    words_of_images = [word for word in frequent if word.lower() not in _WORDS_OF_LABELS + WORDS_BESIDE]
     best: Dict[str, str] = {}
     for labels in (by_word[word] for word in frequent if word.lower() in _WORDS_OF_LABELS):
-        if any(path.lower().endswith(LOSSY_EXTENSIONS) for path in labels.values()):
+        if any(map(_is_lossy, labels.values())):
             continue
-        for images in (by_word[word] for word in photographs):
+        for images in (by_word[word] for word in words_of_images):
             pairs = {path: labels[rest] for rest, path in images.items() if rest in labels}
             best = max(best, pairs, key=len)
     return best
 
 
-def _shorter(place: str) -> Iterator[str]:
-    """What stands before each separator in a file name."""
+def _by_word(paths: Sequence[str], at_end: bool) -> Dict[str, Dict[str, str]]:
+    """The last or first word of each file name -> the path without that word and extension -> the file."""
+    by_word: Dict[str, Dict[str, str]] = {}
+    for path in paths:
+        folder, name = os.path.split(_without_extension(path))
+        parts = re.split(r'[_\-. ]', name)
+        if len(parts) > 1:
+            word, rest = (parts[-1], name[: -len(parts[-1])]) if at_end else (parts[0], name[len(parts[0]) :])
+            by_word.setdefault(word, {})[os.path.join(folder, rest)] = path
+    return by_word
+
+
+def _without_extension(path: str) -> str:
+    return os.path.splitext(path)[0]
+
+
+def _is_lossy(path: str) -> bool:
+    """Whether a file is in a format of photographs, which labels are never read from."""
+    return path.lower().endswith(LOSSY_EXTENSIONS)
+
+
+def _beginnings(place: str) -> Iterator[str]:
+    """Yields the beginnings of a file name up to each separator, the shortest first: 7 and 7_a for 7_a_mask."""
     folder, name = os.path.split(place)
     for index, letter in enumerate(name):
         if index and not letter.isalnum():
@@ -180,15 +223,18 @@ def _shorter(place: str) -> Iterator[str]:
 
 
 def _words_around(stems: Sequence[str]) -> Iterator[Tuple[str, str]]:
-    """What may stand before and behind the changing part of all names, which is never empty; nothing first."""
+    """Yields (prefix, suffix) that all names have around a part that changes and is never empty; ('', '') first."""
     shortest = min(map(len, stems))
-    for prefix in _ends(os.path.commonprefix(list(stems))):
-        for suffix in _ends(os.path.commonprefix([stem[::-1] for stem in stems])):
+    for prefix in _parts_in_common(os.path.commonprefix(list(stems))):
+        for suffix in _parts_in_common(os.path.commonprefix([stem[::-1] for stem in stems])):
             if len(prefix) + len(suffix) < shortest:
                 yield prefix, suffix[::-1]
 
 
-def _ends(common: str) -> List[str]:
-    """Nothing, and what names have in common up to a separator or a number, which belongs to the changing part."""
+def _parts_in_common(common: str) -> List[str]:
+    """How much of what all names begin with is a word of theirs: nothing, up to the last separator, or up to a number.
+
+    A number belongs to the part that changes: of img_10 and img_11, which have img_1 in common, img_ is the word.
+    """
     last = max((place + 1 for place, letter in enumerate(common) if not letter.isalnum()), default=0)
     return list(dict.fromkeys(['', common[:last], common.rstrip('0123456789')]))
