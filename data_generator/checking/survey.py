@@ -52,12 +52,10 @@ NO_RULE = NameRule()
 # Stands for classes that are not known: what the labels hold is looked at first.
 _UNKNOWN_CLASSES = generic_label_space(1)
 
-# The layouts that say what the labels mean.
-_NAMED = [(variant, True) for variants in LAYOUTS.values() for variant in variants]
-# Of datasets in folders that people and tools (CVAT, Datumaro) use for classes of their own, too; each with the spaces
-# of whose classes a table beside them may tell.
+# Datasets whose folders people and tools (CVAT, Datumaro) use for classes of their own, too, and the label spaces that
+# each has: it is taken for this dataset unless a table of classes beside the data tells of others than all of these.
 _IMITATED = {VOC.name: (VOC,), ADE20K.name: (ADE20K,), CAMVID.name: (CAMVID, CAMVID32)}
-# What these tools write into folders of Cityscapes: label IDs are then the lines of this table, whatever it names.
+# Into folders of Cityscapes these tools write this table, whose lines number the label IDs anew, whatever it names.
 _NUMBERED_FOLDERS, _NUMBERING_TABLE = (CITYSCAPES.name, CITYSCAPES20.name), 'label_colors.txt'
 # Where the lists of PASCAL VOC are.
 _LISTS = os.path.join('ImageSets', 'Segmentation')
@@ -73,6 +71,16 @@ _OWN_SPLITS = (None, {'val': 'valid'}, {'val': 'validation'}, {'train': 'trainin
 # So many folders are looked into for one that holds a named dataset.
 _MOST_INSIDE = 50
 _SYSTEM_NAMES = ('.ds_store', 'thumbs.db', 'desktop.ini', '__macosx', '@eadir')
+
+
+class _Candidate(NamedTuple):
+    """A layout in which a dataset may lie. `knows_classes` is False for one that says only where the files are."""
+
+    layout: Layout
+    knows_classes: bool
+
+
+_NAMED = [_Candidate(variant, knows_classes=True) for variants in LAYOUTS.values() for variant in variants]
 
 
 class SplitFiles(NamedTuple):
@@ -156,7 +164,7 @@ def survey_folders(
         FileNotFoundError: One of them is not there.
         DataError: No images in one.
     """
-    base, splits = Layout('own', _UNKNOWN_CLASSES, '', '', *rule, image_file_extension=extensions), []
+    base, splits = _own_candidate('', '', extensions, rule=rule).layout, []
     named = [(name, pair) for name, places in folders.items() for pair in zip(*map(as_path_list, places))]
     for name, pair in named:
         for place in pair:
@@ -191,20 +199,22 @@ def _ask_for_kind(split: SplitFiles) -> None:
 
 
 def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional[Tuple[str, ...]]) -> Survey:
+    """Searches until something with labels is found.
+
+    1. In the layout that was asked for, and nowhere else.
+    2. In the named layouts, and in folders that are called as people call those of images and labels.
+    3. In the named layouts below a folder of the root; in folders that are called otherwise, whose files fit together;
+       in folders that hold images and labels.
+    4. Then images alone are a dataset without labels, unless annotations or masks can be made into labels first.
+    """
     if layout is not None:
-        found = _best(root, [(variant, True) for variant in variants_of(layout)], labels_needed=False)
-        if found is None:
-            raise DataError(_nothing_found(root, variants_of(layout)[0]))
-        return found
-    own = [
-        (Layout('own', _UNKNOWN_CLASSES, images, labels, image_file_extension=extensions, splits=splits), False)
-        for images, labels, splits in _own_arrangements(root)
-    ]
+        return _in_layout(root, variants_of(layout))
+    own = [_own_candidate(images, labels, extensions, splits) for images, labels, splits in _own_arrangements(root)]
     found = _best_to_train_on(root, _named(root), own)
     if found is not None and found.num_labels:
         return found
     _refuse_folders_of_files(root)
-    for search in (_one_below, _by_pairs_of_folders, _beside):
+    for search in (_in_folder_below, _in_fitting_folders, _in_shared_folders):
         other = search(root, extensions)
         if other is not None:
             return other
@@ -215,6 +225,25 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
     return _with_other_program(found or _images_alone(root))
 
 
+def _in_layout(root: str, variants: Sequence[Layout]) -> Survey:
+    found = _best(root, [_Candidate(variant, knows_classes=True) for variant in variants], labels_needed=False)
+    if found is None:
+        raise DataError(_nothing_found(root, variants[0]))
+    return found
+
+
+def _own_candidate(
+    images: str,
+    labels: str,
+    extensions: Optional[Tuple[str, ...]],
+    splits: Optional[Mapping[str, str]] = None,
+    rule: NameRule = NO_RULE,
+) -> _Candidate:
+    """Folders of a dataset of one's own, as templates of a `Layout`."""
+    layout = Layout('own', _UNKNOWN_CLASSES, images, labels, *rule, image_file_extension=extensions, splits=splits)
+    return _Candidate(layout, knows_classes=False)
+
+
 def _with_other_program(found: Survey) -> Survey:
     """With a fault about annotations that are no labels, and that no importer reads."""
     other = other_program_in(found.root)
@@ -223,12 +252,13 @@ def _with_other_program(found: Survey) -> Survey:
     return found
 
 
-def _named(root: str) -> List[Tuple[Layout, bool]]:
+def _named(root: str) -> List[_Candidate]:
     """The named layouts, without those whose folders hold other classes, as a table or the names of images tell."""
-    return [entry for entry in _NAMED if not _is_imitated(root, entry[0])]
+    return [candidate for candidate in _NAMED if not _is_imitated(root, candidate.layout)]
 
 
 def _is_imitated(root: str, layout: Layout) -> bool:
+    """Whether the folders of a named dataset hold images or classes of another."""
     name = layout.label_space.name
     if name not in (*_IMITATED, *_NUMBERED_FOLDERS):
         return False
@@ -291,7 +321,7 @@ def _refuse_masks(root: str) -> None:
         )
 
 
-def _one_below(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
+def _in_folder_below(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
     """The dataset of a named layout in a folder below, as archives hold theirs; None where it is not the only one."""
     names = [name for name in sorted(os.listdir(root)) if not name.startswith('.')]
     inside = [place for place in (os.path.join(root, name) for name in names) if os.path.isdir(place)]
@@ -300,7 +330,7 @@ def _one_below(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Sur
     return found[0] if len(found) == 1 else None
 
 
-def _by_pairs_of_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
+def _in_fitting_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
     """The only folders whose files belong together. Raises DataError where there are several such pairs."""
     first, beside = find_folder_pairs(root, extensions)
     if len(first) > 1:
@@ -311,8 +341,9 @@ def _by_pairs_of_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Op
         )
     if not first:
         return None
-    layout = Layout('own', _UNKNOWN_CLASSES, *first[0].templates(), *first[0].rule, image_file_extension=extensions)
-    found = _best(root, [(layout._replace(splits=first[0].splits), False)], labels_needed=True)
+    pair = first[0]
+    candidate = _own_candidate(*pair.templates(), extensions, pair.splits, pair.rule)
+    found = _best(root, [candidate], labels_needed=True)
     if found is None or not found.num_labels:
         return None
     others = [Fault('other_folders', one.label_dir(root), options_of([one], root)) for one in beside]
@@ -320,9 +351,13 @@ def _by_pairs_of_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Op
     return found
 
 
-def _beside(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
-    """Labels in one folder with their images."""
-    found = _best_to_train_on(root, [], _in_one_folder(root, extensions))
+def _in_shared_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
+    """Images and labels that lie together, which `discovery` tells apart."""
+    divided, whole = ('{split}', 'images/{split}', '{split}/images'), ('', 'images')
+    places = [(place, splits) for splits in _own_splits(_words_of_folders(root)) for place in divided]
+    places += [(place, None) for place in whole]
+    candidates = [_own_candidate(place, place, extensions, splits) for place, splits in places]
+    found = _best_to_train_on(root, [], candidates)
     if found is None or not found.num_labels:
         return None
     pairs = [pair for split in found.splits for pair in split.pairs if pair.label is not None]
@@ -330,29 +365,17 @@ def _beside(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey
     return found if are_beside else None
 
 
-def _best_to_train_on(
-    root: str, named: Sequence[Tuple[Layout, bool]], own: Sequence[Tuple[Layout, bool]]
-) -> Optional[Survey]:
-    """The best of all; of one's own arrangements one with a folder to train on, where there is one: all in one would
-    train on folders for test, too.
+def _best_to_train_on(root: str, named: Sequence[_Candidate], own: Sequence[_Candidate]) -> Optional[Survey]:
+    """The best candidate. Of one's own arrangements, those that divide the data into splits come first.
+
+    An undivided one has more pairs, but among them those of a split for tests, which would be trained on.
     """
-    divided = [entry for entry in own if '{split}' in entry[0].images]
+    divided = [candidate for candidate in own if '{split}' in candidate.layout.images]
     found = _best(root, [*named, *divided], labels_needed=True)
     has_train = found is not None and any(split.num_labels for split in found.splits if split.name != 'val')
     if found is not None and (found.knows_classes or has_train):
         return found
     return _best(root, [*named, *own], labels_needed=True)
-
-
-def _in_one_folder(root: str, extensions: Optional[Tuple[str, ...]]) -> List[Tuple[Layout, bool]]:
-    """Labels beside their images, which `discovery` tells apart."""
-    divided, whole = ('{split}', 'images/{split}', '{split}/images'), ('', 'images')
-    places = [(place, splits) for splits in _own_splits(_words_of_folders(root)) for place in divided]
-    places += [(place, None) for place in whole]
-    return [
-        (Layout('own', _UNKNOWN_CLASSES, place, place, image_file_extension=extensions, splits=splits), False)
-        for place, splits in places
-    ]
 
 
 def _own_splits(words: Set[str]) -> Sequence[Optional[Mapping[str, str]]]:
@@ -391,7 +414,7 @@ def _words_of_folders(root: str) -> Set[str]:
     return words
 
 
-def _best(root: str, candidates: Iterable[Tuple[Layout, bool]], labels_needed: bool) -> Optional[Survey]:
+def _best(root: str, candidates: Iterable[_Candidate], labels_needed: bool) -> Optional[Survey]:
     """The candidate by which most pairs are found; the first of those that are equal."""
     best, best_count = None, (0, 0)
     for layout, knows_classes in candidates:
@@ -410,18 +433,13 @@ def _splits_of(layout: Layout) -> Sequence[str]:
 
 
 def _images_alone(root: str) -> Survey:
-    layout = Layout('own', _UNKNOWN_CLASSES, '', '')
     images = list_files(root, IMAGE_EXTENSIONS)
     if not images:
         raise DataError(
             'No images below {!r}. Give the root directory of a dataset.{}'.format(root, about_unread(root))
         )
-    return Survey(
-        root,
-        layout,
-        False,
-        [SplitFiles('all', root, '', [Pair(image, None) for image in images], [Fault('no_labels', root)])],
-    )
+    split = SplitFiles('all', root, '', [Pair(image, None) for image in images], [Fault('no_labels', root)])
+    return Survey(root, Layout('own', _UNKNOWN_CLASSES, '', ''), False, [split])
 
 
 def _nothing_found(root: str, layout: Layout) -> str:
@@ -434,32 +452,45 @@ def _nothing_found(root: str, layout: Layout) -> str:
 
 
 def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]:
-    places = places_of(layout, root, split)
+    """The files of a split, and what is wrong with them; None where it has none in this layout."""
+    found = _pairs_and_problems(root, layout, split)
+    if found is None:
+        return None
+    pairs, problems = found
+    if not pairs and not any(problem.kind == 'unreadable_list' for problem in problems):
+        return None
+    places, images = places_of(layout, root, split), {pair.image for pair in pairs}
+    ambiguous = {problem.path for problem in problems if problem.kind == 'ambiguous_label'}
+    # A list may leave out images whose labels are ambiguous.
+    faults = [Fault(*problem) for problem in problems if problem.kind != 'ambiguous_label' or problem.path in images]
+    faults += _with_further_masks(_orphans(places, layout, ambiguous), pairs)
+    faults += _unlabelled(pairs, ambiguous) + _in_mixed_case(pairs, layout) + _renamed(pairs, layout)
+    if _has_file_per_class(pairs, faults):  # which is why labels do not fit the images
+        consequences = ('ambiguous_label', 'image_without_label', 'label_without_image')
+        faults = [fault for fault in faults if fault.kind not in consequences]
+        faults.append(Fault('file_per_class', places.label_dir))
+    return SplitFiles(split, places.image_dir, places.label_dir, pairs, faults)
+
+
+def _pairs_and_problems(root: str, layout: Layout, split: str) -> Optional[Tuple[List[Pair], List[Problem]]]:
     problems: List[Problem] = []
     try:
-        pairs = find_split(layout, root, split, problems=problems)
+        return find_split(layout, root, split, problems=problems), problems
     except FileNotFoundError:
         return None
     except DataError as error:
+        places = places_of(layout, root, split)
         # A list that cannot be read is worth a word; a folder without images is another layout.
-        if not places.list_file or not os.path.isfile(places.list_file) or not os.path.isdir(places.image_dir):
-            return None
-        problems, pairs = [Problem('unreadable_list', places.list_file, str(error))], []
-    ambiguous = {problem.path for problem in problems if problem.kind == 'ambiguous_label'}
-    faults = [Fault(*problem) for problem in problems]
-    faults += _with_further_masks(_orphans(places, layout, ambiguous), pairs)
-    chosen = {pair.image for pair in pairs}
-    faults = [fault for fault in faults if fault.kind != 'ambiguous_label' or fault.path in chosen]
-    without = [pair.image for pair in pairs if pair.label is None and pair.image not in ambiguous]
+        if os.path.isfile(places.list_file) and os.path.isdir(places.image_dir):
+            return [], [Problem('unreadable_list', places.list_file, str(error))]
+        return None
+
+
+def _unlabelled(pairs: Sequence[Pair], ambiguous: Set[str]) -> List[Fault]:
+    """Images without a label, apart from those that have several."""
     labels = {os.path.splitext(pair.label)[0] for pair in pairs if pair.label is not None}
-    faults += [Fault(_kind_without_label(image, labels), image) for image in without]
-    faults += _in_mixed_case(pairs, layout) + _renamed(pairs, layout)
-    if _has_file_per_class(pairs, faults):
-        kinds = ('ambiguous_label', 'image_without_label', 'label_without_image')
-        faults = [fault for fault in faults if fault.kind not in kinds]
-        faults.append(Fault('file_per_class', places.label_dir))
-    is_there = pairs or any(fault.kind == 'unreadable_list' for fault in faults)
-    return SplitFiles(split, places.image_dir, places.label_dir, pairs, faults) if is_there else None
+    without = [pair.image for pair in pairs if pair.label is None and pair.image not in ambiguous]
+    return [Fault(_kind_without_label(image, labels), image) for image in without]
 
 
 def _kind_without_label(image: str, labels: Set[str]) -> str:
