@@ -2,22 +2,24 @@
 
 import os
 import re
-from typing import Any, Collection, Iterable, List
+from typing import Any, Collection, Iterable, List, Set
 
 from data_generator.files.discovery import stem_of
 from data_generator.files.legends import NAMED_LEGENDS
 from data_generator.files.masks import NAMED_MAPS
 from helpers.label_spaces import CITYSCAPES
 
-# Datasets that have its numbers.
+# Names of datasets that have its numbers, and of files that say which of the two kinds they are.
 _DATASETS = re.compile('cityscapes|gtfine|gtcoarse|kitti|bdd|acdc|gta5|wilddash', re.IGNORECASE)
 _OF_TRAIN_IDS = re.compile('train_?ids?', re.IGNORECASE)
 _OF_LABEL_IDS = re.compile('label_?ids?', re.IGNORECASE)
-_TRAIN_IDS = {*range(CITYSCAPES.num_classes), CITYSCAPES.ignore_id}
-# Label IDs of road, building, vegetation and sky, which every street has; those of persons and vehicles are the last.
-_IN_STREETS, _PERSON = {7, 11, 21, 23}, 24
+_CLASSES = set(range(CITYSCAPES.num_classes))
+_TRAIN_IDS = {*_CLASSES, CITYSCAPES.ignore_id}
+_LABEL_IDS = set(NAMED_MAPS['cityscapes'])
 # Train IDs of streets go up to vegetation at least; what lies behind the last may be void.
 _VEGETATION, _MAYBE_VOID = 8, {19, 20}
+# Label IDs of road, building, vegetation and sky, which every street has; those of persons and vehicles are the last.
+_IN_STREETS, _PERSON = {7, 11, 21, 23}, 24
 # Fewer of its numbers or colours than this may be those of any dataset.
 _FEWEST = 4
 
@@ -36,21 +38,45 @@ def options_for(values: Iterable[Any], label: str) -> List[str]:
     if len(found) < _FEWEST:
         return []
     if any(isinstance(value, tuple) for value in found):
-        legend = NAMED_LEGENDS['cityscapes']
-        is_known = found <= {*CITYSCAPES.colors, *legend.ignore_colors}
-        return ['--colors cityscapes'] if is_known and len(found & {*CITYSCAPES.colors}) >= _FEWEST else []
-    says_train_ids = bool(_OF_TRAIN_IDS.search(stem_of(label)))
-    says_label_ids = not says_train_ids and bool(_OF_LABEL_IDS.search(stem_of(label)))
-    is_known = not says_train_ids and not says_label_ids and bool(_DATASETS.search(os.path.abspath(label)))
+        return ['--colors cityscapes'] if _are_its_colors(found) else []
+    named = _numbers_by_name(label)
     options = []
-    are_known = is_known and max(found - {CITYSCAPES.ignore_id}) >= _VEGETATION
-    if found <= _TRAIN_IDS and (says_train_ids or are_known or found == _TRAIN_IDS):
+    if _may_be_train_ids(found, named):
         options.append('--class-names cityscapes')
-    looks_like_ids = found >= _IN_STREETS and max(found) >= _PERSON
-    are_known = are_known and not (found >= {*range(CITYSCAPES.num_classes)} and found <= _TRAIN_IDS | _MAYBE_VOID)
-    if found <= set(NAMED_MAPS['cityscapes']) and (says_label_ids or are_known or looks_like_ids):
+    if _may_be_label_ids(found, named):
         options.append('--class-names cityscapes --id-map cityscapes')
     return options
+
+
+def _are_its_colors(found: Set[Any]) -> bool:
+    known = {*CITYSCAPES.colors, *NAMED_LEGENDS['cityscapes'].ignore_colors}
+    return found <= known and len(found.intersection(CITYSCAPES.colors)) >= _FEWEST
+
+
+def _numbers_by_name(label: str) -> str:
+    """'train' or 'label' IDs where the name of a file says it, 'either' where its path names a dataset, else ''."""
+    if _OF_TRAIN_IDS.search(stem_of(label)):
+        return 'train'
+    if _OF_LABEL_IDS.search(stem_of(label)):
+        return 'label'
+    return 'either' if _DATASETS.search(os.path.abspath(label)) else ''
+
+
+def _may_be_train_ids(found: Set[int], named: str) -> bool:
+    """Whether values fit, and names or the values themselves speak for it: all train IDs, and that of void."""
+    are_told = named == 'train' or named == 'either' and _reach_vegetation(found)
+    return found <= _TRAIN_IDS and (are_told or found == _TRAIN_IDS)
+
+
+def _may_be_label_ids(found: Set[int], named: str) -> bool:
+    """Whether values fit, and names or the values themselves speak for it: what every street has, and persons."""
+    are_train_ids_and_void = _CLASSES <= found <= _TRAIN_IDS | _MAYBE_VOID
+    are_told = named == 'label' or named == 'either' and _reach_vegetation(found) and not are_train_ids_and_void
+    return found <= _LABEL_IDS and (are_told or (found >= _IN_STREETS and max(found) >= _PERSON))
+
+
+def _reach_vegetation(found: Set[int]) -> bool:
+    return max(found - {CITYSCAPES.ignore_id}) >= _VEGETATION
 
 
 def are_label_ids(values: Collection[Any], illegal: Collection[Any]) -> bool:
@@ -60,6 +86,4 @@ def are_label_ids(values: Collection[Any], illegal: Collection[Any]) -> bool:
         values: All that they hold.
         illegal: Those of them that are no train ID.
     """
-    if not set(values) <= set(NAMED_MAPS['cityscapes']):
-        return False
-    return len(illegal) > 1 and not set(illegal) <= _MAYBE_VOID
+    return set(values) <= _LABEL_IDS and len(illegal) > 1 and not set(illegal) <= _MAYBE_VOID
