@@ -84,18 +84,8 @@ def check_dataset(
         FileNotFoundError: No such directory.
         DataError: No images.
     """
+    _check_one_source(roots, layout, folders, rule)
     extensions = tuple(extensions_for(image_rules))
-    if folders and (as_path_list(roots) or layout is not None):
-        raise ValueError('folders are given, and roots or a layout beside them. Name the dataset in one of these ways.')
-    if rule != NO_RULE and not folders:
-        raise ValueError(
-            'rule is {!r}; it says how labels in folders are called, and there are none: a layout says that itself. '
-            'Give folders, or leave it out.'.format(tuple(rule))
-        )
-    if not folders and not as_path_list(roots):
-        raise ValueError(
-            'roots is {!r}, and no folders are given. Give the root of a dataset, or folders.'.format(roots)
-        )
     check_id_map(id_map)
     surveys = (
         [survey_folders(folders, extensions, rule)]
@@ -130,6 +120,26 @@ def check_dataset(
         for (found, _, split), pairs in zip(splits, facts)
     ]
     return _report(surveys, reports, facts, classes, said)
+
+
+def _check_one_source(
+    roots: Paths,
+    layout: Optional[Union[str, Layout]],
+    folders: Optional[Mapping[str, Tuple[Paths, Paths]]],
+    rule: NameRule,
+) -> None:
+    """Raises ValueError unless either roots or folders are given, and nothing that is about the other of the two."""
+    if folders and (as_path_list(roots) or layout is not None):
+        raise ValueError('folders are given, and roots or a layout beside them. Name the dataset in one of these ways.')
+    if rule != NO_RULE and not folders:
+        raise ValueError(
+            'rule is {!r}; it says how labels in folders are called, and there are none: a layout says that itself. '
+            'Give folders, or leave it out.'.format(tuple(rule))
+        )
+    if not folders and not as_path_list(roots):
+        raise ValueError(
+            'roots is {!r}, and no folders are given. Give the root of a dataset, or folders.'.format(roots)
+        )
 
 
 def _check_one_space(surveys: Sequence[Survey]) -> None:
