@@ -111,10 +111,7 @@ def check_dataset(
     splits = [(found, look, split) for found, look in zip(surveys, looks) for split in found.splits]
     facts = _read_all([(look, split) for _, look, split in splits], workers, show_progress, image_rules)
     classes = classes_of(surveys, looks, said, facts)
-    values = [value for split in facts for pair in split for value in pair.values]
-    if values and all(isinstance(value, int) for value in values):
-        tolerance = 0 if classes.question else color_tolerance  # which may be the answer
-        check_said_of_colors(tolerance, said.label_transparency, looks[0].color_map is not None)
+    _check_said_of_colors(said, looks[0], classes, facts)
     reports = [
         _report_split(found.root, split, pairs, classes.label_space, classes.maps[surveys.index(found)])
         for (found, _, split), pairs in zip(splits, facts)
@@ -169,6 +166,14 @@ def _check_nothing_said(layout: Layout, said: Said) -> None:
                 'it' if len(given) == 1 else 'them',
             )
         )
+
+
+def _check_said_of_colors(said: Said, look: LabelLook, classes: Classes, facts: Sequence[Sequence[PairFacts]]) -> None:
+    """Raises ValueError where it was said how colours are read, and all labels hold numbers."""
+    values = [value for split in facts for pair in split for value in pair.values]
+    if values and all(isinstance(value, int) for value in values):
+        tolerance = 0 if classes.question else said.color_tolerance  # which may be the answer
+        check_said_of_colors(tolerance, said.label_transparency, look.color_map is not None)
 
 
 def _with_legend_beside(surveys: Sequence[Survey], said: Said) -> Said:

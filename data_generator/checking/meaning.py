@@ -124,37 +124,55 @@ def classes_of(
 
 
 def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts]], values: Sequence[Any]) -> Classes:
-    space, id_map = said.space, said.id_map if said.id_map is not None else look.id_map
-    if look.color_map is not None and space is not None:
-        return Classes(space, [look.color_map], None, None, False)
-    if look.question and space is not None:
-        by_table = {file_id: class_id for class_id, file_id in enumerate(space.file_ids or ())}
-        likely = {**dict.fromkeys(values, space.ignore_id), **by_table}
-        return Classes(space, [likely], None, None, False, look.question)
-    values = sorted(value for value in values if isinstance(value, int))
-    maps = None
-    if id_map is None and said.ignore_id is None and not _have_palettes(facts):
-        maps = readings(values)
-        if space is not None:
-            maps = [m for m in maps or () if num_classes_of(m) == space.num_classes == 2] or None
-    if maps is not None and len(maps) == 1:
-        id_map = maps[0]
-    if id_map is None and said.ignore_id is None and (space is None or space.num_classes == 2):
-        smoothed = _smoothed_mask(facts)
-        if smoothed is not None:
-            return smoothed
-    if space is None:
-        space = _guessed_label_space(values, DEFAULT_IGNORE_ID if said.ignore_id is None else said.ignore_id, id_map)
+    """The classes of a dataset of one's own: as they were said, or else as the values look."""
+    if said.space is not None and look.color_map is not None:
+        return Classes(said.space, [look.color_map], None, None, False)
+    if said.space is not None and look.question:
+        return _by_numbers_of_the_table(said.space, values, look.question)
+    numbers = sorted(value for value in values if isinstance(value, int))
+    id_map = look.id_map if said.id_map is None else said.id_map
+    if id_map is not None or said.ignore_id is not None:
+        return _classes_by_map(said, numbers, id_map)
+    maps = _maps_of_grey_values(said.space, facts, numbers)
+    if len(maps) == 1:
+        return _classes_by_map(said, numbers, maps[0])
+    smoothed = _smoothed_mask(facts) if said.space is None or said.space.num_classes == 2 else None
+    return smoothed or _classes_by_map(said, numbers, None, ask(maps) if maps else '')
+
+
+def _by_numbers_of_the_table(space: LabelSpace, values: Sequence[Any], question: str) -> Classes:
+    """The likelier of two readings, with the question: files hold the numbers that a table gives its classes."""
+    by_table = {file_id: class_id for class_id, file_id in enumerate(space.file_ids or ())}
+    likely = {**dict.fromkeys(values, space.ignore_id), **by_table}
+    return Classes(space, [likely], None, None, False, question)
+
+
+def _maps_of_grey_values(
+    space: Optional[LabelSpace], facts: Sequence[Sequence[PairFacts]], numbers: Sequence[int]
+) -> List[Dict[int, int]]:
+    """The `readings` of the values, where nobody said what is ignored; none where values are class IDs.
+
+    Where the number of classes was said, only masks of two classes can be read otherwise.
+    """
+    maps = [] if _have_palettes(facts) else readings(numbers) or []
+    return [m for m in maps if space is None or num_classes_of(m) == space.num_classes == 2]
+
+
+def _classes_by_map(
+    said: Said, numbers: Sequence[int], id_map: Optional[Mapping[int, int]], question: str = ''
+) -> Classes:
+    """The classes that were said, or else as many as the values have. id_map: None where values are class IDs."""
     is_guess = said.space is None
-    question = ask(maps) if maps is not None and len(maps) > 1 else ''
-    unnumbered = _numbers_of_no_class(values, space) if is_guess and not question else None
+    default_ignore_id = DEFAULT_IGNORE_ID if said.ignore_id is None else said.ignore_id
+    space = said.space or _guessed_label_space(numbers, default_ignore_id, id_map)
+    unnumbered = _numbers_of_no_class(numbers, space) if is_guess and not question else None
     if unnumbered is not None:
         return unnumbered
-    value_to_id = id_map if id_map is not None else identity(space)
+    value_to_id = identity(space) if id_map is None else id_map
     _check_targets(said.id_map, space)
-    suggested = (
-        None if question else _suggested_id_map(values, value_to_id, value_to_id, space, is_guess and not id_map)
-    )
+    suggested = None
+    if not question:
+        suggested = _suggested_id_map(numbers, value_to_id, value_to_id, space, is_guess and not id_map)
     return Classes(space, [value_to_id], id_map, suggested, is_guess, question)
 
 

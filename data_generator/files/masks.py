@@ -153,7 +153,9 @@ def _by_color(labels: Sequence[str], space: LabelSpace, tolerance: int) -> Optio
     values: Set[int] = set()
     have_palettes = False
     for number, path in enumerate(spread(labels)):
-        if number >= NUM_SAMPLED and (have_palettes or not (tolerance and values <= {0})):
+        # Black files alone do not tell whether greys are colours, by which a tolerance takes them.
+        is_told = have_palettes or not tolerance or not values <= {0}
+        if number >= NUM_SAMPLED and is_told:
             break
         try:
             file = read_encoded(path)
@@ -216,17 +218,19 @@ def _binary_map(labels: Sequence[str]) -> Optional[Dict[int, int]]:
 
 
 def ask(maps: Sequence[Mapping[int, int]], where: str = '') -> str:
-    """Spells out the readings: what to pass for each."""
+    """Returns the question which of two `readings` of the value 255 holds, with what to pass for each.
+
+    where: What has to be given with it, such as 'with num_classes=2'.
+    """
     lines = []
     for id_map in maps:
-        others = {value: class_id for value, class_id in id_map.items() if value != 255}
-        identity = id_map[255] == 255 and all(value == class_id for value, class_id in others.items())
+        is_identity = all(value == class_id for value, class_id in id_map.items())
         lines.append(
             '{} ({}): {}'.format(
                 'If it does not count' if id_map[255] == 255 else 'If it is class {}'.format(id_map[255]),
                 counted(num_classes_of(id_map), 'class'),
                 'ignore_id=255 (--ignore-id 255)'
-                if identity
+                if is_identity
                 else 'id_map={} (--id-map {})'.format(id_map, spell(id_map)),
             )
         )
@@ -243,7 +247,8 @@ def _sampled_values(labels: Sequence[str]) -> Optional[Set[int]]:
     """The values of some label files; None where they have palettes of colours, whose 255 is no white."""
     found: Set[int] = set()
     for number, path in enumerate(spread(labels)):
-        if number >= NUM_SAMPLED and not found <= {0} and not (len(found) == 1 and found.issubset(WHITES)):
+        is_told = bool(found) and found != {0} and found not in [{white} for white in WHITES]
+        if number >= NUM_SAMPLED and is_told:
             break
         try:
             label = read_label_file(path)
