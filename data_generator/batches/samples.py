@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -132,28 +132,11 @@ def build_sample_maker(
     options = dict(transforms, ignore_id=ignore_id, num_classes=num_classes, has_labels=dataset.has_labels)
     if dataset.has_labels:
         options.update(convert_colors_to_ids=colors, convert_ids_to_ids=id_map)
-    num_channels = dataset.image_rules.channels
-    _check_channels(options, num_channels)
+    _check_channels(options, dataset.image_rules.channels)
     build_pipeline(**options)  # refuse what is wrong before images are read for their mean
     legal_ids = LegalIds(num_classes, ignore_id, id_map, colors)
     options['convert_ids_to_ids'] = legal_ids.complete_map if dataset.has_labels else None
-    pads = any(entry.pads and not is_off(options.get(name)) for name, entry in AUGMENTATIONS.items())
-    if options.get('pad_value') is None and pads:
-        options['pad_value'] = mean_color()
-    elif options.get('pad_value') is None and num_channels != 3:
-        options['pad_value'] = (0,) * num_channels  # of nothing, as nothing is padded
-    if not pads and options.get('void_class_id') not in (None, ignore_id):
-        warn_user(
-            'void_class_id is {}; it is what padding gets in labels, and nothing is padded, so it changes nothing. For '
-            'pixels that shall not count, give BatchGenerator their ID as ignore_id.'.format(options['void_class_id'])
-        )
-    pipeline = build_pipeline(**options)
-    # What is in the cache was checked when it was put there, so by the same rule.
-    key = '{} {} {} {}'.format(pipeline.prepare_key, num_classes, ignore_id, dataset.color_rule.tolerance)
-    if dataset.color_rule.transparent is not None:
-        key += ' {}'.format(dataset.color_rule.transparent)
-    if dataset.image_rules != RGB_RULES:
-        key += ' {}'.format(dataset.image_rules)
+    pipeline = build_pipeline(**_with_pad_value(options, dataset.image_rules.channels, mean_color))
     one_hot_classes = _one_hot_classes(dataset) if convert_to_one_hot else None
     of_palettes = dataset.palette_labels
     if of_palettes is None:
@@ -161,10 +144,39 @@ def build_sample_maker(
     palettes = PaletteRule(of_palettes, dataset.space, id_map, dataset.color_table)
     cache = None
     if cache_dir is not None:
-        key += '' if colors else palettes.described()
+        key = _cache_key(dataset, pipeline) + ('' if colors else palettes.described())
         cache = PairCache(os.fspath(cache_dir), key)
     labels = LabelReader(legal_ids, palettes, colors, dataset.color_rule)
     return SampleMaker(dataset.pairs, pipeline, labels, one_hot_classes, ignore_id, cache, seed, dataset.image_rules)
+
+
+def _with_pad_value(
+    options: Mapping[str, Any], num_channels: int, mean_color: Callable[[], Tuple[float, ...]]
+) -> Dict[str, Any]:
+    """The options with the mean colour for padding, where something is padded and they do not say with what.
+
+    Warns of an ID for padding where nothing is padded.
+    """
+    pads = any(entry.pads and not is_off(options.get(name)) for name, entry in AUGMENTATIONS.items())
+    if not pads and options.get('void_class_id') not in (None, options['ignore_id']):
+        warn_user(
+            'void_class_id is {}; it is what padding gets in labels, and nothing is padded, so it changes nothing. For '
+            'pixels that shall not count, give BatchGenerator their ID as ignore_id.'.format(options['void_class_id'])
+        )
+    if options.get('pad_value') is not None:
+        return dict(options)
+    if pads:
+        return dict(options, pad_value=mean_color())
+    return dict(options, pad_value=None if num_channels == 3 else (0,) * num_channels)
+
+
+def _cache_key(dataset: Dataset, pipeline: Pipeline) -> str:
+    """Names how pairs are prepared. What is in the cache was checked when it was put there, so by the same rule."""
+    rule, image_rules = dataset.color_rule, dataset.image_rules
+    parts = [pipeline.prepare_key, dataset.num_classes, dataset.ignore_id, rule.tolerance]
+    parts += [] if rule.transparent is None else [rule.transparent]
+    parts += [] if image_rules == RGB_RULES else [image_rules]
+    return ' '.join(map(str, parts))
 
 
 def _check_channels(transforms: Mapping[str, Any], num_channels: int) -> None:
