@@ -13,7 +13,8 @@ from data_generator.checking.file_checks import ImageFacts, PairFacts, check_pai
 from data_generator.checking.label_checks import LabelLook, far_from
 from data_generator.checking.meaning import Classes, Said, classes_of, identity, looks_of
 from data_generator.checking.report import DatasetReport, SplitReport
-from data_generator.checking.survey import NO_RULE, SplitFiles, Survey, survey, survey_folders
+from data_generator.checking.split_files import SplitFiles
+from data_generator.checking.survey import NO_RULE, Survey, survey, survey_folders
 from data_generator.errors import DataError
 from data_generator.files.counting import class_pixels
 from data_generator.files.discovery import NameRule, Pair, Paths, as_path_list

@@ -1,6 +1,6 @@
-"""Looking over a dataset that may have faults: in which layout it lies, and which files belong together.
+"""Looking over a dataset that may have faults: in which layout it lies, and which splits it has.
 
-`data_generator.files.layouts` refuses a dataset at its first fault; here all faults are noted and the rest goes on.
+`data_generator.checking.split_files` says which files of a split belong together.
 """
 
 import os
@@ -18,7 +18,8 @@ from data_generator.checking.folder_pairs import (
     suffix_words,
     ways_to_take,
 )
-from data_generator.errors import DataError, Problem
+from data_generator.checking.split_files import SplitFiles, survey_split
+from data_generator.errors import DataError
 from data_generator.files.discovery import (
     LABEL_EXTENSIONS,
     LABEL_FOLDERS,
@@ -28,13 +29,12 @@ from data_generator.files.discovery import (
     as_path_list,
     find_images_of,
     list_files,
-    pair_with_labels,
     stem_of,
 )
-from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, places_of, variants_of
+from data_generator.files.layouts import LAYOUTS, Layout, places_of, variants_of
 from data_generator.files.legends import find_legend, read_legend
 from data_generator.files.splits import SPLIT_NAMES
-from helpers.image_search import IMAGE_EXTENSIONS, about_unread, folded, unread_images
+from helpers.image_search import IMAGE_EXTENSIONS, about_unread, unread_images
 from helpers.label_spaces import (
     ADE20K,
     CAMVID,
@@ -81,21 +81,6 @@ class _Candidate(NamedTuple):
 
 
 _NAMED = [_Candidate(variant, knows_classes=True) for variants in LAYOUTS.values() for variant in variants]
-
-
-class SplitFiles(NamedTuple):
-    """The files of one split. `label` of a pair is None where there is none; `faults` are those of finding them."""
-
-    name: str
-    image_dir: str
-    label_dir: str
-    pairs: List[Pair]
-    faults: List[Fault]
-
-    @property
-    def num_labels(self) -> int:
-        """How many images have a label."""
-        return sum(pair.label is not None for pair in self.pairs)
 
 
 class Survey(NamedTuple):
@@ -172,7 +157,7 @@ def survey_folders(
                 raise FileNotFoundError('No such directory: {}. Give that of images or labels.'.format(place))
         # Layouts are templates, in which braces mean something.
         images, labels = (place.replace('{', '{{').replace('}', '}}') for place in pair)
-        split = _survey_split('', base._replace(images=images, labels=labels), name)
+        split = survey_split('', base._replace(images=images, labels=labels), name)
         if split is None:
             raise DataError(
                 'No images in {!r}. Give the directory that holds them.{}'.format(pair[0], about_unread(pair[0]))
@@ -418,7 +403,7 @@ def _best(root: str, candidates: Iterable[_Candidate], labels_needed: bool) -> O
     """The candidate by which most pairs are found; the first of those that are equal."""
     best, best_count = None, (0, 0)
     for layout, knows_classes in candidates:
-        splits = [split for split in (_survey_split(root, layout, name) for name in _splits_of(layout)) if split]
+        splits = [split for split in (survey_split(root, layout, name) for name in _splits_of(layout)) if split]
         count = (sum(split.num_labels for split in splits), sum(len(split.pairs) for split in splits))
         if labels_needed and not any(os.path.isdir(split.label_dir) for split in splits):
             continue
@@ -449,105 +434,6 @@ def _nothing_found(root: str, layout: Layout) -> str:
             layout.name, root, places
         )
     )
-
-
-def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]:
-    """The files of a split, and what is wrong with them; None where it has none in this layout."""
-    found = _pairs_and_problems(root, layout, split)
-    if found is None:
-        return None
-    pairs, problems = found
-    if not pairs and not any(problem.kind == 'unreadable_list' for problem in problems):
-        return None
-    places, images = places_of(layout, root, split), {pair.image for pair in pairs}
-    ambiguous = {problem.path for problem in problems if problem.kind == 'ambiguous_label'}
-    # A list may leave out images whose labels are ambiguous.
-    faults = [Fault(*problem) for problem in problems if problem.kind != 'ambiguous_label' or problem.path in images]
-    faults += _with_further_masks(_orphans(places, layout, ambiguous), pairs)
-    faults += _unlabelled(pairs, ambiguous) + _in_mixed_case(pairs, layout) + _renamed(pairs, layout)
-    if _has_file_per_class(pairs, faults):  # which is why labels do not fit the images
-        consequences = ('ambiguous_label', 'image_without_label', 'label_without_image')
-        faults = [fault for fault in faults if fault.kind not in consequences]
-        faults.append(Fault('file_per_class', places.label_dir))
-    return SplitFiles(split, places.image_dir, places.label_dir, pairs, faults)
-
-
-def _pairs_and_problems(root: str, layout: Layout, split: str) -> Optional[Tuple[List[Pair], List[Problem]]]:
-    problems: List[Problem] = []
-    try:
-        return find_split(layout, root, split, problems=problems), problems
-    except FileNotFoundError:
-        return None
-    except DataError as error:
-        places = places_of(layout, root, split)
-        # A list that cannot be read is worth a word; a folder without images is another layout.
-        if os.path.isfile(places.list_file) and os.path.isdir(places.image_dir):
-            return [], [Problem('unreadable_list', places.list_file, str(error))]
-        return None
-
-
-def _unlabelled(pairs: Sequence[Pair], ambiguous: Set[str]) -> List[Fault]:
-    """Images without a label, apart from those that have several."""
-    labels = {os.path.splitext(pair.label)[0] for pair in pairs if pair.label is not None}
-    without = [pair.image for pair in pairs if pair.label is None and pair.image not in ambiguous]
-    return [Fault(_kind_without_label(image, labels), image) for image in without]
-
-
-def _kind_without_label(image: str, labels: Set[str]) -> str:
-    """Which fault an image without a label is. labels: the paths of the labels of others, without extension."""
-    folder, name = os.path.split(image)
-    if 'thumb' in name.lower() or 'thumb' in os.path.basename(folder).lower():
-        return 'thumbnail'
-    return 'further_label' if _without_number(image) in labels else 'image_without_label'
-
-
-def _without_number(path: str) -> str:
-    """What stands in front of a number at the end of a name, without the separator; '' where there is none."""
-    numbered = re.match(r'(.+)[_\-. ]\d+$', os.path.splitext(path)[0])
-    return '' if numbered is None else numbered.group(1)
-
-
-def _with_further_masks(orphans: Sequence[Fault], pairs: Sequence[Pair]) -> List[Fault]:
-    """Labels without an image, of which those that have the word of labels and a number behind may be of another's."""
-    renamed = [pair.label for pair in pairs if pair.label is not None and stem_of(pair.label) != stem_of(pair.image)]
-    labels = {os.path.splitext(label)[0] for label in renamed}
-    return [
-        fault._replace(kind='further_mask') if _without_number(fault.path) in labels else fault for fault in orphans
-    ]
-
-
-def _in_mixed_case(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
-    """Labels that are found only where upper and lower case are the same."""
-    return [
-        Fault('mixed_case', pair.label)
-        for pair in pairs
-        if pair.label is not None
-        and stem_of(pair.label) != layout.name_rule.label_stem(stem_of(pair.image))
-        and folded(stem_of(pair.label)) == folded(layout.name_rule.label_stem(stem_of(pair.image)))
-    ]
-
-
-def _renamed(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
-    """A word about labels that are not called like their images, with an example."""
-    for pair in pairs:
-        if pair.label is not None:
-            expected = layout.name_rule.label_stem(stem_of(pair.image))
-            if folded(stem_of(pair.label)) == folded(expected):
-                return []
-            example = '{} is the label of {}'.format(*map(os.path.basename, (pair.label, pair.image)))
-            return [Fault('renamed_label', os.path.dirname(pair.label), example)]
-    return []
-
-
-def _has_file_per_class(pairs: Sequence[Pair], faults: Sequence[Fault]) -> bool:
-    """Whether most images have several labels: namesakes in a folder for each class, or their name and more behind."""
-    several = sum(fault.kind == 'ambiguous_label' for fault in faults)
-    orphans = [stem_of(fault.path) for fault in faults if fault.kind == 'label_without_image']
-    for fault in faults:
-        if fault.kind == 'image_without_label':
-            stem = stem_of(fault.path)
-            several += sum(orphan.startswith((stem + '_', stem + '-', stem + '.')) for orphan in orphans) > 1
-    return several > 1 and 2 * several > len(pairs)
 
 
 def _system_files(root: str) -> List[Fault]:
@@ -594,25 +480,3 @@ def _unused_lists(found: Survey) -> List[Fault]:
         return []
     names = [name for name in sorted(os.listdir(place)) if SPLIT_NAMES.get(stem_of(name).lower()) in SPLITS]
     return [Fault('unused_list', os.path.join(place, name)) for name in names]
-
-
-def _orphans(places: Places, layout: Layout, ambiguous: Set[str]) -> List[Fault]:
-    """Labels without an image. Files that are not named like labels of this layout are something else."""
-    rule = layout.name_rule
-    if places.image_dir == places.label_dir:
-        return []  # what is no label is an image
-    if '{split}' in layout.images and '{split}' not in layout.labels:
-        return []  # it may be of another split
-    images = find_images_of(places.image_dir, layout.image_file_extension, rule)
-    labels = list_files(places.label_dir, LABEL_EXTENSIONS)
-    if not labels:
-        return []
-    used = {pair.label for pair in pair_with_labels(images, places.image_dir, places.label_dir, rule, [])}
-    claimed = {rule.label_stem(stem_of(image)) for image in ambiguous}
-    any_name = rule.label_stem('\0' + (rule.separator or '') + '\0')
-    pattern = re.compile('.*'.join(re.escape(part) for part in any_name.split('\0')) + r'([_\-. ]\d+)?$')
-    return [
-        Fault('label_without_image', path)
-        for path in labels
-        if path not in used and stem_of(path) not in claimed and pattern.match(stem_of(path))
-    ]
