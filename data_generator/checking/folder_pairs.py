@@ -24,7 +24,7 @@ from helpers.images import read_color_labels, read_image, read_label_file
 
 # Of trees with more folders of files than this no pairs are looked for: most have a folder for each image.
 _MOST_FOLDERS = 1000
-# Nor of those with more folders than this but for names of splits.
+# Nor of those with more places than this, where folders that differ in the name of a split alone are one place.
 _MOST_PLACES = 60
 # So many files of each are looked into.
 _NUM_LOOKED_INTO = 6
@@ -139,6 +139,18 @@ def find_folder_pairs(
     if len(places) > _MOST_PLACES:
         return [], []
     roles = {place: _role([os.path.join(root, path) for path in _some_files(folders, place)]) for place in places}
+    found = _fitting(places, roles)
+    found.sort(key=lambda pair: (pair.splits is None, -pair.num_pairs, -_depth(pair), pair.images, pair.labels))
+    chosen: List[FolderPair] = []
+    for pair in found:
+        if not any(_are_alike(pair, one) for one in chosen):
+            chosen.append(pair)
+    masks = [pair for pair in chosen if roles[pair.labels] == 'masks']
+    return _first_choices([pair for pair in chosen if not _is_of_class(pair, masks) and not _is_farther(pair, chosen)])
+
+
+def _fitting(places: Mapping[str, _Stems], roles: Mapping[str, str]) -> List[FolderPair]:
+    """All pairs of a place of images and one of labels whose names fit, once for each rule by which they do."""
     found = []
     for images in [place for place in places if roles[place] == 'images']:
         for labels in [place for place in places if roles[place] in ('labels', 'masks')]:
@@ -147,13 +159,7 @@ def find_folder_pairs(
                     count, splits = _count(places[images], places[labels], rule)
                     if count:
                         found.append(FolderPair(images, labels, splits, count, rule))
-    found.sort(key=lambda pair: (pair.splits is None, -pair.num_pairs, -_depth(pair), pair.images, pair.labels))
-    chosen: List[FolderPair] = []
-    for pair in found:
-        if not any(_are_alike(pair, one) for one in chosen):
-            chosen.append(pair)
-    masks = [pair for pair in chosen if roles[pair.labels] == 'masks']
-    return _first_choices([pair for pair in chosen if not _is_of_class(pair, masks) and not _is_farther(pair, chosen)])
+    return found
 
 
 def _are_alike(pair: FolderPair, other: FolderPair) -> bool:
@@ -201,6 +207,7 @@ def _common(pair: FolderPair) -> int:
 
 
 def _first_choices(pairs: List[FolderPair]) -> Tuple[List[FolderPair], List[FolderPair]]:
+    """Pairs whose names speak of nothing but images and labels, or all where there are none; and the others."""
     first = [pair for pair in pairs if not _BESIDE_IMAGES.search(pair.images.lower())] or pairs
     first = [pair for pair in first if not _BESIDE_LABELS.search(pair.labels.lower())] or first
     return first, [pair for pair in pairs if pair not in first]
