@@ -91,15 +91,19 @@ class PaletteRule:
     def ids(self, label: LabelFile, path: str) -> ReadIds:
         """Looks up the IDs of a label file that was read. Raises DataError as `read`."""
         if label.palette is not None:
-            return self._ids_of_palette(label, self._found(label), path)
+            return self._ids_of_palette(label, self._ids_by_color(label), path)
         if label.indices is not None:
             return self._ids_of_grey_palette(label, label.indices, path)
         if label.grey_step and self._is_own and self._are_greys_colors():
             return ReadIds(self._ids_of_greys(label, path))
         return ReadIds(label.values)
 
-    def _found(self, label: LabelFile) -> Optional[np.ndarray]:
-        # Each only where those before it do not say: for the last, the palettes of all files are read.
+    def _ids_by_color(self, label: LabelFile) -> Optional[np.ndarray]:
+        """The IDs that the colours of a file stand for: `label.values` itself where no index has another ID.
+
+        None where they are unknown. Each table is asked only where those before it do not say: for the last, the
+        palettes of all files are read.
+        """
         for expected in (lambda: self._of_space, self._first_palette, self._all_palettes):
             ids = expected().ids(label)
             if ids is not None:
@@ -108,9 +112,10 @@ class PaletteRule:
 
     def _ids_of_palette(self, label: LabelFile, ids: Optional[np.ndarray], path: str) -> ReadIds:
         if ids is None:
-            raise DataError(self._message(label, path))
+            raise DataError(self._contradiction(label, path))
         is_reordered = ids is not label.values
-        self._note(is_reordered, path)
+        if is_reordered:
+            self._note_reordered(path)
         return ReadIds(ids, True, is_reordered)
 
     def _ids_of_grey_palette(self, label: LabelFile, colors: LabelFile, path: str) -> ReadIds:
@@ -121,7 +126,7 @@ class PaletteRule:
                 return self._ids_of_palette(colors, ids, path)
         if not self._first_palette().colors:
             return ReadIds(label.values)
-        ids = self._found(colors)
+        ids = self._ids_by_color(colors)
         if ids is None and self._are_numbers(label):
             return ReadIds(label.values)
         return self._ids_of_palette(colors, ids, path)
@@ -129,14 +134,16 @@ class PaletteRule:
     def _ids_of_greys(self, label: LabelFile, path: str) -> np.ndarray:
         """Of a grey file beside files with palettes of colours. Raises DataError where it can be read in two ways."""
         colors = in_colors(label)
-        by_color = None if colors is None else (self._of_space.ids(colors) if self._table else self._found(colors))
+        by_color = None
+        if colors is not None:
+            by_color = self._of_space.ids(colors) if self._table else self._ids_by_color(colors)
         if by_color is None:
             if self._table and not self._are_numbers(label):
                 raise DataError(self._unknown_grey(label, path))
             return label.values
-        if self._table or (by_color is not label.values and not self._may_be_ids(label)):
+        if by_color is label.values or self._table or not self._may_be_ids(label):
             return by_color
-        if by_color is not label.values and (by_color != label.values).any():
+        if (by_color != label.values).any():
             raise DataError(
                 '{} is grey, and other labels of this dataset have palettes of colours: its values {} may be class '
                 'IDs, or colours. For colours give a table of them (label_space, --colors FILE); for IDs a map '
@@ -183,9 +190,7 @@ class PaletteRule:
             return ''
         return repr((sorted(self._of_space.colors.items()), sorted(self.colors().items()), bool(self._table)))
 
-    def _note(self, is_reordered: bool, path: str) -> None:
-        if not is_reordered:
-            return
+    def _note_reordered(self, path: str) -> None:
         with self._lock:
             self.reordered.append(path)
             if len(self.reordered) == 1:
@@ -219,7 +224,7 @@ class PaletteRule:
         """
         return self._all_palettes().colors
 
-    def _message(self, label: LabelFile, path: str) -> str:
+    def _contradiction(self, label: LabelFile, path: str) -> str:
         known, used = self.colors(), used_colors(label)
         ids_of = {index: [other for other, color in known.items() if color == used[index]] for index in used}
         index = min(used, key=lambda index: (min(len(ids_of[index]), 1), -len(ids_of[index])))
