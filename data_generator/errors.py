@@ -8,7 +8,7 @@ class DataError(ValueError):
 
 
 class Problem(NamedTuple):
-    """What is wrong with a file where all that is wrong is noted: a kind of `checking.faults`, and details."""
+    """A fault of a file that is noted instead of raised: a kind of `checking.faults`, the path, and details."""
 
     kind: str
     path: str

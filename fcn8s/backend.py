@@ -82,10 +82,9 @@ _process_of_sessions: List[int] = []
 
 
 def check_process() -> None:
-    """Has to be called wherever a session is opened or used.
+    """Raises RuntimeError in a process that was forked from one with sessions; called before a session is used.
 
-    Raises RuntimeError in a process that was forked from one with sessions: TensorFlow would wait there for threads
-    that were left behind, for ever.
+    TensorFlow would wait there, for ever, for threads that only the other process has.
     """
     if not _process_of_sessions:
         _process_of_sessions.append(os.getpid())

@@ -134,8 +134,8 @@ def _check_equal_sizes(arrays: Sequence[np.ndarray], what: str, made: Sequence[M
 class _ClassWatch:
     """Warns after the first pass where labels lack classes: they are not learnt, or a score on them says nothing.
 
-    It looks at no label any more once it has seen all classes, or a batch is not the next: what begins in the middle of
-    a pass, as a run that goes on, or skips some of it, says nothing of the whole.
+    It stops looking once it has seen all classes, and gives up where the batches are not those of a pass in order, as
+    in a run that goes on in the middle of one: they say nothing about the whole.
     """
 
     def __init__(self, label_space: Optional[LabelSpace], order: BatchOrder) -> None:

@@ -23,8 +23,8 @@ _MOST_UNNAMED = 1000
 class LabelLook(NamedTuple):
     """How labels are looked at: as IDs, or as the colours of `color_map`, by `color_rule`.
 
-    `id_map` is what IDs mean where the colours of the classes say that. `question` is there where they can be read in
-    two ways.
+    `id_map` is what IDs mean where the colours of the classes say that. `question` is what to ask the user where labels
+    can be read in two ways, else ''.
     """
 
     palettes: PaletteRule

@@ -30,7 +30,7 @@ _MOST_IDS = 65535
 
 
 class Said(NamedTuple):
-    """What the caller said about a dataset of his own, see `check_dataset`; `legend_path` is that found beside it."""
+    """What the caller of `check_dataset` said about a dataset; `legend_path` is that of a legend found beside it."""
 
     num_classes: Optional[int]
     ignore_id: Optional[int]
@@ -92,7 +92,9 @@ class Classes(NamedTuple):
     Attributes:
         maps: For each root, from values to class IDs or the ignored ID; what is not in it is illegal.
         id_map: Of a dataset of one's own: the map that training needs, where it needs one.
-        question: The readings, where there are several.
+        suggested_id_map: From label values to class IDs, where training would refuse some of them without it.
+        are_guessed: Whether the number of classes was taken from the values.
+        question: What to ask the user where there are several readings, else ''.
     """
 
     label_space: LabelSpace

@@ -51,7 +51,10 @@ class ChosenFiles(NamedTuple):
 
 
 def check_file_arguments(given: FileArguments, **others: Any) -> None:
-    """Raises ValueError for arguments that are wrong or do not go together; `others` say what a layout says, too."""
+    """Raises ValueError for arguments that are wrong or do not go together.
+
+    others: further arguments, by name, that a layout stands for.
+    """
     _check_source(given.image_dirs, given.pairs)
     names = {
         'image_name_split_separator': given.image_name_split_separator,
@@ -125,7 +128,7 @@ def choose_files(given: FileArguments, image_rules: ImageRules) -> ChosenFiles:
 
 
 def _warn_of_labels(suffix: Optional[str], check_existence: bool) -> None:
-    """Scripts of 2017 may say so beside images alone, as they do beside labels."""
+    """Warns of arguments about labels where there are none: no error, as scripts of 2017 may give them so."""
     said = ['ground_truth_suffix'] * (suffix is not None) + ['check_existence'] * (not check_existence)
     for name in said:
         warn_user(

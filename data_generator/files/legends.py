@@ -35,9 +35,10 @@ _PBTXT_FIELD = re.compile(r'(id|name|display_name)\s*:\s*(\d+|"[^"]*"|\'[^\']*\'
 class Legend(NamedTuple):
     """The classes of a dataset by ID, and the colours of pixels that do not count.
 
-    `colors` is None where the file names classes and no colours, `ignore_id` where it does not say which ID is ignored,
-    `file_ids` where its own numbers for the classes, said or by their order with void among them, are the class IDs.
-    `named` is the label space where it is that of a dataset known by name.
+    `colors` is None where the file names classes and no colours, `ignore_id` where it does not say which ID is ignored.
+    `file_ids` are the numbers of the classes in the file: those it gives them, or else their places in it, void among
+    the lines; None where these are the class IDs. `named` is the label space where it is that of a dataset known by
+    name.
     """
 
     class_names: Tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from typing import List, Sequence
 
-#: From so many files, spread over a dataset, it is told what its labels hold; from more where these do not say.
+#: How many files, spread over a dataset, are looked at to tell what its labels hold; more where these do not say.
 NUM_SAMPLED = 16
 
 

@@ -232,6 +232,7 @@ def _block(request: MapRequest) -> Tuple[int, int]:
 
 
 def _divided(step: int) -> int:
+    """A length of blocks that `step` consists of: the usual 256 where it is a multiple of that, else all of it."""
     return 256 if step % 256 == 0 else step
 
 

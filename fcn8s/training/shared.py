@@ -72,7 +72,10 @@ class SharedBatches:
 
 
 class SharedStopRequest(StopRequest):
-    """own: what came to this worker; `requested` once all workers know of a signal, after the same step."""
+    """A request to stop that all workers make after the same step, whichever of them a signal came to.
+
+    own: the signal that came to this worker, or None.
+    """
 
     def __init__(self) -> None:
         self.own: Optional[str] = None
