@@ -213,12 +213,14 @@ def read_color_labels(
             'loss: give PNG files.'.format(path)
         )
     values = pixels.values if pixels.palette is None else pixels.palette[pixels.values[..., 0]]
-    if values.shape[2] - bool(pixels.alpha) == 1 and values.dtype == np.uint8 and (lossy or greys):
+    is_grey = values.shape[2] - bool(pixels.alpha) == 1
+    if is_grey and values.dtype == np.uint8 and (lossy or greys):
         grey = values[..., :1] * np.uint8(_grey_step(pixels.bits) or 1)
         if not lossy:
             _require_known(grey, greys, path)
         values = np.concatenate([np.repeat(grey, 3, axis=2), values[..., 1:]], axis=2)
-    if values.shape[2] not in (3, 4) or values.dtype != np.uint8 or (values.shape[2] == 4 and not pixels.alpha):
+    are_colors = values.shape[2] == 3 or (values.shape[2] == 4 and bool(pixels.alpha))
+    if not are_colors or values.dtype != np.uint8:
         raise ValueError(
             '{} holds {}, not 8-bit colours. If it holds class IDs, read it without a table of colours.'.format(
                 path, _describe(values)

@@ -234,16 +234,13 @@ def _with_scales_of(settings: ModelSettings, other: ModelSettings) -> ModelSetti
 
 def _check_agrees(settings: ModelSettings, given: Dict[str, Any], directory: str) -> None:
     """A saved network has its architecture; whoever names another one would be surprised later."""
+    wanted = {name: given.get(name) for name in ('num_classes', 'ignore_id', 'variant', 'upsampling')}
+    wanted['skip_scales'] = given.get('skip_scales') and tuple(given['skip_scales'])
     label_space = given.get('label_space')
-    both_are_named = label_space and not is_nameless(label_space) and not is_nameless(settings.label_space)
-    wanted = {
-        'num_classes': given.get('num_classes') or (label_space and label_space.num_classes),
-        'ignore_id': given.get('ignore_id', label_space and label_space.ignore_id),
-        'class_names': label_space.class_names if label_space and both_are_named else None,
-        'variant': given.get('variant'),
-        'upsampling': given.get('upsampling'),
-        'skip_scales': given.get('skip_scales') and tuple(given['skip_scales']),
-    }
+    if label_space is not None:
+        wanted.update(num_classes=label_space.num_classes, ignore_id=label_space.ignore_id)
+        if not is_nameless(label_space) and not is_nameless(settings.label_space):
+            wanted['class_names'] = label_space.class_names
     saved = dict(
         num_classes=settings.num_classes,
         class_names=settings.label_space.class_names,

@@ -113,25 +113,13 @@ class _Training:
 
     def train(self) -> List[Dict[str, Any]]:
         with contextlib.ExitStack() as stack:
-            if self.request.run_dir is not None and self.is_first:
-                self.run = self._open_run(self.request.run_dir, stack)
-                self.checkpoints = self._open_checkpoints(self.run)
-                self.network.check_can_save(self.run.checkpoints_dir, self.network.tensors.state)
-                if self.request.resume:
-                    # The next --resume goes on to these epochs, also after a kill.
-                    runs.update_config(self.run, dict(self.request.config or {}, train=self._arguments()))
-            elif self.request.save_during_training and self.is_first:
-                self.network.check_can_save(self.request.save_dir or '', self.network.tensors.weights)
+            if self.is_first:
+                self._prepare_saving(stack)
             self._take_the_batches_of_the_run(stack)
             if self.workers is not None:
                 self._take_over_from_the_first(self.workers)
             if self.is_first:
-                events_dir = None if self.run is None else self.run.events_dir
-                goes_on = self.request.resume or self.state.step > 0
-                resumed_at = self.state.step if goes_on else None
-                self.summaries = open_summaries(self.network, self.request, events_dir, resumed_at)
-            if self.summaries:
-                stack.enter_context(self.summaries)
+                self._open_summaries(stack)
             self._warn_about_dropout()
             self.network.clear_gradients()
             try:
@@ -143,6 +131,26 @@ class _Training:
                 self.network.place_average()
         self._print_diagnosis()
         return history
+
+    def _prepare_saving(self, stack: contextlib.ExitStack) -> None:
+        """Opens the run, whose state this training goes on with, or finds out whether models can be saved."""
+        if self.request.run_dir is not None:
+            self.run = self._open_run(self.request.run_dir, stack)
+            self.checkpoints = self._open_checkpoints(self.run)
+            self.network.check_can_save(self.run.checkpoints_dir, self.network.tensors.state)
+            if self.request.resume:
+                # The next --resume goes on to these epochs, also after a kill.
+                runs.update_config(self.run, dict(self.request.config or {}, train=self._arguments()))
+        elif self.request.save_during_training:
+            self.network.check_can_save(self.request.save_dir or '', self.network.tensors.weights)
+
+    def _open_summaries(self, stack: contextlib.ExitStack) -> None:
+        events_dir = None if self.run is None else self.run.events_dir
+        goes_on = self.request.resume or self.state.step > 0
+        resumed_at = self.state.step if goes_on else None
+        self.summaries = open_summaries(self.network, self.request, events_dir, resumed_at)
+        if self.summaries:
+            stack.enter_context(self.summaries)
 
     def _run_workers(self) -> int:
         """Returns how many workers' batches make a batch of the run: of those that it was started with."""
