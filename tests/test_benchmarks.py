@@ -376,7 +376,7 @@ def test_the_suite_runs_and_goes_on_where_it_was(root_dir, tmp_path):
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='benchmarks read the peak memory from /proc')
 @pytest.mark.skipif(sys.version_info < (3, 8) and not THOROUGH, reason='they measure the current TensorFlow')
 @pytest.mark.parametrize('script', sorted(SMALL))
-def test_runs(root_dir, script):
+def test_each_benchmark_runs(root_dir, script):
     commands = {c for row in commands_of_figures(root_dir) for c in row} | {'python benchmarks/ablation.py'}
     assert 'python benchmarks/ablation.py' in read(root_dir, 'docs', 'ablation.md')
     commands = sorted(command for command in commands if command.split()[1] == 'benchmarks/' + script)

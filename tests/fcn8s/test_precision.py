@@ -51,7 +51,7 @@ def test_the_fastest_precision_of_a_cpu(fastest, machine):
         ('mixed_float16', MODERN_CPU._replace(gpus=(None,), tf_version=(1, 15))),
     ],
 )
-def test_what_works(wanted, machine):
+def test_precisions_that_a_machine_has_pass(wanted, machine):
     precision.check_precision(wanted, machine=machine)
 
 
@@ -83,7 +83,7 @@ def test_what_works(wanted, machine):
         ),
     ],
 )
-def test_what_is_refused(wanted, machine, message):
+def test_precisions_that_a_machine_lacks_are_refused_with_the_reason(wanted, machine, message):
     with pytest.raises(ValueError) as error:
         precision.check_precision(wanted, machine=machine)
     assert message in str(error.value)

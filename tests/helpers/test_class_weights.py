@@ -4,7 +4,7 @@ import pytest
 from helpers.class_weights import median_frequency_weights
 
 
-def test_by_hand():
+def test_weights_are_the_median_frequency_over_that_of_the_class():
     # Class 0: 6 of the 20 pixels of both images; class 1: 12 of 20; class 2: 2 of the 10 pixels of image 1.
     class_pixels = np.array([[2, 8, 0, 0], [4, 4, 2, 0]])
     np.testing.assert_allclose(median_frequency_weights(class_pixels), [0.3 / 0.3, 0.3 / 0.6, 0.3 / 0.2, 1])

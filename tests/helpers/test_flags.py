@@ -10,7 +10,7 @@ def test_what_is_neither_on_nor_off(value):
         check_flags(quiet=True, overwrite=value)
 
 
-def test_what_is_on_or_off():
+def test_flags_are_true_false_one_or_zero():
     check_flags(a=True, b=False, c=1, d=0, e=np.bool_(True), f=np.int64(0))
 
 
@@ -19,7 +19,7 @@ def test_true_and_false_are_no_numbers():
     assert not any(map(is_real, (True, False, np.bool_(True), '1', None, 1j, [1])))
 
 
-def test_numbers_above_zero():
+def test_finite_numbers_above_zero_are_positive():
     assert all(map(is_positive, (1, 1e-9, np.float32(0.5), np.uint8(2))))
     assert not any(map(is_positive, (0, -1, float('nan'), float('inf'), True, '1', None)))
 
@@ -27,7 +27,7 @@ def test_numbers_above_zero():
 NO_WHOLE_NUMBERS = (True, False, np.bool_(True), 2.0, np.float64(2), float('nan'), '2', None, [2], np.array([2]))
 
 
-def test_whole_numbers():
+def test_whole_numbers_become_those_of_python():
     assert all(map(is_whole, (0, -3, np.int64(2), np.uint8(2), 10**30)))
     assert not any(map(is_whole, NO_WHOLE_NUMBERS))
     for value in (2, np.int64(2), np.uint8(2)):
@@ -49,7 +49,7 @@ def test_messages_about_whole_numbers():
 
 
 @pytest.mark.parametrize('pair', [(3, 4), [3.0, 4.0], np.array([3, 4]), (np.uint8(3), np.float32(4))])
-def test_pairs(pair):
+def test_pairs_become_two_whole_numbers(pair):
     found = checked_pair('size', pair)
     assert found == (3, 4) and list(map(type, found)) == [int, int]
 
@@ -57,7 +57,7 @@ def test_pairs(pair):
 @pytest.mark.parametrize(
     'pair', [(0, 4), (3,), (3, 4, 5), 3, None, '34', {3: 4, 5: 6}, (True, 4), (3, 4.5), (3, float('nan')), (3, np.inf)]
 )
-def test_what_is_no_pair(pair):
+def test_what_is_no_pair_is_refused_with_the_rule(pair):
     message = r'^size is .*; it has to be \(height, width\), each a whole number of at least 1\. Leave it out\.$'
     with pytest.raises(ValueError, match=message):
         checked_pair('size', pair, remedy='Leave it out.')

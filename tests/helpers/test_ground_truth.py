@@ -44,13 +44,13 @@ def test_an_unmapped_colour_is_named():
         ({(0, 0, 0): 65536}, 'The ID 65536 came'),
     ],
 )
-def test_malformed_colour_tables(table, message):
+def test_malformed_colour_tables_are_refused(table, message):
     with pytest.raises(ValueError, match=message):
         convert_colors_to_ids(np.zeros((1, 1, 3), np.uint8), table)
 
 
 @pytest.mark.parametrize('label', [np.zeros((2, 2, 3)), np.zeros((2, 2), np.uint8), np.zeros((2, 2, 4), np.uint8)])
-def test_malformed_colour_labels(label):
+def test_malformed_colour_labels_are_refused(label):
     with pytest.raises(ValueError, match=r'but uint8 \[H, W, 3\] is expected'):
         convert_colors_to_ids(label, {(0, 0, 0): 0})
 
@@ -103,7 +103,7 @@ def test_holes_and_negative_labels_are_unmapped():
         ({0: 0.5}, 'The ID 0.5 came'),
     ],
 )
-def test_malformed_id_maps(id_map, message):
+def test_malformed_id_maps_are_refused(id_map, message):
     with pytest.raises(ValueError, match=message):
         convert_ids_to_ids(np.zeros((1, 1), np.uint8), id_map)
 

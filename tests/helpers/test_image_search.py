@@ -38,7 +38,7 @@ def test_images_in_formats_that_are_not_looked_for_are_told_where_there_are_no_o
         find_images(tmp_path)
 
 
-def test_finding(tree):
+def test_images_are_found_below_folders_in_natural_order(tree):
     assert names(find_images(tree), tree) == [
         'frame1.jpg',
         'frame2.PNG',
@@ -98,7 +98,7 @@ def test_a_name_with_brackets_is_no_pattern(tmp_path):
     assert find_images(tmp_path / 'a[1].png') == [str(tmp_path / 'a[1].png')]
 
 
-def test_finding_nothing(tree):
+def test_finding_nothing_is_an_error_that_says_where(tree):
     with pytest.raises(FileNotFoundError, match='missing does not exist'):
         find_images(tree / 'missing')
     with pytest.raises(FileNotFoundError, match='no image with one of the extensions bmp in'):

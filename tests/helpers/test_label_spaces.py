@@ -26,7 +26,7 @@ from helpers.label_spaces import LABEL_SPACES, LabelSpace, checked_label_space, 
         ('ade20k', 150, 255),
     ],
 )
-def test_sizes(name, num_classes, ignore_id):
+def test_named_spaces_have_so_many_classes(name, num_classes, ignore_id):
     space = LABEL_SPACES[name]
     assert (space.name, space.num_classes, space.ignore_id) == (name, num_classes, ignore_id)
 
@@ -103,7 +103,7 @@ def test_cityscapes20_puts_void_first():
     assert label_spaces.cityscapes20_to_cityscapes_ids()[1] == 7
 
 
-def test_known_facts():
+def test_named_spaces_are_as_their_publishers_say():
     assert LABEL_SPACES['cityscapes'].categories[:3] == ('flat', 'flat', 'construction')
     assert LABEL_SPACES['camvid'].class_names[3] == 'road' and LABEL_SPACES['camvid'].colors[3] == (128, 64, 128)
     assert LABEL_SPACES['camvid32'].color_to_id[(0, 0, 0)] == LABEL_SPACES['camvid32'].void_class_ids[0]
@@ -129,7 +129,7 @@ def test_wrong_labels_stay_visible_where_files_hold_class_ids():
     np.testing.assert_array_equal(label_spaces.file_ids_to_class_ids(label_spaces.CAMVID), np.arange(256))
 
 
-def test_generic_space():
+def test_generic_spaces_have_names_and_different_colours():
     space = generic_label_space(3, ignore_id=7)
     assert space.class_names == ('class 0', 'class 1', 'class 2') and space.ignore_id == 7
     assert len(set(generic_label_space(300).colors)) == 300
@@ -148,7 +148,7 @@ def test_generic_space():
         ((2, 255, ['a']), 'has 1 class names, but 2 colors'),
     ],
 )
-def test_generic_space_refuses(arguments, message):
+def test_generic_spaces_refuse_numbers_and_names_out_of_range(arguments, message):
     with pytest.raises(ValueError, match=message):
         generic_label_space(*arguments)
 
@@ -198,7 +198,7 @@ def test_lists_and_arrays_become_tuples():
     assert checked_label_space(space) == LabelSpace('mine', ('a', 'b'), ((0, 0, 0), (1, 2, 3)), void_class_ids=(1,))
 
 
-def test_from_dict_refuses():
+def test_from_dict_refuses_missing_unknown_and_contradicting_fields():
     fields = generic_label_space(2).to_dict()
     with pytest.raises(ValueError, match=r"missing: \['colors'\]; unknown: \['colours'\]"):
         LabelSpace.from_dict({'name': 'x', 'class_names': ['a'], 'colours': []})

@@ -632,7 +632,7 @@ def test_a_camera(monkeypatch):
         (('a.mp4', (4, 4), 25, 'missing.mp3'), FileNotFoundError, r'missing\.mp3 does not exist'),
     ],
 )
-def test_writers_refuse(tmp_path, monkeypatch, arguments, error, message):
+def test_writers_refuse_what_cannot_be_written_and_leave_nothing(tmp_path, monkeypatch, arguments, error, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
         VideoWriter(*arguments)
@@ -703,7 +703,7 @@ def test_a_frame_of_another_kind_is_named_and_the_rest_plays(tmp_path, frame, ca
     assert 'a.mp4 is not complete: it was stopped at frame 3. What was done is in' in caplog.text
 
 
-def test_no_frame_at_all(tmp_path):
+def test_a_video_without_a_frame_is_not_written(tmp_path):
     message = r'a\.mp4 would have no frame. Write at least one'
     with pytest.raises(ValueError, match=message), VideoWriter(tmp_path / 'a.mp4', (4, 4), 25):
         pass

@@ -151,7 +151,7 @@ def test_contours_run_along_the_borders_in_full_colour(ignored):
         (image_of((4, 4)), np.zeros((4, 4), int), {'alpha': 1.5}, 'alpha is 1.5; it has to be from 0'),
     ],
 )
-def test_overlays_refuse(image, prediction, options, message):
+def test_overlays_refuse_what_is_no_image_prediction_or_opacity(image, prediction, options, message):
     with pytest.raises(ValueError, match=message):
         print_segmentation_onto_image(image, prediction, CAMVID, **options)
 
@@ -163,7 +163,7 @@ def test_overlays_refuse(image, prediction, options, message):
         *(np.array([[0.5, 0.25, 1.0]]), {0: (9, 8, 7, 0.5)}),  # of matplotlib, and an opacity from 0 to 1
     ],
 )
-def test_malformed_colour_maps(color_map):
+def test_malformed_colour_maps_are_refused(color_map):
     with pytest.raises(ValueError, match='class IDs are not negative and colours are'):
         print_segmentation_onto_image(image_of((2, 2)), np.zeros((2, 2), int), color_map)
 
@@ -183,7 +183,7 @@ def test_a_void_colour_that_is_none(void_color):
         colorize(np.zeros((2, 2), np.uint8), CITYSCAPES20, void_color)
 
 
-def test_colorize():
+def test_ids_without_a_class_get_the_void_colour():
     ids = np.array([[0, 1, 255], [19, 2, 300]])
     found = colorize(ids, CITYSCAPES20, void_color=(9, 8, 7))
     expected = [[(9, 8, 7), CITYSCAPES.colors[0], (9, 8, 7)], [CITYSCAPES.colors[18], CITYSCAPES.colors[1], (9, 8, 7)]]
@@ -266,7 +266,7 @@ def test_names_that_are_too_long_do_not_widen_an_image_without_end():
         ({'width': 99, 'class_ids': [11]}, 'no class to show'),
     ],
 )
-def test_legends_refuse(options, message):
+def test_legends_refuse_sizes_and_classes_that_cannot_be_drawn(options, message):
     with pytest.raises(ValueError, match=message):
         draw_legend(CAMVID, **options)
 
@@ -334,7 +334,7 @@ def test_captions_are_readable_on_any_picture():
         ({'images': [image_of((2, 2)), np.zeros((2, 2, 2), np.uint8)]}, r'images\[1\] has dtype uint8 and shape'),
     ],
 )
-def test_split_views_refuse(changes, message):
+def test_split_views_refuse_panels_that_do_not_fit(changes, message):
     arguments = {
         'target_size': (10, 10),
         'images': [image_of((2, 2))] * 2,
@@ -419,7 +419,7 @@ def test_a_broken_frame_is_named(tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == ['in', 'out.partial.mp4']
 
 
-def test_video_from_nothing(tmp_path):
+def test_a_video_of_images_needs_a_folder_with_images_and_a_frame_rate(tmp_path):
     with pytest.raises(FileNotFoundError, match='is no directory. Give the directory that holds the frames'):
         create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path / 'missing'))
     with pytest.raises(FileNotFoundError, match='no image with one of the extensions jpg'):

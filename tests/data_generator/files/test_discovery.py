@@ -179,7 +179,7 @@ def test_directories_must_be_parallel(tmp_path):
         '# my list\r\na b.png\tl/1.png\r\nc.png\tl/2.png\r\n',
     ],
 )
-def test_lists_of_pairs(tmp_path, touch, text):
+def test_lists_of_pairs_are_read_with_each_separator(tmp_path, touch, text):
     touch('a b.png', 'c.png', 'l/1.png', 'l/2.png')
     (tmp_path / 'list.csv').write_bytes(b'\xef\xbb\xbf' + text.encode())
     assert pair_names(read_pair_list(str(tmp_path / 'list.csv')), tmp_path) == [
@@ -197,7 +197,7 @@ def test_list_with_blanks_between_columns_and_another_root(tmp_path, touch):
     ]
 
 
-def test_list_of_images_only(tmp_path, touch):
+def test_a_list_of_images_alone_is_read(tmp_path, touch):
     touch('a.png', 'b.png')
     (tmp_path / 'list.txt').write_text('a.png\nb.png\n')
     assert pair_names(read_pair_list(str(tmp_path / 'list.txt')), tmp_path) == [('a.png', None), ('b.png', None)]
@@ -241,7 +241,7 @@ def test_missing_lists_are_named(tmp_path):
         read_names(str(tmp_path / 'empty.txt'))
 
 
-def test_pairs_from_python():
+def test_pairs_from_python_are_checked():
     assert check_pairs(['a.png']) == [Pair('a.png', None)]
     assert check_pairs([('a.png', 'b.png')]) == [Pair('a.png', 'b.png')]
     assert check_pairs(np.array([['a.png', 'b.png']])) == [Pair('a.png', 'b.png')]

@@ -155,7 +155,7 @@ def test_ade20k_and_its_names_of_splits(tmp_path):
     assert labels_of('ade20k', tmp_path, 'training') == [255, 0, 149] * 2
 
 
-def test_layout_of_ones_own(tmp_path):
+def test_a_layout_of_ones_own_is_read(tmp_path):
     write_jpeg_or_png(tmp_path / 'train/rgb/1.jpg')
     write_ids(tmp_path / 'train/mask/1.png', 10, 20)
     layout = Layout('farm', generic_label_space(2), images='{split}/rgb', labels='{split}/mask', id_map={10: 0, 20: 1})
@@ -163,7 +163,7 @@ def test_layout_of_ones_own(tmp_path):
     assert next(dataset.generate(1))[1].ravel().tolist() == [0, 1] * 3
 
 
-def test_layout_without_labels(tmp_path):
+def test_a_layout_is_read_without_its_labels(tmp_path):
     write_jpeg_or_png(tmp_path / 'leftImg8bit/test/a_leftImg8bit.png')
     dataset = BatchGenerator.from_layout('cityscapes', str(tmp_path), 'test', with_labels=False)
     assert next(dataset.generate(1)).shape == (1,) + SIZE + (3,)

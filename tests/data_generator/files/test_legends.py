@@ -31,7 +31,7 @@ SKY_AND_ROAD = (('sky', 'dirt road'), ((1, 2, 3), (4, 5, 6)))
         ('labelmap.txt', '# label:color_rgb:parts:actions\nsky:1,2,3::\ndirt road:4,5,6::\n'),
     ],
 )
-def test_forms_of_names_and_colours(tmp_path, name, text):
+def test_each_form_of_names_and_colours_is_read(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     legend = read_legend(str(tmp_path / name))
     assert (legend.class_names, legend.colors) == SKY_AND_ROAD and legend.ignore_colors == ()
@@ -77,7 +77,7 @@ def test_numbers_in_names_are_part_of_them(tmp_path, text, names, colors):
         ('a.pbtxt', "item {\n  id: 1\n  name: \"cat\"\n}\nitem { id: 2 name: 'x' display_name: 'big dog' }\n"),
     ],
 )
-def test_forms_of_names(tmp_path, name, text):
+def test_each_form_of_names_is_read(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding='utf-8')
     legend = read_legend(str(tmp_path / name))
     assert legend.class_names == ('background', 'cat', 'big dog') and legend.colors is None

@@ -58,7 +58,7 @@ def test_complete_map_does_the_same_as_the_map():
     assert LegalIds(2, 255, {300: 0}).complete_map == {300: 0}
 
 
-def test_16_bits():
+def test_ids_of_16_bits_are_checked():
     LegalIds(1000, 65535).check(np.array([[999, 65535]], np.uint16), 'a.png')
     with pytest.raises(DataError, match='label IDs 1000 '):
         LegalIds(1000, 65535).check(np.array([[999, 1000]], np.uint16), 'a.png')

@@ -41,7 +41,7 @@ def test_words_that_all_names_have_are_passed_over(images, labels):
         ({'a'}, set()),
     ],
 )
-def test_names_that_say_nothing(images, labels):
+def test_names_without_words_in_common_give_no_renaming(images, labels):
     assert find_renaming(images, labels) is None
 
 
@@ -56,7 +56,7 @@ def test_names_that_say_nothing(images, labels):
         (['a', 'b'], [], None),
     ],
 )
-def test_several_labels_of_an_image(images, labels, expected):
+def test_several_labels_of_an_image_differ_by_words(images, labels, expected):
     assert find_kinds(images, labels) == expected
 
 
@@ -87,7 +87,7 @@ def test_several_labels_of_an_image(images, labels, expected):
         (['1.png', '2.png'], {}),
     ],
 )
-def test_labels_beside_their_images(paths, expected):
+def test_labels_are_told_from_images_beside_them(paths, expected):
     assert labels_among(paths) == expected
 
 
@@ -106,7 +106,7 @@ def test_labels_beside_their_images(paths, expected):
         ([], set()),
     ],
 )
-def test_what_was_made_of_photographs(paths, expected):
+def test_files_made_of_photographs_are_told_from_images(paths, expected):
     assert {os.path.splitext(os.path.basename(path))[0] for path in companions(paths)} == expected
 
 
@@ -158,7 +158,7 @@ def test_folders_in_which_classes_are_numbered_anew_are_refused(tmp_path):
         check_dataset([str(tmp_path)], show_progress=False)
 
 
-def test_datasets_with_such_names(tmp_path):
+def test_datasets_whose_names_differ_by_words_are_read(tmp_path):
     for number in range(3):
         write_image(tmp_path / 'images' / 'deep' / 'image_{}.png'.format(number), np.zeros((1, 2, 3), np.uint8))
         write_labels(tmp_path / 'labels' / 'deep' / 'label_{}.png'.format(number), np.array([[number, 0]], np.uint8))

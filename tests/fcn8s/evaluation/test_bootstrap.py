@@ -88,7 +88,7 @@ def test_resamples_need_not_be_a_multiple_of_the_chunk():
         ({'confidence': 95}, 'confidence of 95 .* between 0 and 1'),
     ],
 )
-def test_refuses(arguments, message):
+def test_intervals_refuse_what_cannot_be_resampled(arguments, message):
     with pytest.raises(ValueError, match=message):
         bootstrap.mean_iou_interval(**dict({'images': random_counts()}, **arguments))
 

@@ -64,13 +64,13 @@ def random_pair(seed):
 
 
 @pytest.mark.parametrize('seed', range(4))
-def test_boundary_pixels(seed):
+def test_boundary_pixels_are_those_beside_another_class(seed):
     labels, _ = random_pair(seed)
     assert [tuple(place) for place in np.argwhere(boundaries.boundary_mask(labels))] == slow_boundary(labels)
 
 
 @pytest.mark.parametrize('seed', range(4))
-def test_distances(seed):
+def test_distances_are_those_to_the_nearest_boundary_pixel(seed):
     labels, _ = random_pair(seed)
     squared = boundaries.squared_distances(boundaries.boundary_mask(labels))
     expected = [distance(place, slow_boundary(labels)) ** 2 for place in np.ndindex(*SHAPE)]
@@ -90,7 +90,7 @@ def test_distances_are_exact_up_to_1000_pixels():
 
 
 @pytest.mark.parametrize('seed', range(4))
-def test_trimaps(seed):
+def test_trimaps_count_pixels_near_boundaries(seed):
     labels, class_ids = random_pair(seed)
     widths = (0, 1, 2.5, 5)
     for width, confusion in zip(widths, boundaries.trimap_confusions(labels, class_ids, NUM_CLASSES, widths)):
@@ -99,7 +99,7 @@ def test_trimaps(seed):
 
 @pytest.mark.parametrize('tolerance', [0.0, 1.0, 2**0.5, 2.9, 5.0])
 @pytest.mark.parametrize('seed', range(3))
-def test_boundary_f1(seed, tolerance):
+def test_boundary_f1_is_that_of_matched_boundary_pixels(seed, tolerance):
     labels, class_ids = random_pair(seed)
     np.testing.assert_allclose(
         boundaries.boundary_f1(labels, class_ids, NUM_CLASSES, tolerance),

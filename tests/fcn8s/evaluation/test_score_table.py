@@ -63,7 +63,7 @@ def test_void_classes_are_not_listed():
         ('pixels', ['road', 'sky', 'car']),
     ],
 )
-def test_sorting(sort, expected):
+def test_classes_are_sorted_as_asked(sort, expected):
     assert class_names(format_scores(scores(), CLASSES, sort)) == expected
 
 

@@ -51,7 +51,7 @@ def test_formats_and_precisions(narrow_model, out, format_name, precision, match
     refused(match, narrow_model, out, format_name, precision)
 
 
-def test_sizes(narrow_model, out):
+def test_sizes_are_for_formats_that_need_one(narrow_model, out):
     refused('tflite takes images of one size, because a transposed convolution', narrow_model, out, 'tflite')
     refused('onnx takes images of any size. Leave --size out', narrow_model, out, 'onnx', size=(32, 32))
     refused('size is 256; onnx takes images of any size', narrow_model, out, 'onnx', size=256)
@@ -113,7 +113,7 @@ def test_an_output_that_exists_stays_as_it_is(narrow_model, out):
 
 
 @ON_2
-def test_calibration(narrow_model, out, tmp_path, monkeypatch):
+def test_int8_needs_images_for_calibration(narrow_model, out, tmp_path, monkeypatch):
     monkeypatch.setattr('fcn8s.export.exporting.check_packages', lambda *names: None)
     refused('int8 needs images for calibration', narrow_model, out, 'openvino', 'int8')
     empty = str(tmp_path / 'empty')

@@ -220,7 +220,7 @@ def test_the_documented_soft_dice_loss_without_a_valid_pixel(batch):
     assert np.all(result['gradient'] == 0)
 
 
-def test_l2_penalty():
+def test_the_l2_penalty_is_half_the_squared_kernels_times_the_rate():
     kernels = [np.arange(6, dtype=np.float32).reshape(2, 3), np.full((1, 1, 2, 2), 3, np.float32)]
     penalty = run(lambda a, b: losses.l2_penalty([a, b], 0.1), *kernels)
     assert penalty == pytest.approx(0.1 * 0.5 * (55 + 36))

@@ -399,7 +399,7 @@ def test_the_command_says_what_does_not_fit(capsys):
         (['--size', '32', '64', '--classes', '3', '--gpu-tflops', '1', '--gpu-gbs', 'inf'], '--gpu-gbs is inf; it has'),
     ],
 )
-def test_refusals(arguments, message):
+def test_the_command_refuses_what_cannot_be_planned(arguments, message):
     with pytest.raises(ValueError) as error:
         run_command(*arguments)
     assert message in str(error.value)

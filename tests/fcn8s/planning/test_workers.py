@@ -60,7 +60,7 @@ def test_gain_and_the_number_beyond_which_workers_do_not_pay():
         (['--images', '5', '--seconds', '0'], '--images is for the time of an epoch, and --seconds 0 measures none'),
     ],
 )
-def test_what_is_refused(words, message, capsys):
+def test_plans_for_several_workers_refuse_what_does_not_go_together(words, message, capsys):
     assert cli.main(['plan', '--size', '32', '32', '--classes', '3'] + words) == 2
     assert message in capsys.readouterr().err
 

@@ -84,7 +84,7 @@ def test_a_video_shows_the_network_every_third_frame(tmp_path):
     assert done.num_frames == 7 and len(calls) == 3
 
 
-def test_refusals():
+def test_clockwork_refuses_other_intervals_and_smoothing():
     for interval in (0, 31, 2.5):
         with pytest.raises(ValueError, match='clockwork is {}; it has to be a whole number from 1'.format(interval)):
             Clockwork(bright, interval)

@@ -99,7 +99,7 @@ def test_class_ids_do_not_need_the_soft_max(small_model):
     assert 'Softmax' not in {node.op for node in needed.node}
 
 
-def test_attributes(small_model):
+def test_an_opened_model_says_what_it_is(small_model):
     with frozen_network.open_model(small_model) as model:
         assert model.num_classes == 20 and model.label_space.name == 'cityscapes20'
         assert model.images.dtype == tf.uint8 and model.class_ids.dtype == tf.uint8

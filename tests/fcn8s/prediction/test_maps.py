@@ -172,7 +172,7 @@ def test_the_range_of_a_map_is_that_of_the_bands_that_are_taken(tmp_path, bands)
     assert found.max() > 250
 
 
-def test_what_is_no_map(ortho, tmp_path, monkeypatch):
+def test_only_placed_tiffs_larger_than_a_tile_are_maps(ortho, tmp_path, monkeypatch):
     assert is_map(ortho, (128, 128)) and not is_map(ortho, (400, 400))
     write_image(str(tmp_path / 'a.png'), np.zeros((9, 9, 3), np.uint8))
     write_image(str(tmp_path / 'a.tif'), np.zeros((9, 9, 3), np.uint8))
@@ -211,7 +211,7 @@ def test_a_path_that_is_no_text(small_model, ortho, tmp_path):
         (['--overlap', '64', '--size', '64', '64', '--keep-going'], 'images are resized to 64 x 64 for the network'),
     ],
 )
-def test_what_maps_refuse(small_model, ortho, tmp_path, capsys, options, message):
+def test_maps_refuse_results_that_are_not_written_by_windows(small_model, ortho, tmp_path, capsys, options, message):
     assert main(['predict', small_model, ortho, '--out', str(tmp_path / 'out'), '--tile', '192', '192'] + options) == 2
     assert message in capsys.readouterr().err
     assert not list((tmp_path / 'out').iterdir())

@@ -97,7 +97,7 @@ def test_geojson_and_results_of_other_kinds(tmp_path, scene):
     assert (tmp_path / 'a' / 'x_ids.png').exists()
 
 
-def test_refusals(tmp_path):
+def test_unknown_formats_and_negative_tolerances_are_refused(tmp_path):
     with pytest.raises(ValueError, match="kind is 'svg'; choose from labelme, coco, geojson"):
         PolygonFiles(str(tmp_path), SPACE, 'svg')
     with pytest.raises(ValueError, match='tolerance of polygons is -1; it has to be from 0'):

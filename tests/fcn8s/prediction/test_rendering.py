@@ -52,7 +52,7 @@ def read_video(path):
 @pytest.mark.parametrize(
     'layout, size', [('overlay', (48, 64)), ('map', (48, 64)), ('side-by-side', (48, 128)), ('stacked', (96, 64))]
 )
-def test_layouts(frames_dir, tmp_path, layout, size):
+def test_each_layout_makes_a_video_of_its_size(frames_dir, tmp_path, layout, size):
     out = str(tmp_path / 'out.mp4')
     style = Style(layout) if layout == 'map' else Style(layout, alpha=1.0)
     rendered = video.render_video(PREDICTOR, frames_dir, out, SPACE, style, frame_rate=10)
@@ -194,7 +194,7 @@ def test_smoothed_frames_are_taken_in_order(frames_dir, tmp_path):
     assert brightness == [100 + 5 * number for number in range(12)]
 
 
-def test_odd_sizes(tmp_path):
+def test_videos_of_odd_sizes_become_even(tmp_path):
     frames = write_frames(tmp_path / 'frames', 3, size=(33, 47))
     video.render_video(PREDICTOR, frames, str(tmp_path / 'out.mp4'), SPACE)
     assert read_video(str(tmp_path / 'out.mp4'))[0] == (34, 48)

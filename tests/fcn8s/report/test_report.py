@@ -123,7 +123,7 @@ def test_a_run_that_was_not_evaluated_or_has_not_begun(run):
     assert '0 epochs so far' in report(run, []).text
 
 
-def test_what_is_no_run(tmp_path):
+def test_what_is_no_run_gets_no_report(tmp_path):
     with pytest.raises(FileNotFoundError, match='is no run directory'):
         write_report(str(tmp_path))
     (tmp_path / 'config.json').write_text('{"model": "bert"}')  # of another program

@@ -90,7 +90,7 @@ def test_restores_what_is_there_and_returns_the_rest(tmp_path):
 
 
 @pytest.mark.parametrize('what, reason', [('index', '.+'), ('data-00000-of-00001', 'Read less bytes than requested')])
-def test_damaged_variables(tmp_path, what, reason):
+def test_damaged_variables_are_named(tmp_path, what, reason):
     prefix = save(str(tmp_path / 'x'))
     os.truncate('{}.{}'.format(prefix, what), 10)
     message = r'are missing or damaged or do not fit the graph: {}\. Copy the directory again'.format(reason)

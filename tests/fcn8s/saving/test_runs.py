@@ -210,7 +210,7 @@ def test_a_directory_with_other_files_can_become_a_run(tmp_path):
     assert (tmp_path / 'notes.txt').read_text() == 'mine'
 
 
-def test_what_is_no_run(tmp_path):
+def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match='is no run directory: it holds no config.json'):
         runs.open_run(str(tmp_path))
     (tmp_path / 'config.json').write_text('{"half')
@@ -286,7 +286,7 @@ def test_a_model_is_the_best_checkpoint_of_a_run_else_the_last(tmp_path):
     assert runs.resolve_model(third) == third
 
 
-def test_what_is_no_model(tmp_path):
+def test_what_is_no_model_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="model '.*none' does not exist. Pass a run directory"):
         runs.resolve_model(str(tmp_path / 'none'))
     with pytest.raises(ValueError, match='neither a run directory .no config.json. nor a saved FCN-8s .no fcn8s.json.'):

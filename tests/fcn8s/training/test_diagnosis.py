@@ -88,7 +88,7 @@ def test_one_class_is_right_where_there_is_only_one():
     assert diagnose(FALLING, CLASSES, confusion_matrix=np.zeros_like(matrix)) == []
 
 
-def test_overfitting():
+def test_a_rising_validation_loss_is_overfitting():
     message = only(diagnose(FALLING, CLASSES, [1.0, 0.7, 0.9, 1.0, 1.2]))
     assert 'risen from 0.7 (evaluation 2) to 1.2' in message and 'overfits' in message
 

@@ -97,7 +97,7 @@ def test_a_recipe_that_is_not_there():
         (json.dumps(dict(VALID, measured=True, curve=[1], target={'score': 'x'})), 'a score and a tolerance in points'),
     ],
 )
-def test_what_is_no_recipe(tmp_path, content, message):
+def test_what_is_no_recipe_is_refused(tmp_path, content, message):
     path = tmp_path / 'mine.json'
     path.write_text(content)
     with pytest.raises(ValueError, match=message):

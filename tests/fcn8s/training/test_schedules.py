@@ -5,7 +5,7 @@ import pytest
 from fcn8s.training import schedules
 
 
-def test_constant():
+def test_a_constant_rate_stays():
     schedule = schedules.constant(1e-3)
     assert [schedule(0), schedule(10**9)] == [1e-3, 1e-3]
 
@@ -47,7 +47,7 @@ def test_warm_up_rises_to_the_schedule_and_never_starts_at_zero():
         ('poly:1e-4+warmup:7', schedules.with_warm_up(schedules.polynomial(1e-4, 100), 7)),
     ],
 )
-def test_parse_schedule(text, expected):
+def test_texts_become_schedules(text, expected):
     schedule = schedules.parse_schedule(text, total_steps=100)
     assert [schedule(step) for step in range(120)] == [expected(step) for step in range(120)]
 
@@ -95,7 +95,7 @@ def test_parse_schedule_names_the_text_and_the_forms(text, message):
         (lambda: schedules.parse_schedule(1e-4, 10), 'The schedule is 0.0001; it has to be text, such as poly:1e-4'),
     ],
 )
-def test_refusals(make, message):
+def test_schedules_refuse_settings_out_of_range(make, message):
     with pytest.raises(ValueError) as error:
         make()
     assert message in str(error.value)

@@ -166,7 +166,7 @@ def test_without_an_average_the_graph_has_nothing_of_it(tiny_encoder):
         (dict(ema=0.9, swa=2), 'there is one average'),
     ],
 )
-def test_refused(settings, message):
+def test_averages_refuse_settings_out_of_range(settings, message):
     with pytest.raises(ValueError, match=message):
         check_optimizer_settings(OptimizerSettings(**settings))
 

@@ -57,7 +57,7 @@ def test_the_fixed_images_do_not_change():
 @pytest.mark.parametrize(
     'values, reference, expected', [([1.0, 2.0], [1.0, 4.0], 0.5), ([0.0], [0.0], 0.0), ([1.0], [0.0], 1.0)]
 )
-def test_relative_error(values, reference, expected):
+def test_relative_error_is_the_largest_difference_over_the_largest_reference(values, reference, expected):
     assert proof.relative_error(np.array(values), np.array(reference)) == expected
 
 

@@ -55,7 +55,7 @@ def read(path, **rules):
     return read_image(path, rules=ImageRules(**rules))
 
 
-def test_planes_of_16_bits(tmp_path):
+def test_planes_of_16_bits_are_read(tmp_path):
     planes = RNG.randint(0, 256, (3, HEIGHT, WIDTH)).astype(np.uint16)
     path = write_tiff(
         tmp_path / 'a.tif', [(plane * 257).astype('<u2').tobytes() for plane in planes], t258=[16] * 3, t284=[2]
@@ -136,7 +136,7 @@ def test_three_bands_of_no_stated_colour(tmp_path):
 
 @pytest.mark.parametrize('bits', [1, 2, 4, 8])
 @pytest.mark.parametrize('photometric', [0, 1, 3])
-def test_few_bits(tmp_path, bits, photometric):
+def test_few_bits_are_stretched_in_images_and_kept_in_labels(tmp_path, bits, photometric):
     indices = RNG.randint(0, 2**bits, (HEIGHT, WIDTH))
     palette = RNG.randint(0, 256, (2**bits, 3))
     tags = {'t258': [bits], 't262': [photometric], 't277': [1]}
@@ -152,7 +152,7 @@ def test_few_bits(tmp_path, bits, photometric):
         np.testing.assert_array_equal(read_color_labels(path), expected)
 
 
-def test_palettes_of_16_bits(tmp_path):
+def test_palettes_of_16_bits_are_read(tmp_path):
     path, indices = tmp_path / 'a.tif', RNG.randint(0, 65536, (HEIGHT, WIDTH)).astype(np.uint16)
     greys, colors = np.repeat(RNG.randint(0, 256, (1, 65536)), 3, axis=0), RNG.randint(0, 256, (3, 65536))
     for palette, expected in ((greys, greys[0][indices]), (colors, indices)):
@@ -179,7 +179,7 @@ def test_labels_of_any_integers(tmp_path, kind):
             read_labels(path)
 
 
-def test_labels_that_are_none(tmp_path):
+def test_fractions_and_lossy_compression_are_no_labels(tmp_path):
     for value in (0.5, np.nan, np.inf):
         tifffile.imwrite(str(tmp_path / 'a.tif'), np.full((4, 5), value, np.float32))
         with pytest.raises(ValueError, match=r'a.tif holds fractions \(float32\), not class IDs'):
@@ -196,7 +196,7 @@ def test_labels_that_are_none(tmp_path):
 
 @pytest.mark.parametrize('compression', ['raw', 'tiff_lzw', 'tiff_deflate', 'tiff_adobe_deflate', 'packbits'])
 @pytest.mark.parametrize('mode', ['L', 'RGB', 'P', 'RGBA', 'CMYK', 'I;16', '1'])
-def test_compressions(tmp_path, compression, mode):
+def test_each_lossless_compression_is_read(tmp_path, compression, mode):
     shape = (40, 50) if mode in 'LPI;161' else (40, 50, len(mode))
     values = RNG.randint(0, 200, shape).astype(np.uint16 if mode == 'I;16' else np.uint8)
     image = Image.fromarray(values.astype(bool)) if mode == '1' else Image.fromarray(values, mode)
@@ -215,7 +215,7 @@ def test_compressions(tmp_path, compression, mode):
 
 @pytest.mark.parametrize('flag', [1, 5, 8, 32946])
 @pytest.mark.parametrize('shape, kind', [((40, 50), np.uint16), ((40, 50, 3), np.uint16), ((40, 50, 3), np.uint8)])
-def test_what_opencv_writes(tmp_path, flag, shape, kind):
+def test_what_opencv_writes_is_read(tmp_path, flag, shape, kind):
     values = RNG.randint(0, np.iinfo(kind).max, shape).astype(kind)
     cv2.imwrite(str(tmp_path / 'a.tif'), values, [cv2.IMWRITE_TIFF_COMPRESSION, flag])
     found = read(tmp_path / 'a.tif')
@@ -225,7 +225,7 @@ def test_what_opencv_writes(tmp_path, flag, shape, kind):
 
 @pytest.mark.parametrize('compression', [None, 'zlib', 'lzma'])
 @pytest.mark.parametrize('options', [{'planarconfig': 'separate'}, {'planarconfig': 'contig'}, {}])
-def test_stacks_of_five(tmp_path, compression, options):
+def test_stacks_of_five_planes_are_five_bands(tmp_path, compression, options):
     stack = RNG.randint(0, 256, (5, HEIGHT, WIDTH)).astype(np.uint8)
     values = stack.transpose(1, 2, 0) if options.get('planarconfig') == 'contig' else stack
     tifffile.imwrite(str(tmp_path / 'a.tif'), values, photometric='minisblack', compression=compression, **options)

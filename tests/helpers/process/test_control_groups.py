@@ -81,14 +81,14 @@ OF_VERSION_1 = '9:name=systemd:/a\n4:memory:/{0}\n3:cpu,cpuacct:/{0}\n0::/\n'
         ('', {}, None, None, None),
     ],
 )
-def test_limits(tree, own, files, limit, left, time):
+def test_limits_are_those_of_the_group_and_the_groups_above_it(tree, own, files, limit, left, time):
     tree(own, files)
     assert control_groups.memory_limit() == limit
     assert control_groups.memory_left() == left
     assert control_groups.cores_limit() == time
 
 
-def test_without_groups(tree):
+def test_without_groups_the_machine_is_the_limit(tree):
     assert control_groups.memory_limit() is control_groups.memory_left() is control_groups.cores_limit() is None
     assert memory.total_memory() == os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
     assert cores.num_cores() == len(cores.available_cores())
