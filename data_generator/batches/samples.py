@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -173,7 +173,7 @@ def _with_pad_value(
 def _cache_key(dataset: Dataset, pipeline: Pipeline) -> str:
     """Names how pairs are prepared. What is in the cache was checked when it was put there, so by the same rule."""
     rule, image_rules = dataset.color_rule, dataset.image_rules
-    parts = [pipeline.prepare_key, dataset.num_classes, dataset.ignore_id, rule.tolerance]
+    parts: List[Any] = [pipeline.prepare_key, dataset.num_classes, dataset.ignore_id, rule.tolerance]
     parts += [] if rule.transparent is None else [rule.transparent]
     parts += [] if image_rules == RGB_RULES else [image_rules]
     return ' '.join(map(str, parts))
