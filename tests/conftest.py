@@ -1,4 +1,5 @@
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ hypothesis.settings.load_profile('untimed')
 
 LONGEST = ('test_tutorial.py', 'test_demo.py', 'test_benchmarks.py', 'test_model.py')
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FSYNC = os.fsync
 
 
 def pytest_configure(config):
@@ -20,6 +22,7 @@ def pytest_configure(config):
     os.environ['PYTHONPATH'] = os.pathsep.join(dict.fromkeys(paths))
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     _forget_terminal_size()
+    os.fsync = lambda descriptor: None  # no test outlasts the power of its machine; disks take seconds of each minute
     if hasattr(config.option, 'loadscopereorder'):  # several processes begin with the files of the most tests otherwise
         config.option.loadscopereorder = False
 
@@ -53,6 +56,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: (item.fspath.basename not in LONGEST, str(item.fspath) not in slow))
 
 
+def pytest_collection_finish():
+    """What was imported stays: the garbage collector need not look through it at each graph that a test builds."""
+    gc.collect()
+    gc.freeze()
+
+
 def _forget_terminal_size():
     """Commands fit their lines to COLUMNS, and a runner may set it: tests that are about it say so themselves.
 
@@ -63,6 +72,12 @@ def _forget_terminal_size():
     for name in ('COLUMNS', 'LINES'):
         os.environ.pop(name, None)
         os.unsetenv(name)
+
+
+@pytest.fixture
+def real_fsync(monkeypatch):
+    """Has files written to the disk, as everywhere but in tests."""
+    monkeypatch.setattr(os, 'fsync', FSYNC)
 
 
 @pytest.fixture(scope='session')

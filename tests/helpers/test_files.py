@@ -42,7 +42,7 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path):
     assert os.listdir(str(final.parent)) == ['table.csv']
 
 
-def test_every_file_and_its_directory_are_made_to_last_once(tmp_path, monkeypatch):
+def test_every_file_and_its_directory_are_made_to_last_once(tmp_path, real_fsync, monkeypatch):
     """Also those that are whole before the directory around them is."""
     synced, fsync = [], os.fsync
     monkeypatch.setattr(os, 'fsync', lambda file: (synced.append(os.fstat(file).st_ino), fsync(file)))

@@ -61,7 +61,18 @@ def test_the_garbage_collector_is_off_for_a_while_and_then_as_it_was(is_enabled)
         (gc.enable if before else gc.disable)()
 
 
-def test_what_was_made_without_the_garbage_collector_is_old_for_it():
+@pytest.fixture
+def nothing_frozen():
+    """The garbage collector as programs begin with it: tests/conftest.py takes from it what was imported."""
+    was_frozen = gc.get_freeze_count() > 0
+    gc.unfreeze()
+    yield
+    gc.unfreeze()
+    if was_frozen:
+        gc.freeze()
+
+
+def test_what_was_made_without_the_garbage_collector_is_old_for_it(nothing_frozen):
     """And what a program has taken from the collector stays taken."""
     assert gc.get_freeze_count() == 0
     with without_garbage_collection():
@@ -69,11 +80,8 @@ def test_what_was_made_without_the_garbage_collector_is_old_for_it():
     assert gc.get_freeze_count() == 0
     old = {id(thing) for thing in gc.get_objects(2)} if sys.version_info >= (3, 8) else set(map(id, made))
     assert old.issuperset(map(id, made))
-    try:
-        gc.freeze()
-        before = gc.get_freeze_count()
-        with without_garbage_collection():
-            pass
-        assert gc.get_freeze_count() > before / 2  # some of them may have ended
-    finally:
-        gc.unfreeze()
+    gc.freeze()
+    before = gc.get_freeze_count()
+    with without_garbage_collection():
+        pass
+    assert gc.get_freeze_count() > before / 2  # some of them may have ended
