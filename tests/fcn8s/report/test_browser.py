@@ -17,8 +17,6 @@ from helpers.label_spaces import generic_label_space
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
 
-SPACES = (SPACE, with_palette(SPACE, 'color-blind'))
-
 # Runs in the page after its own script, and writes what it found to the console, where the test waits for it: a page that is dumped
 # after a given time may not have come to its end on a busy machine. (The page may not send anything anywhere: its policy forbids it.)
 ACTIONS = """
@@ -123,7 +121,8 @@ def test_the_report_works_in_a_browser(width, tmp_path):
     assert len(found['worst']) == 5 and found['best'] == found['worst'][::-1]
     assert found['ofClass'] > 0 and found['cell'][2] > 0 and 'road taken for <sky>' in found['cell'][1]
     assert found['doubts'] > 0 and found['changed'] > 0 and not found['dense']
-    own, distinct = ({','.join(map(str, color)) for color in space.colors[:3]} for space in SPACES)
+    spaces = (SPACE, with_palette(SPACE, 'color-blind'))
+    own, distinct = ({','.join(map(str, color)) for color in space.colors[:3]} for space in spaces)
     assert set(found['own']) <= own | {'0,0,0'} and set(found['distinct']) <= distinct | {'0,0,0'}
     assert len(found['own']) == len(found['distinct']) > 2
     assert found['swatches'][0] == found['swatches'][2] != found['swatches'][1]

@@ -62,7 +62,6 @@ TORCH_MODULES = dict(
 CAFFE_MEAN_RGB = np.array([123.68, 116.779, 103.939])
 TORCH_MEAN_RGB = np.array([0.485, 0.456, 0.406]) * 255
 TORCH_STD_RGB = np.array([0.229, 0.224, 0.225]) * 255
-KERAS = tf.keras
 
 
 def random_weights(seed=0, divisor=DIVISOR):
@@ -106,17 +105,17 @@ def keras_session():
 
 def narrow_keras_vgg16(weights):
     """keras.applications.VGG16 with narrower layers, and with its top where the weights have one; ends with logits."""
-    config = KERAS.applications.VGG16(weights=None, include_top=False, input_shape=(224, 224, 3)).get_config()
+    config = tf.keras.applications.VGG16(weights=None, include_top=False, input_shape=(224, 224, 3)).get_config()
     for layer in config['layers']:
         layer.pop('build_config', None)  # Keras 3: the shapes that the full-width layers were built with
         if 'filters' in layer['config']:
             layer['config']['filters'] //= DIVISOR
-    model = KERAS.Model.from_config(config)
+    model = tf.keras.Model.from_config(config)
     if 'fc6' in weights:
-        outputs = KERAS.layers.Flatten(name='flatten')(model.output)
-        outputs = KERAS.layers.Dense(4096 // DIVISOR, activation='relu', name='fc1')(outputs)
-        outputs = KERAS.layers.Dense(4096 // DIVISOR, activation='relu', name='fc2')(outputs)
-        model = KERAS.Model(model.input, KERAS.layers.Dense(1000, name='predictions')(outputs))
+        outputs = tf.keras.layers.Flatten(name='flatten')(model.output)
+        outputs = tf.keras.layers.Dense(4096 // DIVISOR, activation='relu', name='fc1')(outputs)
+        outputs = tf.keras.layers.Dense(4096 // DIVISOR, activation='relu', name='fc2')(outputs)
+        model = tf.keras.Model(model.input, tf.keras.layers.Dense(1000, name='predictions')(outputs))
     for name, pair in weights.items():
         model.get_layer(KERAS_NAMES[name]).set_weights(pair)
     return model
@@ -450,9 +449,9 @@ def test_what_was_drawn_is_in_the_manifest(tmp_path, notop):
 
 def with_own_head(vgg16, first):
     """Dense layers behind the layers of a VGG-16, in one network with them."""
-    flat = KERAS.layers.Flatten(name='own_flatten')(vgg16.layers[-1].output)
-    head = KERAS.layers.Dense(5)(KERAS.layers.Dense(4)(flat))
-    model = KERAS.Model(vgg16.input, head)
+    flat = tf.keras.layers.Flatten(name='own_flatten')(vgg16.layers[-1].output)
+    head = tf.keras.layers.Dense(5)(tf.keras.layers.Dense(4)(flat))
+    model = tf.keras.Model(vgg16.input, head)
     if first:
         model.compile('adam', 'mse')
         model.fit(np.zeros((1, 224, 224, 3)), np.zeros((1, 5)), verbose=0)
@@ -461,9 +460,9 @@ def with_own_head(vgg16, first):
 
 def as_a_layer(vgg16, first):
     """A VGG-16 as one layer of a network, behind another layer or as the first."""
-    before = [] if first else [KERAS.layers.Conv2D(3, 1)]
-    behind = [KERAS.layers.Flatten(name='own_flatten'), KERAS.layers.Dense(5)]
-    return KERAS.Sequential([KERAS.layers.InputLayer((224, 224, 3))] + before + [vgg16] + behind)
+    before = [] if first else [tf.keras.layers.Conv2D(3, 1)]
+    behind = [tf.keras.layers.Flatten(name='own_flatten'), tf.keras.layers.Dense(5)]
+    return tf.keras.Sequential([tf.keras.layers.InputLayer((224, 224, 3))] + before + [vgg16] + behind)
 
 
 @pytest.mark.parametrize('name', ['whole.h5', 'only.weights.h5', 'whole.keras'])
@@ -491,7 +490,7 @@ def test_a_vgg16_of_keras_hub_takes_images_as_torchvision_does(tmp_path, notop, 
     path = str(tmp_path / name)
     with keras_session():
         vgg16 = narrow_keras_vgg16(notop)
-        model = around(KERAS.Model(vgg16.input, vgg16.output, name='vgg_backbone'))
+        model = around(tf.keras.Model(vgg16.input, vgg16.output, name='vgg_backbone'))
         (model.save if name.startswith('whole') else model.save_weights)(path)
     if name == 'whole.h5':
         with h5py.File(path, 'r+') as file:
@@ -520,7 +519,9 @@ def test_what_a_link_to_another_file_says_decides_nothing(tmp_path, notop):
 def test_a_keras_network_that_holds_a_vgg16_and_another_convolution_beside_it_is_refused(tmp_path, notop):
     with keras_session():
         vgg16 = narrow_keras_vgg16(notop)
-        KERAS.Model(vgg16.input, KERAS.layers.Conv2D(3, 1)(vgg16.layers[-1].output)).save(str(tmp_path / 'file.h5'))
+        tf.keras.Model(vgg16.input, tf.keras.layers.Conv2D(3, 1)(vgg16.layers[-1].output)).save(
+            str(tmp_path / 'file.h5')
+        )
     with pytest.raises(ValueError, match="is no VGG-16: it has 'conv2d.*/bias"):
         read_source(str(tmp_path / 'file.h5'))
 
@@ -1126,7 +1127,7 @@ def test_keras_weights_are_fetched_by_keras(tmp_path, monkeypatch, weights):
         asked.update(keywords, name=name, origin=origin)
         return path
 
-    monkeypatch.setattr(KERAS.utils, 'get_file', get_file)
+    monkeypatch.setattr(tf.keras.utils, 'get_file', get_file)
     assert read_source('keras').kind == 'keras'
     assert asked['name'] == 'vgg16_weights_tf_dim_ordering_tf_kernels.h5' and asked['origin'].endswith(asked['name'])
     assert asked['file_hash'] == '64373286793e3c8b2b4e3219cbf3544b'
@@ -1136,7 +1137,7 @@ def test_without_a_network_the_alternatives_are_named(monkeypatch):
     def get_file(*_, **__):
         raise Exception('URL fetch failure')
 
-    monkeypatch.setattr(KERAS.utils, 'get_file', get_file)
+    monkeypatch.setattr(tf.keras.utils, 'get_file', get_file)
     with pytest.raises(OSError, match='fetch failure. Without a network, pass the path of .* or take --weights hed'):
         read_source('keras')
 
@@ -1171,7 +1172,7 @@ def test_full_width_computes_what_keras_computes(tmp_path, image):
     """keras.applications.VGG16(weights=None) as it is: saved by Keras, converted, compared."""
     path = str(tmp_path / 'vgg16.weights.h5')
     with keras_session():
-        model = KERAS.applications.VGG16(weights=None)
+        model = tf.keras.applications.VGG16(weights=None)
         # Glorot's draws shrink from layer to layer; scaled up, the logits depend on every layer.
         for name in CONVOLUTIONS + ['fc6', 'fc7', 'fc8']:
             kernel, biases = model.get_layer(KERAS_NAMES[name]).get_weights()
@@ -1180,7 +1181,7 @@ def test_full_width_computes_what_keras_computes(tmp_path, image):
             model.get_layer(KERAS_NAMES[name]).set_weights([kernel * 1.4, biases + 0.01])
         model.save_weights(path)
         prepared = (image - CAFFE_MEAN_RGB)[..., ::-1]
-        truncated = KERAS.Model(model.input, model.get_layer('fc2').output)
+        truncated = tf.keras.Model(model.input, model.get_layer('fc2').output)
         expected = np.asarray(truncated.predict(prepared[None].astype(np.float32)))[0]
         del model, truncated
     manifest = write_encoder(str(tmp_path / 'out'), path)
