@@ -372,6 +372,22 @@ def test_the_suite_runs_and_goes_on_where_it_was(root_dir, tmp_path):
     )
 
 
+def at_small_size(command):
+    """The command with the options of `SMALL`; those that differ in the size of the text alone are one."""
+    small = SMALL[os.path.basename(shlex.split(command)[1])]
+    return '{} {}'.format(re.sub(r' --size \d+ \d+', '', command) if '--size ' in small else command, small)
+
+
+def test_commands_that_differ_in_size_alone_are_run_once():
+    command = 'python benchmarks/bench_prediction.py'
+    assert (
+        at_small_size(command + ' --size 512 1024')
+        == at_small_size(command)
+        == command + ' ' + SMALL['bench_prediction.py']
+    )
+    assert at_small_size(command + ' --size 512 1024 --floor F') != at_small_size(command)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='benchmarks read the peak memory from /proc')
 @pytest.mark.skipif(sys.version_info < (3, 8) and not THOROUGH, reason='they measure the current TensorFlow')
@@ -379,15 +395,15 @@ def test_the_suite_runs_and_goes_on_where_it_was(root_dir, tmp_path):
 def test_each_benchmark_runs(root_dir, script):
     commands = {c for row in commands_of_figures(root_dir) for c in row} | {'python benchmarks/ablation.py'}
     assert 'python benchmarks/ablation.py' in read(root_dir, 'docs', 'ablation.md')
-    commands = sorted(command for command in commands if command.split()[1] == 'benchmarks/' + script)
+    commands = {at_small_size(command) for command in commands if command.split()[1] == 'benchmarks/' + script}
     assert commands
-    for command in commands:
+    for command in sorted(commands):
         if 'bench_export' in command and not all(map(importlib.util.find_spec, ('openvino', 'nncf'))):
             pytest.skip('openvino and nncf are not installed')
         if 'peer_pytorch' in command and importlib.util.find_spec('torch') is None:
             continue  # the tests do not install PyTorch
         result = subprocess.run(
-            [sys.executable] + shlex.split(command)[1:] + shlex.split(SMALL[script]),
+            [sys.executable] + shlex.split(command)[1:],
             cwd=root_dir,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
