@@ -1,5 +1,6 @@
 """The tutorial: what is saved in it, and what it computes when it is executed."""
 
+import importlib.util
 import json
 import os
 import re
@@ -9,12 +10,22 @@ import numpy as np
 import pytest
 from thorough import THOROUGH
 
-nbformat = pytest.importorskip('nbformat')
+# Imported where it is needed: every process that shares the tests reads this file, and importing takes seconds.
+pytestmark = pytest.mark.skipif(importlib.util.find_spec('nbformat') is None, reason='nbformat is not installed')
 
 NOTEBOOK = 'fcn8s_tutorial.ipynb'
 # Every cell runs, with the notebook's own switch for a short training unless the tests are thorough: these train as long
 # as a reader does, and compare every score that the text quotes.
 MAX_BYTES = 3 * 1024 * 1024
+# What is only printed is of fewer images and steps, besides.
+FEW_CELLS = ('((6 if QUICK else 24, train_data), (12, val_data))', '((2, train_data), (2, val_data))')
+SHORTER = [
+    ('QUICK = False', 'QUICK = True'),
+    ('num_drive_frames=60', 'num_drive_frames=21'),
+    ('with short_training(two_images, 2 * STEPS_PER_EPOCH)', 'with short_training(two_images, 2)'),
+    ('with short_training(train_data, 2 * STEPS_PER_EPOCH,', 'with short_training(train_data, 2,'),
+    FEW_CELLS,
+]
 
 # Whose directories and machines have no place in a saved page.
 MACHINE_PATH = re.compile(r'/(?:tmp|home|root|Users|work|var|opt|usr)/|site-packages|[A-Z]:\\')
@@ -39,6 +50,8 @@ ANSWERS = [
 
 @pytest.fixture(scope='module')
 def notebook(root_dir):
+    import nbformat
+
     return nbformat.read(os.path.join(root_dir, NOTEBOOK), as_version=4)
 
 
@@ -199,21 +212,24 @@ def test_answers_are_folded(notebook):
         assert re.search(pattern, answers)
 
 
-def with_paths(notebook, *changes):
-    """A copy of the cells in which the one with the paths is changed: (old, new) texts, each of which is there."""
+def changed(notebook, changes):
+    """A copy of the cells in which texts of the code are others: (old, new) texts, each of which is in one cell."""
+    import nbformat
+
     cells = [nbformat.from_dict(dict(cell)) for cell in notebook.cells]
-    (paths,) = [cell for cell in cells if cell.cell_type == 'code' and cell.source.startswith('WORK_DIR =')]
     for old, new in changes:
-        assert old in paths.source
-        paths.source = paths.source.replace(old, new)
+        (cell,) = [cell for cell in cells if cell.cell_type == 'code' and old in cell.source]
+        cell.source = cell.source.replace(old, new)
     return cells
 
 
 @pytest.mark.slow
 def test_executes_and_gives_the_scores_of_its_text(notebook, tmp_path):
     """The notebook, then the code of the exercises, then the expressions behind the quotes, all in one kernel."""
-    cells = with_paths(notebook, *([] if THOROUGH else [('QUICK = False', 'QUICK = True')]))
     nbclient = pytest.importorskip('nbclient')
+    import nbformat
+
+    cells = changed(notebook, [] if THOROUGH else SHORTER)
     text = text_of(notebook)
     answers = re.findall(r'```python\n(.*?)```', notebook.cells[-1].source, re.DOTALL)
     quotes = QUOTES + ANSWERS
@@ -244,6 +260,8 @@ def test_the_cell_for_cityscapes_runs_on_a_miniature_that_lacks_a_class_in_val(n
     from helpers.images import read_labels, write_labels
 
     nbclient = pytest.importorskip('nbclient')
+    import nbformat
+
     root = str(tmp_path / 'cityscapes')
     write_dataset(root, 6, 3, 4, (64, 128))
     for folder, _, names in os.walk(os.path.join(root, 'gtFine', 'val')):
@@ -254,11 +272,12 @@ def test_the_cell_for_cityscapes_runs_on_a_miniature_that_lacks_a_class_in_val(n
     os.renames(
         os.path.join(root, 'drive', 'leftImg8bit'), os.path.join(root, 'leftImg8bit', 'demoVideo', 'stuttgart_00')
     )
-    cells = with_paths(
-        notebook,
+    of_miniature = [
         ('CITYSCAPES_ROOT = None', 'CITYSCAPES_ROOT = {!r}'.format(root)),
         ('(512, 1024), 2, 1487, 30', '(64, 128), 2, 3, 4'),
-    )
+        FEW_CELLS,
+    ]
+    cells = changed(notebook, of_miniature)
     mean = "print('mean', np.isfinite(100 * result['mean_iou']), sorted(void_scores.values()), near_edges[-1])"
     executed = nbformat.v4.new_notebook(cells=cells + [nbformat.v4.new_code_cell(mean)], metadata=notebook.metadata)
     nbclient.NotebookClient(executed, timeout=3600, resources={'metadata': {'path': str(tmp_path)}}).execute()
