@@ -6,5 +6,5 @@ from helpers.process.lazy_imports import keep_moved_modules
 
 __all__ = ['BatchGenerator', 'DataError']
 
-# A module of version 1.0 that its documentation named.
+# The documentation of version 1.0 named this module.
 keep_moved_modules({'data_generator.layouts': 'data_generator.files.layouts'})

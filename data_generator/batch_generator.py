@@ -42,7 +42,7 @@ Function = TypeVar('Function', bound=Callable[..., Any])
 
 
 def _naming_unknown_options(method: Function) -> Function:
-    """Refuses keywords that a method lacks with those that it has."""
+    """Makes a method refuse unknown keywords with a message that lists the known ones."""
     known = tuple(inspect.signature(method).parameters)[1:]
 
     @functools.wraps(method)
@@ -65,55 +65,56 @@ class BatchGenerator:
     >>> images.shape, labels.shape, train.num_classes, train.ignore_id
     ((2, 32, 48, 3), (2, 32, 48), 19, 255)
 
-    Name the directories, a list of pairs, or (with `from_layout`) a layout that is known by name.
+    Name the directories, a list of pairs, or (with `from_layout`) a known layout.
 
     Args:
         image_dirs: A directory, or several, below which the images lie, nested or not.
-        image_file_extension: Extension of the images, or several, in any letter case; None for all that can be read.
+        image_file_extension: Extension of the images, or several, in any letter case; None for every readable format.
             A layout has its own.
         ground_truth_dirs: For each of `image_dirs` the directory of its labels; None for a dataset without labels. A
-            label lies at the same place as its image and may have another extension.
-        image_name_split_separator: Where the name of an image is split. Its label is called like the part before, with
-            `ground_truth_suffix` behind it. None where both are called alike, but for the suffix.
+            label has the same relative path as its image, and may have another extension.
+        image_name_split_separator: Where the name of an image is split. The name of its label is the part before the
+            separator plus `ground_truth_suffix`. None if the names are the same but for the suffix.
         ground_truth_suffix: See above; '{rest}' in it stands for the part behind the separator.
         check_existence: Refuse images without labels. If False they are left out.
         num_classes: The number of classes, by which labels are checked; None leaves them unchecked.
-        root_dir: Below which all files lie: written datasets have the same tree, and relative paths in a list of pairs
-            start here. None for the directory that all images and labels have in common.
+        root_dir: The directory below which all files lie: written datasets have the same tree, and relative paths in a
+            list of pairs start here. None for the common parent directory of all images and labels.
         export_dir: Where processed datasets are written.
         layout: The name of a layout or a `data_generator.files.layouts.Layout`: how labels are called, and their ID map
             and label space.
-        label_space: The classes, where no layout says them; in place of `num_classes`.
+        label_space: The classes, if no layout defines them; replaces `num_classes`.
         ignore_id: The ID of pixels that never count; None for that of the label space, which is 255 by default.
-        id_map: From the IDs in the files to class IDs, a dict or an array; it is applied to all that is read. What
-            `process_all` wrote with a map holds class IDs already, and a layout does not apply its own to it again.
-            Without it labels of two classes that hold 0 and 255 (or 65535) alone are background and foreground.
-        color_tolerance: Where labels are colours: how far a colour may be from that of a class, the largest difference
-            in a channel. 0 refuses other colours; some 40 take borders that are anti-aliased or went through JPEG. Two
-            classes without colours are black and white, of which 127 takes all greys.
-        label_transparency: Where labels are colours: what transparent pixels are, the name of a class, or 'void' for
-            what never counts. None refuses them.
-        pairs: A list of (image, label) or of images, or the path of a text or CSV file of them, instead of
-            `image_dirs` and all that says which files in these belong together. `Pair`s, as those of another
-            BatchGenerator, are taken as they are, whatever `root_dir`.
-        seed: An integer of at least 0, for all that is random.
+        id_map: From the IDs in the files to class IDs, a dict or an array; it is applied to all labels. Labels that
+            `process_all` wrote with a map hold class IDs already; a layout does not apply its own map to them again.
+            Without `id_map`, labels of two classes that hold only 0 and 255 (or 65535) are background and foreground.
+        color_tolerance: For colour labels: how far a colour may be from that of a class, as the largest difference in
+            any channel. 0 refuses other colours; about 40 accepts borders that are anti-aliased or went through JPEG.
+            Two classes without colours are black and white; 127 then accepts all greys.
+        label_transparency: For colour labels: what transparent pixels are, the name of a class, or 'void' for pixels
+            that never count. None refuses them.
+        pairs: A list of (image, label) or of images, or the path of a text or CSV file that lists them. Replaces
+            `image_dirs` and all arguments that say which files belong together. `Pair`s, such as those of another
+            BatchGenerator, are used unchanged; `root_dir` does not matter for them.
+        seed: An integer of at least 0, for everything random.
         image_rules: How images that are not 8-bit RGB are read, see `helpers.image_rules.ImageRules`: by default grey
             becomes three equal channels, alpha is laid over black, 16 bits are scaled to 8.
 
     Attributes:
         pairs: List of `data_generator.files.discovery.Pair`, in natural order of the images.
         image_rules: As above.
-        label_space: `helpers.label_spaces.LabelSpace`; None where neither classes nor a layout were given.
+        label_space: `helpers.label_spaces.LabelSpace`; None if neither arguments nor a layout nor files beside the data
+            define the classes.
         num_classes, ignore_id, root_dir, export_dir, seed: As above.
         has_labels: Whether the dataset has labels.
-        image_dirs: The directories that were searched for images; none where a list names them.
+        image_dirs: The directories that were searched for images; none if a list names the images.
         conversion: From what label files hold to class IDs.
-        was_converted: Whether labels were written by `process_all` and hold class IDs, unlike those they were made of.
+        was_converted: Whether `process_all` wrote the labels, so that they hold class IDs, unlike their originals.
 
     Raises:
-        ValueError: Arguments that are wrong, or do not go together.
-        FileNotFoundError: A directory, a list or a file that it names is not there.
-        DataError: No images; images without labels; a label that cannot be told.
+        ValueError: An argument is wrong, or two cannot be combined.
+        FileNotFoundError: A directory, a list or a file that it names does not exist.
+        DataError: No images; images without labels; an image whose label is ambiguous.
     """
 
     def __init__(
@@ -170,7 +171,7 @@ class BatchGenerator:
 
     @property
     def conversion(self) -> Conversion:
-        """Says how what label files hold becomes class IDs: by the layout, as given, or by what some files hold.
+        """Says how the content of label files becomes class IDs: by the layout, by `id_map`, or by a look at files.
 
         Raises:
             DataError: Label files can be read in two ways.
@@ -189,14 +190,14 @@ class BatchGenerator:
         seed: int = 0,
         image_rules: ImageRules = RGB_RULES,
     ) -> 'BatchGenerator':
-        """Returns a split of a dataset that lies as its publishers laid it.
+        """Returns a split of a dataset that has its original directory structure.
 
         Args:
             layout: 'cityscapes', 'foggy_cityscapes', 'cityscapes20' (void as class 0), 'camvid', 'camvid32',
                 'kitti_road', 'voc', 'voc_aug', 'ade20k', or a `data_generator.files.layouts.Layout`.
             root: The directory of the dataset.
-            split: 'train', 'val' or what the dataset has.
-            with_labels: False for the images alone, as of a test split.
+            split: 'train', 'val' or another split of the dataset.
+            with_labels: False for the images alone, for example of a test split.
             check_existence: Refuse images without labels, and names in a list without an image. If False they are left
                 out.
         """
@@ -223,12 +224,12 @@ class BatchGenerator:
     def hold_out(self, *prefixes: str) -> Tuple['BatchGenerator', 'BatchGenerator']:
         """Divides the dataset: the other images, and those whose file names begin with one of `prefixes`.
 
-        Labels of both are read alike. Images of one drive or film are too alike to be divided at random: where names
-        begin with that of the drive, a whole drive is held out.
+        Labels of both parts are read the same way. Images of one drive or film are too similar for a random division:
+        if file names begin with the name of the drive, hold out a whole drive.
 
         Raises:
             ValueError: No prefix, or an empty one.
-            DataError: A prefix that no name begins with; all of them do.
+            DataError: No file name begins with one of the prefixes, or every file name begins with some prefix.
         """
         is_held = begin_with(self.pairs, prefixes)
         if all(is_held):
@@ -242,23 +243,28 @@ class BatchGenerator:
     def folds(self, number: int, seed: int = 0) -> Folds:
         """Divides the dataset for cross-validation, into parts of about the same size.
 
-        `for prefixes in data.folds(5).prefixes: train, held = data.hold_out(*prefixes)` trains and scores on each.
+        `for prefixes in data.folds(5).prefixes: train, held = data.hold_out(*prefixes)` gives the data of each fold.
 
         Args:
-            number: How many parts, from 2.
-            seed: Of the division; the same on every machine.
+            number: How many parts, at least 2.
+            seed: Seed of the division, which is the same on every machine.
 
         Returns:
-            `prefixes`, of each part; and `unit`, what is never divided: 'folders' where there are so many, else
-            'sequences' (images whose names are alike up to the first underscore), else 'images'.
+            `prefixes` of each part; and `unit`, what is never divided: 'folders' if there are at least `number` of
+            them, else 'sequences' (images whose names are equal up to the first underscore), else 'images'.
 
         Raises:
-            ValueError: There are no so many images, or `number` is below 2.
+            ValueError: `number` is below 2 or larger than the number of images.
+            DataError: The unit is 'images', and one path is the end of another, as 1.png is of sub/1.png.
         """
         return divide(self.pairs, number, seed)
 
     def only(self, *prefixes: str) -> 'BatchGenerator':
-        """Takes the images whose file names begin with one of `prefixes`. Raises as `hold_out`, but for all of them."""
+        """Keeps the images whose file names begin with one of `prefixes`, which may be all of them.
+
+        Raises:
+            ValueError, DataError: As `hold_out` for prefixes that are missing, empty or match no name.
+        """
         return self._part(begin_with(self.pairs, prefixes))
 
     def _part(self, is_chosen: Iterable[bool]) -> 'BatchGenerator':
@@ -285,9 +291,9 @@ class BatchGenerator:
 
     @property
     def mean_color(self) -> Tuple[float, ...]:
-        """(red, green, blue), or a number for each channel, 0 to 255, over up to 16 images spread over the dataset.
+        """Mean (red, green, blue), or the mean of each channel, 0 to 255, over up to 16 images spread over the dataset.
 
-        Padding is filled with it.
+        It is the default colour of padding.
         """
         if self._mean_color is None:
             self._mean_color = mean_color(self.pairs, image_rules=self.image_rules)
@@ -329,27 +335,29 @@ class BatchGenerator:
         """Returns an endless iterator over batches, each a function of the seed and its number alone.
 
         Args:
-            batch_size: Images a batch. Shuffled, every batch is full and a pass over the dataset runs on into the
-                next; not shuffled, the last batch of a pass may be short, so that a pass holds every image once.
+            batch_size: Images per batch. Shuffled, every batch is full: the last batch of a pass takes its missing
+                images from the next pass. Not shuffled, the last batch may be short, so that a pass holds every image
+                once.
             convert_to_one_hot: Labels uint8 `[N, H, W, C]`, zeros for `ignore_id`, instead of `[N, H, W]` class IDs.
-            to_disk: Also write what is handed out in the first pass below `export_dir`, as `process_all` does.
+            to_disk: Also write the samples of the first pass below `export_dir`, as `process_all` does.
             shuffle: A new random order for each pass.
-            pad_value: (red, green, blue) of what is moved into the image; None for the mean colour of the dataset.
-            workers: Threads that read and transform in the background; 0 to do it when a batch is asked for. As many
-                as there are cores is best. While they are at work OpenCV uses one thread a call (cv2.setNumThreads).
-            prefetch: How many batches they are ahead at most.
-            cache_dir: A directory for decoded pairs, cropped and resized where no random crop comes before; the next
-                pass, or another process, maps them from there. It grows by the size of the pairs in memory.
-            seed: In place of the seed of the dataset.
-            share: (i, n) with 0 <= i < n, not shuffled: deals the batches of each pass out to n processes, and is those
-                of number i: batches i, i + n, ... A pass needs at least n batches.
+            pad_value: (red, green, blue) of padding; None for the mean colour of the dataset.
+            workers: Threads that read and transform in the background; 0 to make each batch when it is asked for. One
+                per core is best. While they run, each call of OpenCV uses one thread (cv2.setNumThreads).
+            prefetch: How many batches the workers make ahead at most.
+            cache_dir: A directory for decoded pairs, which are also cropped and resized unless a random crop comes
+                first. The next pass, or another process, maps them into memory. It grows by the decoded size of the
+                pairs.
+            seed: Replaces the seed of the dataset.
+            share: (i, n) with 0 <= i < n, not shuffled: the batches of each pass are dealt out to n processes, and this
+                iterator gets batches i, i + n, ... A pass needs at least n batches.
             All others: See `data_generator.transforms.pipeline.build_pipeline`.
 
         Raises:
-            ValueError: An option is wrong, or two do not go together. Nothing is read before this is known.
-            DataError: From `next`, naming the file that cannot be used, at the batch that it belongs to.
+            ValueError: An option is wrong, or two cannot be combined. Raised before any file is read.
+            DataError: Raised by `next` for the batch that contains a file that cannot be used. Names the file.
         """
-        given = dict(locals())  # an augmentation is named once more than in its table, as a keyword above
+        given = dict(locals())  # besides its entry in AUGMENTATIONS, an augmentation is named only in the signature
         transforms = {name: given[name] for name in TRANSFORM_NAMES}
         check_flags(convert_to_one_hot=convert_to_one_hot, to_disk=to_disk, shuffle=shuffle)
         batch_size = checked_whole('batch_size', batch_size, 1)
@@ -376,10 +384,11 @@ class BatchGenerator:
     def count_class_pixels(self, workers: int = 2, show_progress: bool = False) -> np.ndarray:
         """Counts the valid pixels of every image by class, int64 [N, C], at the size of the labels on disk.
 
-        Reads every pair once.
+        Reads every pair once. The counts are what `helpers.class_weights.median_frequency_weights` takes.
 
-        For `helpers.class_weights.median_frequency_weights`. Raises ValueError without labels or number of classes, and
-        DataError for labels that hold other IDs.
+        Raises:
+            ValueError: There are no labels, or the number of classes is not known.
+            DataError: A label holds an ID that is no class.
         """
         if self.num_classes is None or not self.has_labels:
             raise ValueError(
@@ -404,9 +413,9 @@ class BatchGenerator:
     ) -> ProcessedDataset:
         """Writes every pair once, transformed, as PNG in the same tree below `export_dir`.
 
-        Takes the transforms of `generate` by name. See `data_generator.batches.offline.process_all`. The further
-        keywords of 2017 are accepted where they say what happens here: `to_disk=True`, `convert_to_one_hot=False`,
-        and `shuffle` and `batch_size`, which change nothing about files.
+        Takes the transforms of `generate` by name. See `data_generator.batches.offline.process_all`. Other keywords of
+        the 2017 version are accepted if they match what this method does: `to_disk=True`, `convert_to_one_hot=False`,
+        and `shuffle` and `batch_size`, which do not affect files.
         """
         transforms = _without_writing_options(transforms)
         check_names(transforms, TRANSFORM_NAMES + ('workers', 'seed', 'show_progress'), 'process_all')
@@ -427,7 +436,7 @@ class BatchGenerator:
         cache_dir: Optional[str] = None,
         seed: int = 0,
     ) -> SampleMaker:
-        """Makes what reads and transforms one pair. `transforms` are those of `generate`."""
+        """Returns a function that reads and transforms one pair. `transforms` are those of `generate`."""
         return self._maker(self._dataset(transforms), transforms, convert_to_one_hot, cache_dir, seed)
 
     def _maker(self, dataset: Dataset, transforms: Mapping[str, Any], *options: Any) -> SampleMaker:
@@ -454,7 +463,7 @@ class BatchGenerator:
         )
 
     def _warn_of_ids(self) -> None:
-        """Says what was said of colours in vain: whether labels hold any is only known once some were looked at."""
+        """Warns of options for colour labels when labels hold IDs, which is known only after a look at some files."""
         said = {'color_tolerance': self.color_tolerance or None, 'label_transparency': self.label_transparency}
         for name in (name for name, value in said.items() if value is not None):
             warn_user(
@@ -464,7 +473,7 @@ class BatchGenerator:
 
 
 def _without_writing_options(options: Mapping[str, Any]) -> Dict[str, Any]:
-    """Drops the options of 2017 that are no transforms; refuses what they cannot mean here."""
+    """Drops options of the 2017 version that are no transforms; refuses values that `process_all` cannot honour."""
     if not options.get('to_disk', True):
         raise ValueError(
             'to_disk is {!r}, but process_all writes files. Iterate over generate(...) for samples in memory.'.format(

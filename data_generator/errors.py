@@ -1,4 +1,4 @@
-"""What is raised when the data, and not the call, is at fault."""
+"""Errors in the data, as opposed to errors in a call."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ class DataError(ValueError):
 
 
 class Problem(NamedTuple):
-    """A fault of a file that is noted instead of raised: a kind of `checking.faults`, the path, and details."""
+    """A fault of a file, collected instead of raised: a kind from `checking.faults`, the path, and details."""
 
     kind: str
     path: str

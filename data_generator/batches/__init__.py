@@ -1,1 +1,1 @@
-"""Batches: samples, their order, the threads that make them, and datasets processed beforehand."""
+"""Batches: samples, their order, the threads that make them, and datasets that are processed in advance."""

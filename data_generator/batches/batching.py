@@ -1,4 +1,4 @@
-"""Which samples make up which batch, how they are put together, and the iterator that hands them out."""
+"""Which samples make up which batch, how they are stacked, and the iterator that returns the batches."""
 
 import threading
 import time
@@ -19,14 +19,14 @@ Batch = Union[np.ndarray, Tuple[np.ndarray, np.ndarray]]
 
 
 class Sample(NamedTuple):
-    """A pair in its place: `number` counts the samples of the whole stream and seeds what is drawn at random."""
+    """A pair at its position: `number` counts the samples of the whole stream and seeds the random draws."""
 
     number: int
     pair_index: int
 
 
 class Made(NamedTuple):
-    """A finished sample: image uint8 [H, W, C], label [H, W] or None, and the file that the image came from."""
+    """A finished sample: image uint8 [H, W, C], label [H, W] (or one-hot [H, W, K]) or None, and the image's file."""
 
     image: np.ndarray
     label: Optional[np.ndarray]
@@ -36,11 +36,11 @@ class Made(NamedTuple):
 class BatchOrder:
     """Which samples batch number k holds: a pure function of the seed and k.
 
-    Shuffled, the stream is one random order of all pairs after the other, cut into full batches. Not shuffled, each
-    pass begins with a new batch and so ends with a short one where the batch size does not divide the number of pairs.
+    Shuffled, the stream is a sequence of random orders of all pairs, cut into full batches. Not shuffled, each pass
+    begins with a new batch, so it ends with a short one unless the batch size divides the number of pairs.
 
-    share: (i, n) deals the batches of each pass, not shuffled, out to n, and is those of number i: i, i + n, i + 2 n
-    and so on. They are the ones that there are without.
+    share: (i, n), not shuffled: the order holds only batches i, i + n, i + 2 n and so on of each pass. The batches
+    themselves are the same as without `share`.
     """
 
     def __init__(
@@ -68,17 +68,20 @@ class BatchOrder:
         return [Sample(past * n + index, index) for index in indices]
 
     def enlarged(self, times: int) -> 'BatchOrder':
-        """Returns the order of batches that are so many times as large."""
+        """Returns the order of batches that are `times` as large."""
         return BatchOrder(self.num_pairs, times * self.batch_size, self.shuffles, self._seed)
 
     def rows(self, k: int, worker: int, workers: int) -> Tuple[int, int]:
-        """Returns first and end of one worker's samples of batch number k; a short batch fills the first workers."""
+        """Returns the first row and the end of one worker's samples in batch number k.
+
+        Of a short batch the first workers get full parts, and the last ones little or nothing.
+        """
         size = self._size(k)
         first, end = [min(size, self.batch_size * part // workers) for part in (worker, worker + 1)]
         return first, end
 
     def _size(self, k: int) -> int:
-        """How many samples batch number k holds."""
+        """The number of samples in batch number k."""
         if self.shuffles:
             return self.batch_size
         batch = self._first + k % self.num_batches * self._step
@@ -94,12 +97,12 @@ class BatchOrder:
 
 
 def sample_rng(seed: int, sample: Sample) -> np.random.Generator:
-    """Returns the random numbers of one sample, whoever makes it and whenever."""
+    """Returns the random generator of one sample: always the same, whichever thread makes the sample and when."""
     return np.random.default_rng([seed, sample.number])
 
 
 def stack(made: Sequence[Made]) -> Batch:
-    """Stacks samples to one batch: images [N, H, W, C], with labels [N, H, W] where there are any.
+    """Stacks samples into one batch: images [N, H, W, C], with labels [N, H, W] if there are any.
 
     Raises:
         DataError: They are of different sizes.
@@ -132,16 +135,16 @@ def _check_equal_sizes(arrays: Sequence[np.ndarray], what: str, made: Sequence[M
 
 
 class _ClassWatch:
-    """Warns after the first pass where labels lack classes: they are not learnt, or a score on them says nothing.
+    """Warns after the first pass if no label holds some class: it is not learnt, or a score says nothing.
 
-    It stops looking once it has seen all classes, and gives up where the batches are not those of a pass in order, as
-    in a run that goes on in the middle of one: they say nothing about the whole.
+    It stops looking once it has seen all classes. It gives up if the batches are not those of a pass in order, as in a
+    run that is continued in the middle of a pass: then they say nothing about the whole dataset.
     """
 
     def __init__(self, label_space: Optional[LabelSpace], order: BatchOrder) -> None:
         self._space = label_space
         self._missing: Set[int] = set()
-        # Of a share nothing is told: whoever puts the shares together knows what the whole holds.
+        # No warnings about a share: the code that combines the shares knows what the whole pass holds.
         if label_space is not None and not order.is_share:
             self._missing = set(range(label_space.num_classes)) - set(label_space.void_class_ids)
         self._shuffles, self._num_batches, self._num_images = order.shuffles, order.num_batches, order.num_pairs
@@ -178,7 +181,7 @@ class _ClassWatch:
 
 
 def warn_of_few_classes(num_seen: int) -> None:
-    """Warns where the labels that a score is on hold fewer than two classes."""
+    """Warns if the labels of an evaluation hold fewer than two classes."""
     if num_seen < 2:
         warn_user(
             'The labels of a whole pass hold {}, so a score on them says nothing. Evaluate on labels of several '
@@ -189,30 +192,30 @@ def warn_of_few_classes(num_seen: int) -> None:
 def _values_of(labels: np.ndarray) -> Set[int]:
     if labels.dtype != np.uint8:
         return set(np.unique(labels).tolist())
-    # A histogram of OpenCV takes a tenth of what numpy takes for the same.
+    # OpenCV's histogram takes a tenth of the time of NumPy's.
     counts = cv2.calcHist([np.ascontiguousarray(labels).reshape(-1, 1)], [0], None, [256], [0, 256])
     return set(np.flatnonzero(counts).tolist())
 
 
 class BatchIterator:
-    """An endless iterator over batches: images uint8 [N, H, W, C], RGB as a rule, or (images, labels uint8 [N, H, W]).
+    """An endless iterator over batches: images uint8 [N, H, W, C], usually RGB, or (images, labels uint8 [N, H, W]).
 
-    Batch number k depends on the seed and k alone. After an error the next call goes on with the batch behind. Close
-    it, use it in a `with` statement, or just let go of it: its threads end with it. Several threads may take batches:
-    each goes to one of them.
+    Batch number k depends on the seed and k alone. After an error the next call continues with the following batch.
+    Close the iterator, use it in a `with` statement, or drop all references to it: its threads end with it. Several
+    threads may take batches; each batch goes to one of them.
 
     Attributes:
         position: The number of the next batch, counted from 0.
-        wait_seconds: How long `next` has kept its caller waiting, in total.
-        batch_size: Images a batch, as `generate` was asked for.
+        wait_seconds: How long callers have waited in `next`, in total.
+        batch_size: Images per batch, as passed to `generate`.
         num_batches: Batches in a pass over all pairs.
-        label_space: The label space of the labels; None where no number of classes was given.
+        label_space: The label space of the labels; None if the classes are not known.
         fingerprint: A hash over the names and sizes of the files.
         image_rules: How images are read.
-        options: The transforms that are on, by name, as far as they are numbers and lists, and the seed.
-        num_images: In a pass.
+        options: The transforms that are on, by name, and the seed. Maps of colours and IDs are left out.
+        num_images: Images in the dataset.
         shuffles: Whether every batch is full, so that the last of a pass may hold images of the next.
-        rows: First and end of what was handed out last in its whole batch, after `deal`; None without.
+        rows: After `deal`: first row and end of the latest part within its whole batch; otherwise None.
     """
 
     def __init__(
@@ -261,7 +264,7 @@ class BatchIterator:
         start = time.perf_counter()
         try:
             batch = self._source.get(self.position)
-        except Exception:  # but not on Ctrl-C, after which this batch can be asked for again
+        except Exception:  # not after Ctrl-C: then the same batch can be asked for again
             self.position += 1
             raise
         finally:
@@ -279,13 +282,13 @@ class BatchIterator:
         return self._order.num_pairs
 
     def deal(self, worker: int, workers: int, times: Optional[int] = None) -> None:
-        """Hands out one worker's part of batches that are so many times as large, from now on.
+        """From now on, returns one worker's part of batches that are `times` as large.
 
-        Worker 0 of 1 gets them whole. Where a short batch leaves nothing for a worker, its first sample stands in, and
-        `rows` are empty. Position and number of batches are those of the whole ones.
+        Worker 0 of 1 gets them whole. If a short batch has nothing for a worker, that worker gets its first sample, and
+        `rows` is empty. `position` and `num_batches` count whole batches.
 
         Args:
-            times: None for as many as workers.
+            times: None for the number of workers.
         """
         whole = self._order.enlarged(workers if times is None else times)
         self._deal = whole, worker, workers
@@ -299,7 +302,7 @@ class BatchIterator:
         self._source.replace_samples(samples)
 
     def seek(self, position: int) -> None:
-        """Goes on with batch number `position`, counted from 0 at the very beginning."""
+        """Continues with batch number `position`, counted from 0 at the start of the first pass."""
         self.position = checked_whole('position', position, 0, remedy='It is the number of a batch.')
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """Writing a processed dataset: every pair once, as PNG, in the same tree below another directory.
 
-What has been written is recorded in `processing.json` in that directory before the first file is: which files belong to
-which settings. So an interrupted run goes on where it stopped, files that are already there are known to come from the
-same settings, and files that come from elsewhere are never touched.
+Before the first file is written, `processing.json` in that directory records which files belong to which settings. So
+an interrupted run continues where it stopped, files that exist are known to come from the same settings, and files from
+elsewhere are never touched.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from helpers.process.termination import termination_delayed
 
 
 class ProcessedDataset(NamedTuple):
-    """What `process_all` did: how many pairs it wrote, and how many were there from an earlier, interrupted run."""
+    """What `process_all` did: how many pairs it wrote, and how many it skipped, since an earlier run wrote them."""
 
     export_dir: str
     num_written: int
@@ -39,19 +39,19 @@ def process_all(
     """Writes every pair once, as `make` makes it.
 
     Images become `export_dir`/<path relative to root_dir>.png; labels likewise, uint8 or uint16 without loss. A run
-    that was interrupted goes on with the pairs that are missing, and the result is that of one without interruption.
-    A pair that is there is not written again, even where its files have changed since: delete it, or the directory.
+    after an interrupted one writes the missing pairs; the result is the same as without the interruption. A pair that
+    exists is not written again, even if its source files have changed since: delete it, or the directory.
 
     Args:
-        make: Its seed is for what is random: pair k always gets the same draw.
+        make: Its seed determines everything random: pair k always gets the same draw.
         workers: Number of threads.
 
     Raises:
         ValueError: No `export_dir`; a file would be written outside `export_dir`, over a file of the dataset, among its
             images or over another file; images share a label, and a transform moves each at random; the directory holds
             files from other settings.
-        OSError: `export_dir` cannot be made or written to, with its path and what to do.
-        DataError: A file of the dataset cannot be used. What was written until then stays, and the next run goes on.
+        OSError: `export_dir` cannot be made or written to. The message has its path and what to do.
+        DataError: A file of the dataset cannot be used. Files written before stay, and the next run continues.
     """
     workers = checked_whole('workers', workers, 0)
     targets = _claimed_targets(dataset, make, False, export_dir)
@@ -68,10 +68,10 @@ def process_all(
 def writing_to_disk(
     dataset: Dataset, make: SampleMaker, export_dir: Optional[str], shuffle: bool
 ) -> Callable[[Sample], Made]:
-    """Makes samples as before, and writes those of the first pass, which holds every pair once, as `process_all` does.
+    """Wraps `make` so that it also writes the samples of the first pass, as `process_all` does: every pair once.
 
     Raises:
-        ValueError: As `process_all`, at once.
+        ValueError: As `process_all`, at once and not at the first sample.
     """
     targets = _claimed_targets(dataset, make, shuffle, export_dir)
 
@@ -118,7 +118,7 @@ def _check_apart(export_dir: str, image_dirs: Sequence[str]) -> None:
 
 
 def _check_written_once(targets: 'Targets', pairs: Sequence[Pair], settings: Mapping[str, Any]) -> None:
-    """Refuses random transforms of what several pairs write: a label that images share, an image that comes twice."""
+    """Refuses random transforms of files that several pairs write: a shared label, or an image that is listed twice."""
     drawn = [name for name in AUGMENTATIONS if settings[name] not in (None, False)]
     moving = [name for name in drawn if AUGMENTATIONS[name].labels != KEEPS]
     writer: Dict[str, str] = {}
@@ -135,7 +135,7 @@ def _check_written_once(targets: 'Targets', pairs: Sequence[Pair], settings: Map
 
 
 class Targets(NamedTuple):
-    """Where each pair of a dataset is written, below `export_dir`, an absolute path without links."""
+    """Where each pair of a dataset is written; `export_dir` is an absolute path without links."""
 
     export_dir: str
     pairs: List[Pair]
@@ -147,7 +147,10 @@ class Targets(NamedTuple):
 
 
 def plan_targets(pairs: Sequence[Pair], root_dir: str, export_dir: Optional[str]) -> Targets:
-    """Plans where to write each pair. ValueError unless every file stays below `export_dir` and none meets another."""
+    """Plans where to write each pair.
+
+    Raises ValueError unless all files stay below `export_dir`, differ from each other and overwrite no source.
+    """
     if export_dir is None:
         raise ValueError(
             'export_dir is None; processed datasets need a directory. Pass export_dir=... to BatchGenerator.'
@@ -173,7 +176,7 @@ def plan_targets(pairs: Sequence[Pair], root_dir: str, export_dir: Optional[str]
 
 def _target(path: str, root_dir: str, export_dir: str) -> str:
     relative = os.path.relpath(os.path.abspath(path), os.path.abspath(root_dir))
-    if _leads_out(relative):  # unless only the one path is written with a link
+    if _leads_out(relative):  # maybe only one of the two paths goes through a link
         relative = os.path.relpath(os.path.realpath(path), os.path.realpath(root_dir))
     if _leads_out(relative):
         raise ValueError(
@@ -210,11 +213,11 @@ def _check_target(
 
 
 def claim_targets(targets: Targets, settings: Mapping[str, Any]) -> None:
-    """Records that these files come from these settings. ValueError if any is there already and does not."""
+    """Records that these files come from these settings. Raises ValueError if one exists that does not."""
     manifest_path = os.path.join(targets.export_dir, MANIFEST_NAME)
     runs = read_manifest(manifest_path)
     names = [os.path.relpath(path, targets.export_dir) for path in targets.files]
-    settings = json.loads(json.dumps(settings))  # as it will be read back
+    settings = json.loads(json.dumps(settings))  # the types that reading it back gives
     owners = {name: run['settings'] for run in runs for name in run['files']}
     for name, path in zip(names, targets.files):
         if owners.get(name, settings) != settings:
@@ -250,7 +253,7 @@ def _is_finished(target: Pair) -> bool:
 
 
 def _write(made: Made, target: Pair, ignore_id: int) -> None:
-    # Both files appear whole or not at all, so a pair whose two files exist is finished.
+    # Each file is written whole or not at all, so a pair is finished once both files exist.
     write_image(target.image, made.image)
     if target.label is not None and made.label is not None:
         is_one_hot = made.label.ndim == 3

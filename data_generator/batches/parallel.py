@@ -1,6 +1,6 @@
-"""One function over many files, in threads and with a progress bar.
+"""Applies one function to many files, in threads and with a progress bar.
 
-Threads and not processes, because the time goes into decoding, during which OpenCV lets go of the interpreter lock.
+Threads and not processes, because most of the time is spent in decoding, where OpenCV releases the interpreter lock.
 """
 
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -17,11 +17,11 @@ def map_in_threads(
 ) -> List[Result]:
     """Returns the results in the order of the items.
 
-    The first exception, Ctrl-C too, drops what has not begun, and is raised.
+    The first exception, including Ctrl-C, cancels the calls that have not begun, and is raised.
 
     Args:
         workers: Number of threads; 0 and 1 are the same.
-        description: What is shown beside the bar.
+        description: The text beside the progress bar.
     """
     from tqdm import tqdm
 

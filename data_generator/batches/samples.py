@@ -1,4 +1,4 @@
-"""Making samples: a pair of files read, checked, converted to class IDs and transformed."""
+"""Making samples: a pair of files is read, checked, converted to class IDs and transformed."""
 
 import contextlib
 import os
@@ -25,27 +25,27 @@ from helpers.images import read_image
 from helpers.label_spaces import LabelSpace
 from helpers.user_warnings import warn_user
 
-#: From how many images, spread evenly over the dataset, its mean colour is estimated.
+#: The number of images, spread evenly over the dataset, from which its mean colour is estimated.
 NUM_IMAGES_FOR_MEAN = 16
 
 
 class Dataset(NamedTuple):
-    """What making and writing samples needs to know of a dataset.
+    """The properties of a dataset that are needed to make and write samples.
 
     Attributes:
         pairs: The files.
-        root_dir: Below which all of them lie.
+        root_dir: The directory below which all of them lie.
         image_dirs: The directories that were searched for images.
-        num_classes: None where labels are not checked.
+        num_classes: None if labels are not checked.
         ignore_id: The ID of pixels that never count.
-        id_map, color_map: From what the label files hold to class IDs; None where they hold class IDs.
-        was_converted: Whether `process_all` wrote the labels, from others that held no class IDs.
-        color_rule: Which colours beside those of `color_map` are taken.
-        space: The label space, where its colours are those of the dataset.
+        id_map, color_map: From what the label files hold to class IDs; None if they hold class IDs.
+        was_converted: Whether `process_all` wrote the labels, from originals that held no class IDs.
+        color_rule: Which colours are accepted besides those of `color_map`.
+        space: The label space, if its colours are those of the dataset.
         image_rules: How images that are not 8-bit RGB are read.
-        palette_labels: The label files by whose palettes labels are read: those of the pairs for None, and of a part
-            of a dataset those of the whole.
-        color_table: From colours to class IDs, where the user gave them.
+        palette_labels: The label files whose palettes decide how labels are read: for a part of a dataset, those of the
+            whole dataset. None for the labels of `pairs`.
+        color_table: From colours to class IDs, if a table gives the colours.
     """
 
     pairs: Sequence[Pair]
@@ -113,17 +113,17 @@ def build_sample_maker(
     cache_dir: Optional[str] = None,
     seed: int = 0,
 ) -> SampleMaker:
-    """Makes what reads and transforms one pair.
+    """Returns a function that reads and transforms one pair.
 
     Args:
         transforms: Those of `BatchGenerator.generate`, by name.
-        mean_color: Called only where something is padded and no transform says with what.
+        mean_color: Called only if something is padded and `transforms` has no `pad_value`.
         convert_to_one_hot: Whether labels become one-hot vectors.
-        cache_dir: Where prepared pairs are kept; None for nowhere.
-        seed: For what is random.
+        cache_dir: Where prepared pairs are kept; None for no cache.
+        seed: Seed of everything random.
 
     Raises:
-        ValueError: A transform is unknown or wrong, or two do not go together.
+        ValueError: A transform is unknown or wrong, or two cannot be combined.
     """
     seed = checked_whole('seed', seed, 0)
     check_names(transforms, TRANSFORM_NAMES, 'a list of transforms')
@@ -133,7 +133,7 @@ def build_sample_maker(
     if dataset.has_labels:
         options.update(convert_colors_to_ids=colors, convert_ids_to_ids=id_map)
     _check_channels(options, dataset.image_rules.channels)
-    build_pipeline(**options)  # refuse what is wrong before images are read for their mean
+    build_pipeline(**options)  # raises for wrong options before images are read for their mean
     legal_ids = LegalIds(num_classes, ignore_id, id_map, colors)
     options['convert_ids_to_ids'] = legal_ids.complete_map if dataset.has_labels else None
     pipeline = build_pipeline(**_with_pad_value(options, dataset.image_rules.channels, mean_color))
@@ -153,9 +153,9 @@ def build_sample_maker(
 def _with_pad_value(
     options: Mapping[str, Any], num_channels: int, mean_color: Callable[[], Tuple[float, ...]]
 ) -> Dict[str, Any]:
-    """The options with the mean colour for padding, where something is padded and they do not say with what.
+    """The options, with the mean colour as `pad_value` if something is padded and they have none.
 
-    Warns of an ID for padding where nothing is padded.
+    Warns of a `void_class_id` if nothing is padded.
     """
     pads = any(entry.pads and not is_off(options.get(name)) for name, entry in AUGMENTATIONS.items())
     if not pads and options.get('void_class_id') not in (None, options['ignore_id']):
@@ -171,7 +171,7 @@ def _with_pad_value(
 
 
 def _cache_key(dataset: Dataset, pipeline: Pipeline) -> str:
-    """Names how pairs are prepared. What is in the cache was checked when it was put there, so by the same rule."""
+    """A key for how pairs are prepared and checked: cached pairs are not checked again, so the rules are part of it."""
     rule, image_rules = dataset.color_rule, dataset.image_rules
     parts: List[Any] = [pipeline.prepare_key, dataset.num_classes, dataset.ignore_id, rule.tolerance]
     parts += [] if rule.transparent is None else [rule.transparent]
@@ -180,7 +180,7 @@ def _cache_key(dataset: Dataset, pipeline: Pipeline) -> str:
 
 
 def _check_channels(transforms: Mapping[str, Any], num_channels: int) -> None:
-    """Refuses changes of colour where there are no three colours, and padding of other channels."""
+    """Refuses changes of colour for images without three colours, and a `pad_value` of another number of channels."""
     for name in ('color_jitter', 'gray'):
         if num_channels < 3 and not is_off(transforms.get(name)):
             raise ValueError(
@@ -198,7 +198,7 @@ def _check_channels(transforms: Mapping[str, Any], num_channels: int) -> None:
 
 
 def _conversions(dataset: Dataset, transforms: Mapping[str, Any]) -> Tuple[Any, Any]:
-    """The maps from colours to IDs and from IDs to IDs, of the dataset or of the call, but not of both."""
+    """The maps from colours to IDs and from IDs to IDs: those of the dataset or of the call, but not of both."""
     given = [name for name in ('convert_colors_to_ids', 'convert_ids_to_ids') if not is_off(transforms.get(name))]
     if given and (dataset.id_map is not None or dataset.color_map is not None):
         raise ValueError(
@@ -225,18 +225,18 @@ def _one_hot_classes(dataset: Dataset) -> int:
 
 
 def has_conversion(transforms: Mapping[str, Any]) -> bool:
-    """Tells whether the labels are converted by the call, whatever the dataset says."""
+    """Tells whether the options of a call convert labels; conversions of the dataset do not count."""
     return any(not is_off(transforms.get(name)) for name in ('convert_colors_to_ids', 'convert_ids_to_ids'))
 
 
 def mean_color(pairs: Sequence[Pair], exact: bool = False, image_rules: ImageRules = RGB_RULES) -> Tuple[float, ...]:
-    """Estimates (red, green, blue), or the mean of each channel of the rules, 0 to 255.
+    """Estimates the mean colour (red, green, blue), or the mean of each channel of the rules, 0 to 255.
 
-    It is taken over `NUM_IMAGES_FOR_MEAN` images spread over the dataset.
-    An image that cannot be read is left out; it is reported when its batch is asked for.
+    The mean is over `NUM_IMAGES_FOR_MEAN` images spread over the dataset. An image that cannot be read is left out; it
+    is reported when its batch is asked for.
 
     Raises:
-        DataError: With `exact`, where one of these images cannot be read.
+        DataError: With `exact`, if one of these images cannot be read.
     """
     chosen = pairs[:: max(1, len(pairs) // NUM_IMAGES_FOR_MEAN)][:NUM_IMAGES_FOR_MEAN]
     means = []

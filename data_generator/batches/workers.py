@@ -1,7 +1,7 @@
-"""Making samples in the background: bounded, in a fixed order, and gone when nobody wants them any more.
+"""Making samples in the background: a bounded number, in a fixed order, until nobody needs them any more.
 
-Threads, not processes: OpenCV lets go of the interpreter lock while it decodes and resizes, so two threads are as fast
-as two processes (benchmarks/bench_data.py) and need not copy images from one process to the other.
+Threads, not processes: OpenCV releases the interpreter lock while it decodes and resizes, so two threads are as fast as
+two processes (benchmarks/bench_data.py) and need not copy images from one process to the other.
 """
 
 import atexit
@@ -12,10 +12,11 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import cv2
 
-#: How often an idle thread looks whether its iterator still exists: nobody can wake it then, see `_WorkQueue.abandon`.
+#: How often an idle thread checks whether its iterator still exists: nothing wakes it when the iterator is collected,
+#: see `_WorkQueue.abandon`.
 POLL_SECONDS = 1.0
 
-#: How long the interpreter waits at its exit for a thread to finish the pair it is at: a network disk may never answer.
+#: How long the interpreter waits at exit for a thread to finish its current pair: a network disk may never answer.
 EXIT_SECONDS = 10.0
 
 
@@ -28,11 +29,11 @@ class InlineSource:
         self._assemble = assemble
 
     def get(self, number: int) -> Any:
-        """Makes the batch of this number."""
+        """Makes batch `number`."""
         return self._assemble([self._make(sample) for sample in self._samples(number)])
 
     def replace_samples(self, samples: Callable[[int], Sequence]) -> None:
-        """Makes the batches that are asked for from now on of other samples."""
+        """Makes all batches from now on from other samples."""
         self._samples = samples
 
     def close(self) -> None:
@@ -40,7 +41,7 @@ class InlineSource:
 
 
 class ThreadedSource:
-    """Makes batches ahead in threads that end when `owner` is closed, is collected, or the interpreter exits."""
+    """Makes batches in advance, in threads that end when `owner` is closed or collected, or the interpreter exits."""
 
     def __init__(
         self,
@@ -53,15 +54,15 @@ class ThreadedSource:
     ) -> None:
         self._queue = _WorkQueue(samples, assemble, prefetch)
         self._process_id = os.getpid()
-        # The threads know the queue but not the owner, so it is collected when its user lets go of it.
+        # The threads refer to the queue but not to the owner, so the owner is collected when its user drops it.
         weakref.finalize(owner, self._queue.abandon).atexit = False
         self._workers = [_Worker(self._queue, make) for _ in range(num_threads)]
 
     def get(self, number: int) -> Any:
-        """Returns the batch of this number, once its samples are made; raises what one of them raised.
+        """Returns batch `number` when its samples are made; raises the exception of a sample that failed.
 
         Raises:
-            ValueError: In a fork of the process, which has no threads but its own and would wait for ever.
+            ValueError: In a fork of the process, which lacks the worker threads and would wait for ever.
         """
         if os.getpid() != self._process_id:
             raise ValueError(
@@ -71,12 +72,12 @@ class ThreadedSource:
         return self._queue.get(number)
 
     def replace_samples(self, samples: Callable[[int], Sequence]) -> None:
-        """Makes all batches from now on of other samples; those made ahead are thrown away."""
+        """Makes all batches from now on from other samples; those made in advance are discarded."""
         self._queue.replace_samples(samples)
 
     def close(self) -> None:
-        """Ends the threads, each after the sample that it is at; in a fork there are none."""
-        if os.getpid() != self._process_id:  # where one of them may have held the lock for ever
+        """Ends the threads, each after its current sample; does nothing in a fork, which has none of them."""
+        if os.getpid() != self._process_id:  # in a fork, where the lock may be held for ever
             return
         self._queue.stop()
         for worker in self._workers:
@@ -84,7 +85,7 @@ class ThreadedSource:
 
 
 class _Worker(threading.Thread):
-    """Makes one sample after the other."""
+    """A thread that makes one sample after the other."""
 
     def __init__(self, queue: '_WorkQueue', make: Callable) -> None:
         super().__init__(name='data_generator worker', daemon=True)
@@ -99,15 +100,15 @@ class _Worker(threading.Thread):
             for batch, slot, sample in iter(self.queue.take, None):
                 try:
                     self.queue.put(batch, slot, self._make(sample), None)
-                except Exception as error:  # belongs to whoever asks for this batch
+                except Exception as error:  # raised to the caller who asks for this batch
                     self.queue.put(batch, slot, None, error)
 
 
 class _SingleThreadedOpenCV:
-    """While any worker is at work, every call of OpenCV keeps to its own thread.
+    """Makes OpenCV use a single thread per call while any worker runs.
 
-    Otherwise each call would also spread over all cores, where the other workers are busy already, and wait for them.
-    The setting is one for the whole process, so it is put back when the last worker ends.
+    Otherwise each call would also spread over all cores, where the other workers are busy, and wait for them. The
+    setting belongs to the whole process, so it is restored when the last worker ends.
     """
 
     def __init__(self) -> None:
@@ -135,7 +136,7 @@ _workers: Any = weakref.WeakSet()
 
 @atexit.register
 def _stop_all_workers() -> None:
-    """Ends all threads before the interpreter does: one that came back from C++ after that could abort the process."""
+    """Ends all threads before the interpreter exits: one that returned from C++ later could abort the process."""
     workers = [worker for worker in _workers if worker.process_id == os.getpid()]
     for worker in workers:
         worker.queue.stop()
@@ -157,13 +158,13 @@ class _Batch:
 
 
 class _WorkQueue:
-    """Hands out samples in order, at most `prefetch` batches ahead of the consumer, and collects what was made."""
+    """Gives samples to workers in order, at most `prefetch` batches ahead of the consumer, and collects the results."""
 
     def __init__(self, samples: Callable[[int], Sequence], assemble: Callable, prefetch: int) -> None:
         self._samples = samples
         self._assemble = assemble
         self._prefetch = prefetch
-        self._next = 0  # the batch that the consumer takes next
+        self._next = 0  # the number of the batch that the consumer takes next
         self._batches: Dict[int, _Batch] = {}
         self._stopped = False
         self._changed = threading.Condition()
@@ -193,19 +194,19 @@ class _WorkQueue:
         return self._batches[number]
 
     def replace_samples(self, samples: Callable[[int], Sequence]) -> None:
-        """Makes other batches from now on; what is under way is not kept."""
+        """Makes batches from other samples from now on; batches under way are discarded."""
         with self._changed:
             self._samples, self._batches = samples, {}
             self._changed.notify_all()
 
     def _jump(self, number: int) -> None:
-        """Goes on with another batch; of what is under way only that is kept which will now be asked for soon."""
+        """Continues with another batch; of the batches under way, keeps only those that will be asked for soon."""
         self._next = number
         self._batches = {k: batch for k, batch in self._batches.items() if number <= k < number + self._prefetch}
         self._changed.notify_all()
 
     def put(self, batch: _Batch, slot: int, made: Any, error: Optional[Exception]) -> None:
-        """Delivers a sample; the last one of a batch puts the batch together, here in the background."""
+        """Delivers a sample. The last sample of a batch triggers its assembly, here in the background."""
         with self._changed:
             batch.made[slot], batch.errors[slot] = made, error
             batch.num_missing -= 1
@@ -222,7 +223,7 @@ class _WorkQueue:
             self._changed.notify_all()
 
     def get(self, number: int) -> Any:
-        """Waits for a batch. Raises what went wrong with the first of its samples that failed."""
+        """Waits for a batch. Raises the exception of the first of its samples that failed."""
         with self._changed:
             if number != self._next:
                 self._jump(number)
@@ -247,5 +248,5 @@ class _WorkQueue:
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Lets the threads end, without a lock: the garbage collector calls this, maybe in a thread that holds it."""
+        """Lets the threads end, without the lock: the garbage collector may call this in a thread that holds it."""
         self._stopped = True

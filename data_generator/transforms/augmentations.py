@@ -1,4 +1,4 @@
-"""All that is random about a pair: one entry an augmentation, in the order in which they are applied.
+"""All random changes to a pair: one entry per augmentation, in the order in which they are applied.
 
 To add one: an entry here, a keyword of `BatchGenerator.generate`, and a flag in `fcn8s.cli.options.training`.
 """
@@ -10,9 +10,10 @@ import numpy as np
 from data_generator.transforms import geometry, light, values
 from helpers.aliases import Size
 
-#: What augmentations do to labels. MOVES: pixels of image and label move together, and `apply` of (size, drawn) is the
-#: 3x3 matrix by which. MIRRORS: likewise, also where a label has a size of its own. KEEPS: labels stay as they are, and
-#: `apply` of (image, drawn) is the image. CUTS: done first, by `geometry.random_crop`, which looks at the label.
+#: What augmentations do to labels. MOVES: the pixels of image and label move together, by the 3x3 matrix that
+#: `apply(size, drawn)` returns. MIRRORS: likewise, also for a label of another size than its image. KEEPS: the label is
+#: unchanged, and `apply(image, drawn)` returns the image. CUTS: done first, by `geometry.random_crop`, which reads the
+#: label.
 MOVES, MIRRORS, KEEPS, CUTS = 'moves', 'mirrors', 'keeps', 'cuts'
 
 
@@ -21,11 +22,11 @@ class Augmentation(NamedTuple):
 
     Attributes:
         labels: What it does to labels, see above.
-        check: Of (name, option), the checked option; None where it is off. Raises ValueError.
-        draw: Of (rng, option), what is drawn at random; None where nothing is to happen to this pair.
+        check: check(name, option) returns the checked option, or None if it is off. Raises ValueError.
+        draw: draw(rng, option) returns the random values; None if nothing is done to this pair.
         apply: See above.
-        belongs_to: Another augmentation, without which this one means nothing.
-        pads: Whether it moves pixels of no image into the image, so that these need a colour.
+        belongs_to: Another augmentation, without which this one has no meaning.
+        pads: Whether pixels from outside the image may enter it, so that padding needs a colour.
     """
 
     labels: str
@@ -38,7 +39,7 @@ class Augmentation(NamedTuple):
 
 def _number(rng: np.random.Generator, option: Tuple[float, float, float]) -> Optional[float]:
     low, high, probability = option
-    happens, value = rng.random() < probability, rng.uniform(low, high)  # both are drawn, whatever the outcome
+    happens, value = rng.random() < probability, rng.uniform(low, high)  # both are drawn in any case
     return value if happens else None
 
 

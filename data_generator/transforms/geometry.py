@@ -1,9 +1,9 @@
 """Moving the pixels of an image and its label: windows, sizes, flips, shifts, rotations.
 
-Everywhere an image is uint8 `[H, W, 3]` RGB and a label is uint8 or uint16 `[H, W]` class IDs, or None in a dataset
-without labels. Nothing is changed in place; what comes back may be a view of what went in. Image and label always get
-the same geometry. Labels are only ever sampled at the nearest pixel, so no ID appears that was not there, but for the
-padding. Pixel centres lie at integer coordinates: the centre of an image is ((W - 1) / 2, (H - 1) / 2).
+Throughout, an image is uint8 `[H, W, 3]` RGB and a label is uint8 or uint16 `[H, W]` class IDs, or None in a dataset
+without labels. Nothing is changed in place; results may be views of the input. Image and label always get the same
+geometry. Labels are always sampled at the nearest pixel, so no new ID appears except that of the padding. Pixel centres
+lie at integer coordinates: the centre of an image is ((W - 1) / 2, (H - 1) / 2).
 """
 
 from typing import Any, NamedTuple, Optional, Sequence, Tuple
@@ -15,7 +15,7 @@ from helpers import images
 from helpers.aliases import Size
 from helpers.images import by_four_channels
 
-#: How often a crop in which one class fills too much is drawn again before the best one seen is taken.
+#: How many crops are drawn at most, while one class fills too much of each; then the best of them is taken.
 CROP_ATTEMPTS = 10
 
 Label = Optional[np.ndarray]
@@ -23,14 +23,14 @@ Pair = Tuple[np.ndarray, Label]
 
 
 class Padding(NamedTuple):
-    """What fills the pixels that no pixel of the source falls on: a colour (RGB) in images, an ID in labels."""
+    """The fill of pixels that lie outside the source: a colour (RGB) in images, an ID in labels."""
 
     color: Tuple[int, ...]
     label_id: int
 
 
 def cut_window(image: np.ndarray, label: Label, top: int, left: int, size: Size, padding: Padding) -> Pair:
-    """Cuts the window of `size` (height, width) whose upper left corner is at (top, left), which may lie outside."""
+    """Cuts the window of `size` (height, width) with its upper left corner at (top, left), which may lie outside."""
     return (
         _cut(image, top, left, size, padding.color),
         None if label is None else _cut(label, top, left, size, padding.label_id),
@@ -52,7 +52,7 @@ def _cut(array: np.ndarray, top: int, left: int, size: Size, fill) -> np.ndarray
 
 
 def crop(image: np.ndarray, label: Label, margins: Tuple[int, int, int, int]) -> Pair:
-    """Cuts (top, bottom, left, right) pixels off the sides. ValueError where nothing would remain."""
+    """Cuts (top, bottom, left, right) pixels off the sides. Raises ValueError if nothing would remain."""
     top, bottom, left, right = margins
     height, width = image.shape[:2]
     if top + bottom >= height or left + right >= width:
@@ -65,7 +65,7 @@ def crop(image: np.ndarray, label: Label, margins: Tuple[int, int, int, int]) ->
 
 
 def resize(image: np.ndarray, label: Label, size: Size, resize_labels: bool = True) -> Pair:
-    """Resizes to (height, width): the image by the rule of `helpers.images.resize_image`, the label to the nearest."""
+    """Resizes to (height, width): the image as `helpers.images.resize_image` does, the label by nearest neighbour."""
     image = images.resize_image(image, size)
     if label is None or not resize_labels or label.shape == size:
         return image, label
@@ -86,11 +86,12 @@ def random_crop(
     """Cuts a window of `size` (height, width) at a random place, out of the image scaled by a random factor.
 
     Along a side on which the window is larger than the (scaled) image, the image lies at a random place within the
-    window and the rest is padding. With `max_class_share`, a window in which one class fills more than that share of
-    the valid pixels (those whose ID is not in `not_a_class`), or which has no valid pixel, is drawn again (up to
-    `CROP_ATTEMPTS` windows, the best of which is taken), as in DeepLab-style training on Cityscapes. `on_classes` is
-    the share of the windows that are centred, as far as the image allows, on a pixel of a class drawn evenly among its
-    classes.
+    window and the rest is padding.
+
+    `max_class_share`: a window is drawn again if one class fills more than this share of its valid pixels (those whose
+    ID is not in `not_a_class`) or if it has no valid pixel. Of up to `CROP_ATTEMPTS` windows the best is taken, as in
+    DeepLab-style training on Cityscapes. `on_classes`: this share of the windows is centred, as far as the image
+    allows, on a pixel of a random class; each class of the image is equally likely.
     """
     factor = 1.0 if scale_range is None else rng.uniform(*scale_range)
     pixels = None
@@ -121,10 +122,10 @@ def random_crop(
 def draw_pixels_of_a_class(
     rng: np.random.Generator, label: np.ndarray, not_a_class: Sequence[int]
 ) -> Optional[np.ndarray]:
-    """Draws one of the classes of a label, each as likely as any other, however few pixels it has.
+    """Draws one of the classes of a label, each with the same probability, however few pixels it has.
 
     Returns:
-        The flat indices of all pixels of that class; None where the label has none but `not_a_class`.
+        The flat indices of all pixels of that class; None if the label holds only IDs in `not_a_class`.
     """
     present = [class_id for class_id in np.flatnonzero(np.bincount(label.ravel())) if class_id not in not_a_class]
     if not present:
@@ -133,7 +134,7 @@ def draw_pixels_of_a_class(
 
 
 def place_on_pixel(pixel: Sequence[Any], image_size: Size, factor: float, size: Size) -> Tuple[int, int]:
-    """Finds the upper left corner, in the scaled image, of the window whose centre is nearest to a pixel of the image.
+    """Finds the upper left corner, in the scaled image, of the window whose centre is nearest to the given pixel.
 
     The window stays within the scaled image; where it is larger than that, the image stays within the window.
 
@@ -149,7 +150,7 @@ def place_on_pixel(pixel: Sequence[Any], image_size: Size, factor: float, size: 
 
 
 def largest_class_share(label: np.ndarray, not_a_class: Sequence[int] = ()) -> float:
-    """Returns the share of the valid pixels that the most frequent class has; infinite where no pixel is valid."""
+    """Returns the share of the most frequent class in the valid pixels; infinity if no pixel is valid."""
     counts = np.bincount(label.ravel())
     for class_id in not_a_class:
         counts[class_id : class_id + 1] = 0
@@ -191,19 +192,19 @@ def _sample_scaled(
 
 
 def _scaling_matrix(size: Size, scaled: Size, place: Tuple[int, int]) -> np.ndarray:
-    """Takes an image of one size to another, and `place` there to the origin."""
+    """The matrix that scales an image from one size to another and then moves `place` to the origin."""
     (down, across), (top, left) = (to / side for to, side in zip(scaled, size)), place
-    # Scaling by f takes the pixel centre x to f (x + 1/2) - 1/2.
+    # Scaling by f moves the pixel centre x to f (x + 1/2) - 1/2.
     return np.array([[across, 0, (across - 1) / 2 - left], [0, down, (down - 1) / 2 - top], [0, 0, 1]])
 
 
 def _read_needed(image: Any, matrix: np.ndarray, size: Size) -> Tuple[np.ndarray, np.ndarray]:
-    """The part of a large image or label that a window of `size` shows under `matrix`, and the matrix for that part."""
+    """The part of a large image or label that a window of `size` needs under `matrix`, and the matrix for that part."""
     firsts, parts, step = [], [], _averaged_pixels(matrix)
     for axis in (0, 1):
         factor, shift = matrix[1 - axis, 1 - axis], matrix[1 - axis, 2]
         ends = [(end - shift) / factor for end in (-1, size[axis])]
-        # Two pixels more than interpolation looks at, and at least one pixel where the window lies outside.
+        # Two pixels more than interpolation needs, and at least one pixel if the window lies outside the image.
         first = int(np.clip(np.floor(min(ends)) - 2 * step, 0, image.shape[axis] - 1))
         first -= first % step
         last = int(np.clip(np.ceil(max(ends)) + 3 * step, first + 1, image.shape[axis]))
@@ -219,7 +220,7 @@ def flip_matrix(size: Size) -> np.ndarray:
 
 
 def translation_matrix(right: float, down: float) -> np.ndarray:
-    """Returns the 3x3 matrix that shifts by so many pixels."""
+    """Returns the 3x3 matrix that shifts an image by this many pixels."""
     return np.array([[1.0, 0, right], [0, 1, down], [0, 0, 1]])
 
 
@@ -238,7 +239,7 @@ def warp(image: np.ndarray, label: Label, matrix: np.ndarray, padding: Padding) 
     """
     size = image.shape[:2]
     mirrored = matrix[0, 0] < 0
-    rest = matrix.dot(flip_matrix(size)) if mirrored else matrix  # matrix = rest . flip, for a flip undoes itself
+    rest = matrix.dot(flip_matrix(size)) if mirrored else matrix  # matrix = rest . flip: a flip is its own inverse
     if not _only_shifts(rest):
         return (
             _warp(image, matrix, size, cv2.INTER_LINEAR, padding.color),
@@ -248,7 +249,7 @@ def warp(image: np.ndarray, label: Label, matrix: np.ndarray, padding: Padding) 
         image = by_four_channels(image, lambda part: cv2.flip(part, 1))
         label = None if label is None else cv2.flip(label, 1)
     right, down = int(rest[0, 2]), int(rest[1, 2])
-    if right == 0 and down == 0:  # also the way of labels that kept a size of their own
+    if right == 0 and down == 0:  # also for labels that keep their own size
         return image, label
     return cut_window(image, label, -down, -right, size, padding)
 
@@ -257,8 +258,8 @@ def _only_shifts(matrix: np.ndarray) -> bool:
     return np.array_equal(matrix[:2, :2], np.eye(2)) and np.array_equal(matrix[:2, 2], np.round(matrix[:2, 2]))
 
 
-# Interpolation must not mix the padding into the rim of the image: a pixel is either all image or all padding, the
-# same ones in image and label. So the rim is repeated outwards, and what lies outside is filled afterwards.
+# Interpolation must not mix padding into the border of the image: a pixel is either all image or all padding, the same
+# in image and label. So border pixels are repeated outwards, and pixels outside the image are filled afterwards.
 
 
 def _warp(array: np.ndarray, matrix: np.ndarray, size: Size, interpolation: int, fill) -> np.ndarray:
@@ -281,7 +282,7 @@ def _warp(array: np.ndarray, matrix: np.ndarray, size: Size, interpolation: int,
 
 
 def _warp_along_axes(array: np.ndarray, matrix: np.ndarray, size: Size, interpolation: int, fill) -> np.ndarray:
-    """Without rotation the image covers a rectangle, and only that is computed."""
+    """Warps without rotation: the image covers a rectangle, and only this rectangle is computed."""
     top, bottom = _covered(matrix[1, 1], matrix[1, 2], array.shape[0], size[0])
     left, right = _covered(matrix[0, 0], matrix[0, 2], array.shape[1], size[1])
     if top >= bottom or left >= right:
@@ -296,7 +297,7 @@ def _warp_along_axes(array: np.ndarray, matrix: np.ndarray, size: Size, interpol
 
 
 def _covered(factor: float, shift: float, source_length: int, length: int) -> Tuple[int, int]:
-    """First and last + 1 of the pixels that come from [-1/2, source_length - 1/2] under x -> factor x + shift."""
+    """First and last + 1 of the pixels to which x -> factor x + shift moves [-1/2, source_length - 1/2]."""
     ends = sorted((shift - 0.5 * factor, shift + (source_length - 0.5) * factor))
     first, last = (min(max(int(np.ceil(end)), 0), length) for end in ends)
     return first, last
@@ -315,15 +316,15 @@ def _warp_repeating_rim(array: np.ndarray, matrix: np.ndarray, size: Size, inter
 
 
 def _averaged_pixels(matrix: np.ndarray) -> int:
-    """How many pixels along a side fall on one, if the image shrinks to half or less; 1 otherwise."""
+    """How many source pixels along a side become one, if the image shrinks to half or less; 1 otherwise."""
     return max(1, int(1 / np.linalg.norm(matrix[:2, :2], axis=0).max() + 1e-6))
 
 
 def _averaged(image: np.ndarray, matrix: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """The image with as many pixels averaged as fall on one, and the matrix for that.
+    """The image shrunk by averaging the source pixels that become one, and the matrix for the shrunk image.
 
-    Bilinear interpolation looks at two pixels along each side and would pass over others, which evaluation, at the same
-    size, does not (`images.resize_image`).
+    Bilinear interpolation uses two pixels along each side and would skip others; evaluation at the same size does not
+    skip them (`images.resize_image`).
     """
     step = _averaged_pixels(matrix)
     if step == 1:

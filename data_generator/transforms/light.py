@@ -7,7 +7,7 @@ import numpy as np
 def change_brightness(image: np.ndarray, factor: float) -> np.ndarray:
     """Multiplies the V channel of HSV by a factor.
 
-    V = max(R, G, B), so at the same hue and saturation R, G and B are all multiplied by the factor. Each channel
+    V = max(R, G, B), so with hue and saturation kept, R, G and B are all multiplied by the factor. Each channel
     saturates at 255 on its own, as on an overexposed sensor.
     """
     return cv2.convertScaleAbs(image, alpha=factor)
@@ -19,7 +19,7 @@ _RGB_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.21
 
 
 def change_colors(image: np.ndarray, contrast: float, saturation: float, hue: float) -> np.ndarray:
-    """Spreads grey values about the middle (128) and colours about grey by two factors; turns the hue by degrees."""
+    """Scales contrast about the middle grey (128) and saturation about grey by factors; turns the hue by degrees."""
     angle = np.deg2rad(hue)
     cosine, sine = saturation * np.cos(angle), saturation * np.sin(angle)
     in_yiq = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
@@ -28,7 +28,7 @@ def change_colors(image: np.ndarray, contrast: float, saturation: float, hue: fl
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Blurs by a Gaussian with a standard deviation in pixels; 0 leaves the image as it is."""
+    """Blurs with a Gaussian; `sigma` is its standard deviation in pixels, and 0 leaves the image unchanged."""
     return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0 else image
 
 

@@ -1,4 +1,4 @@
-"""The options of the transforms, checked at once, each alone and then together, before any file is read."""
+"""The options of the transforms, checked before any file is read: each on its own, then their combination."""
 
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
@@ -6,7 +6,7 @@ from data_generator.transforms import values
 from data_generator.transforms.augmentations import AUGMENTATIONS, MOVES
 from helpers.ground_truth import IdMap
 
-#: Transforms that draw nothing at random: name -> what an option has to be, of (name, value).
+#: Transforms without randomness: name -> function of (name, value) that checks the option.
 _PREPARATIONS: Dict[str, Callable[[str, Any], Any]] = {
     'convert_colors_to_ids': values.color_map,
     'convert_ids_to_ids': values.id_map,
@@ -15,17 +15,17 @@ _PREPARATIONS: Dict[str, Callable[[str, Any], Any]] = {
     'resize_labels': values.boolean,
 }
 
-#: What they are where they are not given; all others are off.
+#: Their values if they are not given; all others are off.
 _DEFAULTS = {'resize_labels': True}
 
-#: The names of all options that say how a pair is changed.
+#: The names of all options that change a pair.
 TRANSFORM_NAMES = tuple(_PREPARATIONS) + tuple(AUGMENTATIONS) + ('void_class_id', 'pad_value')
 
 
 class TransformOptions(NamedTuple):
-    """Checked options; None is 'not asked for'. The units and ranges are those of `transforms.build_pipeline`.
+    """Checked options; None means off. Units and ranges are those of `transforms.pipeline.build_pipeline`.
 
-    `augmentations` has all names of `AUGMENTATIONS`.
+    `augmentations` has an entry for each name in `AUGMENTATIONS`.
     """
 
     convert_colors_to_ids: Optional[Mapping[Tuple[int, int, int], int]]
@@ -40,7 +40,7 @@ class TransformOptions(NamedTuple):
 
     @property
     def output_size(self) -> Optional[Tuple[int, int]]:
-        """(height, width) of every image that comes out; None where it follows from the size that goes in."""
+        """(height, width) of every output image; None if it depends on the size of the input."""
         random_crop = self.augmentations['random_crop']
         if self.resize is not None or random_crop is None:
             return self.resize
@@ -51,7 +51,11 @@ class TransformOptions(NamedTuple):
 def check_options(
     transforms: Mapping[str, Any], ignore_id: Any, num_classes: Optional[int], has_labels: bool
 ) -> TransformOptions:
-    """Checks all options of `transforms.build_pipeline`, each alone and then together. Raises ValueError."""
+    """Checks all options of `transforms.pipeline.build_pipeline`, each on its own, then their combination.
+
+    Raises:
+        ValueError: An option is wrong, or two cannot be combined.
+    """
     ignore_id = values.label_id('ignore_id', ignore_id, 'ignore_id=255')
 
     def given(name: str) -> Any:

@@ -1,7 +1,7 @@
-"""Augmentation of image and label pairs: what options ask for, in the order of `AUGMENTATIONS`.
+"""Augmentation of pairs of image and label by the options, in the order of `AUGMENTATIONS`.
 
-All geometry from flip on is one matrix and thereby one resampling: two would blur the image twice and take twice as
-long.
+All geometry from flip on is combined into one matrix and so one resampling: two would blur the image twice and take
+twice as long.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from helpers.label_spaces import DEFAULT_IGNORE_ID
 class Pipeline:
     """`pipeline(image, label, rng) -> (image, label)`: all transforms in their order. Made by `build_pipeline`.
 
-    It is `augment(*prepare(image, label), rng)`. `prepare` draws nothing at random, so its results can be cached under
+    It is `augment(*prepare(image, label), rng)`. `prepare` uses no randomness, so its results can be cached under
     `prepare_key`.
     """
 
@@ -33,12 +33,12 @@ class Pipeline:
 
     @property
     def output_size(self) -> Optional[Size]:
-        """(height, width) of every image that comes out; None where it follows from the size of the input."""
+        """(height, width) of every output image; None if it depends on the size of the input."""
         return self._options.output_size
 
     @property
     def settings(self) -> Dict[str, Any]:
-        """All options as what JSON can hold; equal for pipelines that do the same."""
+        """All options as types that JSON can hold; equal for pipelines that do the same."""
         settings = dict(self._options._asdict())
         settings.update(settings.pop('augmentations'))
         settings['gray'] = bool(settings['gray'])
@@ -48,12 +48,12 @@ class Pipeline:
 
     @property
     def crops_first(self) -> bool:
-        """Whether a random crop is the first that is done to an image."""
+        """Whether a random crop is the first thing done to an image."""
         return not self._fixed_size_first
 
     @property
     def prepare_key(self) -> str:
-        """Changes whenever `prepare` would give something else."""
+        """A key that differs for pipelines whose `prepare` gives different results."""
         o = self._options
         fixed = (o.crop, o.resize, o.resize_labels) if self._fixed_size_first else ()
         text = repr((_described(o.convert_colors_to_ids), _described(o.convert_ids_to_ids), fixed))
@@ -63,7 +63,7 @@ class Pipeline:
         return self.augment(*self.prepare(image, label), rng=rng)
 
     def prepare(self, image: np.ndarray, label: Label) -> Pair:
-        """Converts the label to class IDs and, where no random crop comes before them, crop and resize."""
+        """Converts the label to class IDs; also crops and resizes, unless a random crop comes first."""
         if label is not None:
             if self._options.convert_colors_to_ids is not None:
                 label = colors_to_ids(label, self._options.convert_colors_to_ids)
@@ -75,9 +75,9 @@ class Pipeline:
         return image, label
 
     def augment(self, image: np.ndarray, label: Label, rng: np.random.Generator) -> Pair:
-        """Applies all that is random, by the numbers that `rng` draws, and what comes after it."""
+        """Applies all random transforms, with numbers drawn from `rng`, and the transforms after them."""
         if label is not None and self._padding.label_id > np.iinfo(label.dtype).max:
-            label = label.astype(np.uint16)  # which has room for the ID of the padding
+            label = label.astype(np.uint16)  # has room for the ID of the padding
         if not self._fixed_size_first:
             image, label = self._crop_and_resize(*self._random_crop(image, label, rng))
         matrix = np.eye(3)
@@ -110,7 +110,7 @@ class Pipeline:
 
 
 def _of_the_colours(image: np.ndarray, change: Callable[[np.ndarray, Any], np.ndarray], drawn: Any) -> np.ndarray:
-    """Changes the first three channels, which are colours; depth or heat behind them does not follow the light."""
+    """Changes the first three channels, the colours. Others, such as depth or heat, do not depend on the light."""
     if image.shape[2] == 3:
         return change(image, drawn)
     if image.shape[2] < 3:
@@ -121,41 +121,42 @@ def _of_the_colours(image: np.ndarray, change: Callable[[np.ndarray, Any], np.nd
 def build_pipeline(
     *, ignore_id: int = DEFAULT_IGNORE_ID, num_classes: Optional[int] = None, has_labels: bool = True, **transforms: Any
 ) -> Pipeline:
-    """Checks all options at once and returns the function (image, label, rng) -> (image, label) that they describe.
+    """Checks all options and returns the function (image, label, rng) -> (image, label) that they describe.
 
-    The transforms are applied in this order; False leaves one out. p is always a probability.
+    The transforms are applied in this order; False turns one off. p is always a probability.
 
     Args:
         convert_colors_to_ids: Dict from (red, green, blue) to class ID; labels are then `[H, W, 3]` on the way in.
         convert_ids_to_ids: Dict or integer array from ID to ID.
         random_scale: (min, max), the factor by which the image is scaled before the random crop.
-        random_crop: (height, width) of a window at a random place; padded where larger than the image.
-        max_class_share: Draw a random crop again in which one class fills more than this share of the valid pixels.
-        crop_on_classes: The share of the random crops that are centred, as far as the image allows, on a pixel of a
-            class that is drawn evenly among the classes of the image: rare classes come as often as frequent ones.
+        random_crop: (height, width) of a window at a random place; padded if larger than the image.
+        max_class_share: A random crop is drawn again if one class fills more than this share of its valid pixels.
+        crop_on_classes: The share of random crops that are centred, as far as the image allows, on a pixel of a random
+            class. Each class of the image is equally likely, so rare classes come as often as frequent ones.
         crop: (top, bottom, left, right), the pixels to cut off.
         resize: (height, width).
         brightness: (min, max, p), a factor on the V channel of HSV.
         color_jitter: (contrast, saturation, hue, p): factors from 1 - contrast to 1 + contrast and from 1 - saturation
-            to 1 + saturation, and a turn of the hue by up to so many degrees either way.
+            to 1 + saturation, and a random turn of the hue by up to `hue` degrees either way.
         blur: (min, max, p), the standard deviation of a Gaussian in pixels.
-        flip: p of a mirror image, left to right.
+        flip: p of a horizontal flip, left to right.
         translate: ((min, max), (min, max), p), the horizontal and the vertical shift in whole pixels. A range without
-            negative numbers says how far, and the direction is random; one with negative numbers is taken as it is,
-            positive being right and down.
+            negative numbers gives the distance, and the direction is random; a range with negative numbers is used
+            literally, with positive shifts to the right and down.
         rotate: (min, max, p), degrees counter-clockwise about the centre.
         scale: (min, max, p), a factor of magnification about the centre; the image keeps its size.
         gray: True for three equal channels.
-        void_class_id: The ID that padding gets in labels; None for `ignore_id`.
+        void_class_id: The ID of padding in labels; None for `ignore_id`.
         ignore_id: The ID of pixels that never count.
-        pad_value: (red, green, blue), the colour that padding gets in images: the mean of the dataset. None for the
-            mean of ImageNet.
-        resize_labels: False leaves labels at their own size, for an evaluation at the resolution of the ground truth.
-        num_classes: Only to check `void_class_id`.
+        pad_value: (red, green, blue), or one number for each channel: the colour of padding in images. None for the
+            mean of ImageNet; `BatchGenerator` passes the mean of the dataset.
+        resize_labels: False keeps labels at their own size, for an evaluation at the resolution of the ground truth.
+        num_classes: Only used to check `void_class_id`.
         has_labels: False for a dataset without labels: options for labels are then refused.
 
     Raises:
-        ValueError: An option has a wrong type or value, or two do not go together.
+        ValueError: An option has a wrong type or value, or two cannot be combined.
+        TypeError: There is no such option.
     """
     for name in transforms:
         if name not in TRANSFORM_NAMES:
@@ -177,7 +178,7 @@ def _check_pair(image: np.ndarray, label: np.ndarray) -> None:
 
 
 def _described(mapping):
-    """A description that is equal for equal maps, whatever the type they are held in."""
+    """A description that is equal for equal maps, whatever the types of their numbers."""
     if mapping is None:
         return None
     if isinstance(mapping, np.ndarray):

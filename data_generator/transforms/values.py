@@ -1,5 +1,5 @@
-"""What the options of the transforms may be: every refusal names the option, the value that came, the rule, and what to
-write instead. None and False stand for an option that is off.
+"""Checks of the options of the transforms: every error names the option, its value, the rule, and what to write
+instead. None and False turn an option off.
 """
 
 import math
@@ -11,8 +11,8 @@ import numpy as np
 from helpers.flags import check_flags, checked_pair, checked_whole, is_real, is_whole
 from helpers.ground_truth import LARGEST_ID, IdMap
 
-#: Mean RGB of the images that VGG-16 was trained on (https://arxiv.org/abs/1409.1556), rounded: what images are padded
-#: with where the mean of the dataset itself is not known.
+#: Mean RGB of the images that VGG-16 was trained on (https://arxiv.org/abs/1409.1556), rounded: the colour of padding
+#: if the mean of the dataset itself is not known.
 IMAGENET_MEAN = (124, 117, 104)
 
 
@@ -216,7 +216,7 @@ def color_map(name: str, value: Any) -> Optional[Mapping[Tuple[int, int, int], i
 
 
 def id_map(name: str, value: Any) -> Optional[IdMap]:
-    """Returns the dict from ID to ID, or the array of what ID k becomes at index k; None where the option is off."""
+    """Returns the dict from ID to ID, or the array with the new ID of k at index k; None where the option is off."""
     if is_off(value):
         return None
     if isinstance(value, Mapping):
@@ -252,7 +252,7 @@ def _id_dict(name: str, value: Mapping[int, int]) -> Mapping[int, int]:
 
 
 def pad_id(void_class_id: Any, ignore_id: int, num_classes: Optional[int]) -> int:
-    """Returns the ID that labels are padded with: a class, or the ignore ID, which None stands for."""
+    """Returns the ID that labels are padded with: that of a class, or `ignore_id` (also for None)."""
     if void_class_id is None:
         return ignore_id
     pad_id = label_id('void_class_id', void_class_id, 'void_class_id=None to pad with ignore_id')
@@ -267,7 +267,7 @@ def pad_id(void_class_id: Any, ignore_id: int, num_classes: Optional[int]) -> in
 
 
 def pad_value(value: Any) -> Tuple[int, ...]:
-    """Returns what images are padded with, a whole number a channel, 0 to 255; None is the mean of ImageNet."""
+    """Returns the colour of padding, a whole number per channel, 0 to 255; for None, the mean of ImageNet."""
     if value is None:
         return IMAGENET_MEAN
     if not _is_sequence(value, max(1, np.size(value))) or not all(_is_number(v) and 0 <= v <= 255 for v in value):
