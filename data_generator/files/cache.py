@@ -1,4 +1,4 @@
-"""Prepared pairs on disk, as memory-mapped arrays: what was decoded and resized once need not be again."""
+"""Prepared pairs on disk, as memory-mapped arrays: each pair is decoded and resized only once."""
 
 import hashlib
 import io
@@ -11,9 +11,9 @@ import numpy as np
 from data_generator.files.discovery import Pair
 from helpers.files import atomic_path, make_directory
 
-#: Part of the name of every entry: a change of the format makes old entries unread.
+#: Part of the name of every entry, so that entries in an older format are not read.
 FORMAT = 'pair-3'
-# Of entries, by how their names begin.
+# The folders of entries are called by the first characters of the entries' names.
 _FOLDER = re.compile('[0-9a-f]{2}$')
 
 Arrays = Tuple[np.ndarray, Optional[np.ndarray]]
@@ -22,16 +22,17 @@ Arrays = Tuple[np.ndarray, Optional[np.ndarray]]
 class PairCache:
     """Pairs of arrays in a directory, one .npy file for each pair of files and each way of preparing it.
 
-    An entry holds the sizes and modification times of its files and is made anew when one of them has changed. Entries
-    are written beside and moved into place, so any number of processes can share the directory, and one that is killed
-    leaves no half-written entry. Nothing is ever removed; delete the directory when it is no longer wanted.
+    An entry holds the sizes and modification times of its files, and is made anew if one of them has changed. Entries
+    are written atomically, so any number of processes can share the directory, and a killed process leaves no
+    unfinished entry. Nothing is ever removed; delete the directory when it is no longer needed.
 
     Args:
         directory: Made if it does not exist.
-        key: Names the way of preparing; entries of other keys are left alone.
+        key: Identifies the way of preparing; entries of other keys are not touched.
 
     Raises:
-        OSError: The directory cannot be made or written to, with its path and what to do; from `get`, a full disk too.
+        OSError: The directory cannot be made or written to, or (from `get`) the disk is full. The message has the path
+            and what to do.
     """
 
     def __init__(self, directory: str, key: str) -> None:
@@ -40,7 +41,7 @@ class PairCache:
         self._key = key
 
     def get(self, pair: Pair, make: Callable[[], Arrays]) -> Arrays:
-        """Returns a pair's arrays, read-only and mapped from the disk; made and kept first where they are not there."""
+        """Returns a pair's arrays, read-only and mapped from the disk; calls `make` and stores them first if needed."""
         path = self._path(pair)
         stamp = _stamp(pair)
         arrays = _load(path, stamp)
@@ -56,7 +57,7 @@ class PairCache:
 
 
 def holds_entries(directory: str) -> bool:
-    """Tells whether a directory is one that a `PairCache` has written to."""
+    """Tells whether a `PairCache` has written to a directory."""
     return os.path.isdir(directory) and any(_FOLDER.match(name) for name in os.listdir(directory))
 
 
@@ -69,7 +70,7 @@ def _stamp(pair: Pair) -> np.ndarray:
 def _load(path: str, stamp: np.ndarray) -> Optional[Arrays]:
     try:
         record = np.load(path, mmap_mode='r', allow_pickle=False)
-    except (FileNotFoundError, ValueError, EOFError):  # not there, or damaged: cut off by a full disk, say
+    except (FileNotFoundError, ValueError, EOFError):  # missing or damaged, for example cut off by a full disk
         return None
     if record.dtype.names is None or not np.array_equal(record['stamp'][0], stamp):
         return None
@@ -77,7 +78,7 @@ def _load(path: str, stamp: np.ndarray) -> Optional[Arrays]:
 
 
 def _save(path: str, stamp: np.ndarray, image: np.ndarray, label: Optional[np.ndarray]) -> None:
-    """One record of the stamp, the image and the label: a plain .npy file, which numpy can map as a whole."""
+    """Writes one record of the stamp, the image and the label: a plain .npy file, which NumPy can map as a whole."""
     fields = [('stamp', np.int64, stamp.shape), ('image', image.dtype, image.shape)]
     if label is not None:
         fields.append(('label', label.dtype, label.shape))
@@ -85,7 +86,7 @@ def _save(path: str, stamp: np.ndarray, image: np.ndarray, label: Optional[np.nd
     record['stamp'][0], record['image'][0] = stamp, image
     if label is not None:
         record['label'][0] = label
-    # Into memory first: into a file numpy writes by itself, and tells of a full disk neither the cause nor the path.
+    # Into memory first: when NumPy writes to a full disk itself, its error has neither the cause nor the path.
     content = io.BytesIO()
     np.save(content, record)
     with atomic_path(path) as temporary, open(temporary, 'wb') as file:

@@ -1,4 +1,4 @@
-"""Which files a `BatchGenerator` is about: pairs in directories, by a layout or by rules of names, or in a list."""
+"""Which files a `BatchGenerator` reads: pairs in directories, by a layout or a naming rule, or pairs in a list."""
 
 import os
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -23,7 +23,7 @@ from helpers.user_warnings import warn_user
 
 
 class FileArguments(NamedTuple):
-    """The arguments of `BatchGenerator` that say which files it is about."""
+    """The arguments of `BatchGenerator` that choose its files."""
 
     image_dirs: Optional[Paths]
     image_file_extension: Optional[Paths]
@@ -37,7 +37,7 @@ class FileArguments(NamedTuple):
 
 
 class ChosenFiles(NamedTuple):
-    """The files of a dataset. layout: the variant of it by which they were found, None without a layout."""
+    """The files of a dataset. layout: the variant by which they were found; None without a layout."""
 
     image_dirs: List[str]
     label_dirs: List[str]
@@ -51,16 +51,16 @@ class ChosenFiles(NamedTuple):
 
 
 def check_file_arguments(given: FileArguments, **others: Any) -> None:
-    """Raises ValueError for arguments that are wrong or do not go together.
+    """Raises ValueError for arguments that are wrong or cannot be combined.
 
-    others: further arguments, by name, that a layout stands for.
+    others: further arguments, by name, that a layout replaces.
     """
     _check_source(given.image_dirs, given.pairs)
     names = {
         'image_name_split_separator': given.image_name_split_separator,
         'ground_truth_suffix': given.ground_truth_suffix,
     }
-    # The default cannot be told from what was left out.
+    # The default value cannot be distinguished from an argument that was left out.
     extension = None if given.image_file_extension == 'png' else given.image_file_extension
     if given.layout is not None:
         _check_not_beside_layout(**names, **others, image_file_extension=extension)
@@ -102,7 +102,7 @@ def _check_not_beside_layout(**others: Any) -> None:
 
 
 def refuse_given(why: str, **arguments: Any) -> None:
-    """Raises ValueError for the first argument that was given; None is one that was not. why: {0} is its name."""
+    """Raises ValueError for the first argument that was given, that is not None. In `why`, {0} stands for its name."""
     for name, value in arguments.items():
         if value is not None:
             raise ValueError('{}={!r}'.format(name, value) + why.format(name))
@@ -128,7 +128,7 @@ def choose_files(given: FileArguments, image_rules: ImageRules) -> ChosenFiles:
 
 
 def _warn_of_labels(suffix: Optional[str], check_existence: bool) -> None:
-    """Warns of arguments about labels where there are none: no error, as scripts of 2017 may give them so."""
+    """Warns of arguments about labels if there are none. No error, since scripts of 2017 may pass them."""
     said = ['ground_truth_suffix'] * (suffix is not None) + ['check_existence'] * (not check_existence)
     for name in said:
         warn_user(

@@ -1,7 +1,7 @@
-"""Tables of classes as text, an entry a line: which of the numbers are IDs and colours, and which belong to names.
+"""Tables of classes as text, one entry per line: which numbers are IDs or colours, and which belong to names.
 
-Column names say it, and so do commas: a field is a number or a name. Where blanks alone separate the fields,
-'2 wheeler' may be class 2 or the name of a class; there all lines together decide.
+Column names and commas make this clear: a field is a number or a name. If only spaces separate the fields, '2 wheeler'
+may be class 2 or the name of a class; then all lines together decide.
 """
 
 import csv
@@ -16,7 +16,7 @@ _HEX = re.compile('#?([0-9a-fA-F]{6})$')
 _CVAT_LINE = re.compile(r'[^:,;\t]+:\d+,\d+,\d+:')  # label:r,g,b:parts:actions
 _COLOR_IN_BRACKETS = re.compile(r'[(\[]?\s*(\d+(?:\s*[,; ]\s*\d+)+)\s*[)\]]?$')
 
-# How many numbers stand before a name that has an ID there: it alone, or it and a colour.
+# How many numbers precede a name if one of them is an ID: only the ID, or the ID and a colour.
 _COUNTS_WITH_ID = (1, 4)
 
 _HEADINGS = {
@@ -30,7 +30,7 @@ _HEADINGS = {
 
 
 class Entry(NamedTuple):
-    """One line of a legend; `class_id` and `color` are None where it does not say."""
+    """One line of a legend; `class_id` and `color` are None if the line has none."""
 
     name: str
     color: Optional[Color] = None
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 class _Row(NamedTuple):
     """A line of a table without column names: '7 road 128 64 128' is _Row(['7'], 'road', ['128', '64', '128']).
 
-    `is_loose` where blanks alone separate the fields, so that a number beside the name may belong to it.
+    `is_loose` is True if only spaces separate the fields, so that a number beside the name may belong to it.
     """
 
     before: List[str]
@@ -53,13 +53,13 @@ class _Row(NamedTuple):
 
 
 def entries_of_lines(text: str) -> List[Entry]:
-    """Reads a text with an entry a line, or a CSV file with a line of column names.
+    """Reads a text with one entry per line, or a CSV file with a line of column names.
 
-    Numbers that only blanks part from a name belong to it where they are no IDs and no colour: 'zone 1', '2 wheeler'.
+    Numbers separated from a name only by spaces belong to it if they are no ID and no colour: 'zone 1', '2 wheeler'.
 
     Raises:
-        ValueError: A line is no entry, or the numbers beside the names may be theirs or the IDs of the classes.
-        csv.Error: A field is longer than any.
+        ValueError: A line is no entry, or the numbers beside the names may be parts of names or IDs of classes.
+        csv.Error: A field is too long.
     """
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith(('#', '//'))]
@@ -86,7 +86,7 @@ def parse_color(value: Any) -> Color:
 
 
 def checked_name(value: Any) -> str:
-    """Returns the name of a class without blanks around it. Raises ValueError for what is none."""
+    """Returns the name of a class without surrounding blanks. Raises ValueError if it is no valid name."""
     if not is_class_name(value):
         raise ValueError(
             '{!r} is no name of a class, which is 1 to {} characters that can be printed'.format(value, MAX_NAME_LENGTH)
@@ -95,7 +95,7 @@ def checked_name(value: Any) -> str:
 
 
 def _cells(line: str, delimiters: str = '\t;,') -> Optional[List[str]]:
-    """The fields between the tabs, semicolons or commas of a line; None where it has none of them."""
+    """The fields between the tabs, semicolons or commas of a line; None if it has none of these."""
     for delimiter in delimiters:
         if delimiter in line:
             row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
@@ -108,7 +108,7 @@ def _is_heading(cells: Sequence[str]) -> bool:
 
 
 def _entry_of_cells(heading: Sequence[str], cells: Sequence[str], line: str) -> Entry:
-    """Of a CSV file with column names, which say what each field is: a number in a name is part of it."""
+    """The entry of a line in a CSV file. The column names identify the fields, so a number in a name is part of it."""
     if any(cells[len(heading) :]):
         raise ValueError(
             'the line {!r} has {} fields, and the heading {}; put quotes around a name with a comma'.format(
@@ -117,7 +117,7 @@ def _entry_of_cells(heading: Sequence[str], cells: Sequence[str], line: str) -> 
         )
     named: Dict[str, str] = {}
     for word, cell in zip(heading, cells):
-        named.setdefault(_HEADINGS[word.lower()], cell)  # of several names the first
+        named.setdefault(_HEADINGS[word.lower()], cell)  # the first of several names
     class_id = named.get('id') or None
     if class_id is not None and not class_id.isdecimal():
         raise ValueError('{!r} is no ID of a class in the line {!r}'.format(class_id, line))
@@ -138,13 +138,13 @@ def _color_of_cells(named: Dict[str, str], line: str) -> Optional[Color]:
 
 
 def _numbers_in(cell: str) -> List[str]:
-    """The numbers of a field of nothing else, such as '64 128 64' or '(1, 2, 3)'."""
+    """The numbers in a field that holds only numbers, such as '64 128 64' or '(1, 2, 3)'."""
     match = _COLOR_IN_BRACKETS.match(cell)
     return re.findall(r'\d+', match.group(1)) if match else []
 
 
 def _row(line: str) -> _Row:
-    """Splits a line at its commas, or else at its blanks."""
+    """Splits a line at commas, or if it has none at spaces."""
     if _CVAT_LINE.match(line):
         name, color = line.split(':')[:2]
         return _Row([], name, color.split(','))
@@ -160,7 +160,7 @@ def _row(line: str) -> _Row:
 
 
 def _row_of_fields(fields: Sequence[str], line: str, is_loose: bool = False) -> _Row:
-    """Takes the numbers at both ends from the name between them. A number alone in its line is a name: of a digit."""
+    """Separates the numbers at both ends from the name between them. A number alone on its line is a name."""
     if len(fields) == 1:
         return _Row([], fields[0], [], is_loose)
     are_numbers = [_is_number(field) for field in fields]
@@ -183,7 +183,7 @@ def _is_hex(field: str) -> bool:
 
 
 def _with_numbers_in_names(rows: List[_Row]) -> List[_Row]:
-    """Moves numbers that are part of names into these. Raises ValueError where they may be IDs or colours as well."""
+    """Moves numbers that are part of names into the names. Raises ValueError if they may also be IDs or colours."""
     _refuse_numbers_that_may_be_ids(rows)
     if not _have_ids_in_front(rows):
         rows = [_with_number_in_front(row) for row in rows]  # '2 wheeler'
@@ -196,7 +196,7 @@ def _with_numbers_in_names(rows: List[_Row]) -> List[_Row]:
 
 
 def _have_ids_in_front(rows: Sequence[_Row]) -> bool:
-    """Whether numbers before names are IDs: each line has one, or is a number alone, and names differ without them."""
+    """Whether numbers before names are IDs: each line has one, or is only a number, and names differ without them."""
     are_all = all(len(row.before) in _COUNTS_WITH_ID or (not row.before and row.name.isdecimal()) for row in rows)
     return are_all and _are_distinct(rows)
 
@@ -209,7 +209,7 @@ def _with_number_in_front(row: _Row) -> _Row:
 
 
 def _with_first_number_behind(row: _Row, of: int) -> _Row:
-    """The row with the first of so many numbers behind its name as part of the name."""
+    """The row with the first number behind its name as part of the name, if there are `of` numbers."""
     if not row.is_loose or len(row.behind) != of or _is_hex(row.behind[0]):
         return row
     return row._replace(name='{} {}'.format(row.name, row.behind[0]), behind=row.behind[1:])
@@ -220,12 +220,14 @@ def _are_distinct(rows: Sequence[_Row]) -> bool:
 
 
 def _refuse_numbers_that_may_be_ids(rows: Sequence[_Row]) -> None:
-    """Refuses lists with a number from 0 or 1 on for each name, but behind it or out of order: it may be part of it."""
+    """Refuses lists in which the numbers count from 0 or 1, but are behind the names or out of order: they may be IDs
+    or parts of the names.
+    """
     if not rows or not all(row.is_loose for row in rows) or not _are_distinct(rows):
         return
     in_front = _as_ids([row.before[0] if len(row.before) in _COUNTS_WITH_ID else row.name for row in rows])
     behind = _as_ids([row.behind[0] if len(row.behind) == 1 else '' for row in rows])
-    # Beside colours, which tell the classes anyway, only numbers from 0 on are taken for IDs.
+    # If there are colours, which identify the classes anyway, only numbers from 0 on count as IDs.
     may_be_ids = 0 in in_front or not any(row.behind for row in rows)
     is_shuffled = in_front != sorted(in_front) and may_be_ids
     if behind or is_shuffled:
@@ -239,7 +241,7 @@ def _refuse_numbers_that_may_be_ids(rows: Sequence[_Row]) -> None:
 
 
 def _as_ids(fields: Sequence[str]) -> List[int]:
-    """The fields as numbers, if they can be the IDs of all classes, in any order; else an empty list."""
+    """The fields as integers if they can be the IDs of all classes, in any order; else an empty list."""
     numbers = [int(field) for field in fields if field.isdecimal()]
     return numbers if len(numbers) == len(fields) and _count_from_0_or_1(sorted(numbers)) else []
 
@@ -269,7 +271,7 @@ def _entry_of_row(row: _Row) -> Entry:
 
 
 def _color_of_numbers(numbers: Sequence[str], row: _Row) -> Color:
-    """The colour in '#rrggbb', or in three numbers; a fourth, such as alpha, is passed over."""
+    """The colour from '#rrggbb' or three numbers; a fourth, such as alpha, is ignored."""
     if len(numbers) == 1 and _is_hex(numbers[0]):
         return parse_color(numbers[0])
     if len(numbers) < 3 or not all(number.isdecimal() for number in numbers[:3]):

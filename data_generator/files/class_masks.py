@@ -1,6 +1,7 @@
-"""Masks of single classes: read, and put together into one label an image.
+"""Masks of single classes, combined into one label per image.
 
-What is not 0 in a mask belongs to its class; in a mask with transparent pixels, what is not transparent.
+The pixels of a class are those that are not 0 in its mask; in a mask with transparent pixels, those that are not
+transparent.
 """
 
 import os
@@ -24,7 +25,7 @@ from helpers.images import (
 )
 from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES
 
-_MOST_NAMES = MAX_CLASSES - 1  # besides 0, what no mask marks
+_MOST_NAMES = MAX_CLASSES - 1  # besides 0, for pixels that no mask marks
 _FARTHEST_GREY = 127  # from the nearer of black and white
 
 
@@ -35,27 +36,27 @@ def combine(
     ignore_overlaps: bool = False,
     color_tolerance: int = 0,
 ) -> List[str]:
-    """Writes one label for each image from masks of single classes: class 0 is what no mask marks.
+    """Writes one label for each image from masks of single classes. Pixels that no mask marks are class 0.
 
-    Where a mask is refused, nothing is left of the labels that were written before.
+    If a mask is refused, the labels written so far are removed.
 
-    A mask lies in the folder of its class (`road/a.png`) or has its class behind its name (`a_road.png`, `a-road.png`).
+    A mask lies in the folder of its class (`road/a.png`) or its name ends in the class (`a_road.png`, `a-road.png`).
 
     Args:
-        label_dir: Below which the masks lie.
+        label_dir: The directory below which the masks lie.
         class_names: The classes, which get the IDs 1, 2, ... in this order.
-        out_dir: Where `NAME.png` is written, class IDs, uint8; a file that is there is never replaced.
-        ignore_overlaps: Whether pixels that two masks mark get 255, which is ignored; they are refused otherwise.
+        out_dir: Where `NAME.png` is written: class IDs, uint8. Existing files are never replaced.
+        ignore_overlaps: Whether pixels that two masks mark get 255, which is ignored; otherwise they are refused.
         color_tolerance: See `read_mask`.
 
     Returns:
         The files that were written.
 
     Raises:
-        ValueError: A name twice, or too many of them.
-        FileExistsError: A file is there already.
-        DataError: No mask; two of one class for an image; masks of different sizes or that overlap; a mask that cannot
-            be read.
+        ValueError: A class name occurs twice, or there are too many.
+        FileExistsError: A file exists already.
+        DataError: No mask; two masks of one class for an image; masks that differ in size or overlap; a mask that
+            cannot be read.
     """
     if not class_names or len(set(class_names)) < len(class_names) or len(class_names) > _MOST_NAMES:
         raise ValueError(
@@ -72,7 +73,7 @@ def combine(
             write_labels(targets[name], _combined(paths, ignore_overlaps, color_tolerance))
             written.append(targets[name])
     except BaseException:
-        for path in written:  # which the next call would find in its way
+        for path in written:  # the next call would refuse to replace them
             os.unlink(path)
         raise
     return sorted(targets.values())
@@ -82,16 +83,16 @@ def read_mask(path: str, color_tolerance: int = 0) -> Tuple[np.ndarray, int]:
     """Reads the pixels of a class.
 
     Args:
-        color_tolerance: How far a pixel of a smoothed mask, or of one in JPEG, may be from black or white, in each
-            channel; it then counts as the nearer of the two. 0 refuses such masks.
+        color_tolerance: How far a pixel of a smoothed or JPEG mask may be from black or white, in each channel; it then
+            counts as the nearer of the two. 0 refuses such masks.
 
     Returns:
-        bool [H, W], and the number of pixels that counted as another colour than they have.
+        bool [H, W], and the number of pixels that were counted as black or white without having that colour.
 
     Raises:
-        FileNotFoundError: It is gone.
-        ValueError: It cannot be read, or is too large for the memory; or it has more than two values, and which of them
-            belong to the class is not known.
+        FileNotFoundError: The file does not exist.
+        ValueError: It cannot be read, or is too large for the memory; or it has more than two values, and it is not
+            known which of them belong to the class.
     """
     file = read_encoded(path)
     header = file.header
@@ -107,12 +108,12 @@ def read_mask(path: str, color_tolerance: int = 0) -> Tuple[np.ndarray, int]:
 
 
 def _nearer_of_two(file: EncodedImage, tolerance: int) -> Tuple[np.ndarray, int]:
-    """A mask in which each pixel within the tolerance of black or white is that."""
+    """A mask in which pixels within the tolerance of black or white count as such."""
     path, colors = file.path, read_color_labels(file, lossy=True)
     distance = int(np.minimum(colors.max(axis=2), 255 - colors.min(axis=2)).max())
     if distance > _FARTHEST_GREY:
         raise ValueError('{} holds colours; a mask of one class holds 0 and one other value.'.format(path))
-    if distance > tolerance:  # said in the same words for all files, so that reports count them as one reason
+    if distance > tolerance:  # the same text for all files, so that reports count them as one reason
         raise ValueError(
             '{} has pixels between black and white; a mask of one class holds 0 and one other value. Save it without '
             'smoothing, as PNG, or take pixels up to N away from black or white as that: --color-tolerance N, of which '
@@ -145,14 +146,14 @@ def _masks_by_name(label_dir: str, class_names: Sequence[str]) -> Dict[str, Dict
 
 
 def _name_and_class(path: str, class_names: Sequence[str]) -> Tuple[str, Optional[str]]:
-    """The name of a mask's image and its class, None where it has none: by its folder, else by the end of its name."""
+    """The name of a mask's image and its class (None if unknown), from its folder, else from the end of its name."""
     folder, stem = os.path.basename(os.path.dirname(path)), stem_of(path)
     if folder in class_names:
         return stem, folder
     ends = [name for name in class_names if stem.endswith(('_' + name, '-' + name))]
     if not ends:
         return stem, None
-    class_name = max(ends, key=len)  # of 'light' and 'traffic_light' the latter
+    class_name = max(ends, key=len)  # 'traffic_light' rather than 'light'
     return stem[: -len(class_name) - 1], class_name
 
 

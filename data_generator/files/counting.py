@@ -1,4 +1,4 @@
-"""Counting the pixels of classes: by the same rule for `fcn8s check`, class weights and whoever else asks."""
+"""Counting the pixels of classes, by one rule for `fcn8s check`, class weights and other users."""
 
 from typing import Any, Iterator, Mapping, Optional
 
@@ -13,11 +13,11 @@ def class_pixels(
     """Counts the pixels that training sees, by class.
 
     Args:
-        values: Pixels by value in a label.
-        value_to_id: From values to class IDs; None where they are class IDs. Values that it lacks do not count.
+        values: The number of pixels of each value in a label.
+        value_to_id: From values to class IDs; None if they are class IDs. Values that it lacks do not count.
 
     Returns:
-        int64 [C]: also of classes that scores leave out, for the loss does not. `ignore_id` counts nowhere.
+        int64 [C], including void classes, which scores leave out but the loss does not. `ignore_id` does not count.
     """
     row = np.zeros(num_classes, np.int64)
     for value, pixels in values.items():
@@ -28,6 +28,6 @@ def class_pixels(
 
 
 def parts_to_count(label: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields rows of a label [H, W, ...], some at a time: to count all at once takes eight times its memory."""
+    """Yields groups of rows of a label [H, W, ...]: counting all at once would take eight times its memory."""
     num_rows = max(1, _PIXELS_AT_ONCE // label.shape[1])
     return (label[top : top + num_rows] for top in range(0, len(label), num_rows))

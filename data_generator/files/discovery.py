@@ -10,10 +10,10 @@ from data_generator.files.texts import decoded
 from helpers.counted import counted
 from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, about_unread, find_images, folded
 
-#: What label maps are read from: lossless formats only, for JPEG changes the IDs.
+#: Extensions of label maps: lossless formats only, since JPEG changes the IDs.
 LABEL_EXTENSIONS = ('.png', '.tif', '.tiff', '.bmp', '.gif')
 
-#: What people call folders of labels, in any letter case.
+#: Common names of folders of labels, in any letter case.
 LABEL_FOLDERS = (
     *('labels', 'label', 'masks', 'mask', 'annotations', 'annotation', 'gt', 'ground_truth', 'groundtruth'),
     *('segmentations', 'segmentation'),
@@ -34,9 +34,9 @@ class Pair(NamedTuple):
 class NameRule(NamedTuple):
     """How the name of a label follows from the name of its image, both without extension.
 
-    With a separator only files whose name contains it are images; the name is split there, and the label's name is the
-    first part + suffix. '{rest}' in the suffix stands for the part behind the separator. Without a separator the label
-    is called like the image, with the suffix behind it if there is one.
+    With a separator, only files whose name contains it are images. The name is split there, and the label's name is the
+    first part + suffix; '{rest}' in the suffix stands for the part behind the separator. Without a separator, the
+    label's name is that of the image, plus the suffix if there is one.
     """
 
     separator: Optional[str] = None
@@ -56,7 +56,7 @@ class NameRule(NamedTuple):
 
 
 def as_path_list(paths: Optional[Paths], name: str = 'paths') -> List[str]:
-    """Returns one path, several or None as a list of strings. Raises ValueError for anything else, by its `name`."""
+    """Returns one path, several or None as a list of strings. Raises ValueError, with `name`, for anything else."""
     if paths is None:
         return []
     if isinstance(paths, (str, os.PathLike)):
@@ -74,12 +74,11 @@ def find_pairs(
     rule: NameRule,
     check_existence: bool = True,
 ) -> List[Pair]:
-    """Finds the images below `image_dirs` in natural order, each with its label from the directory beside it in the
-    list.
+    """Finds the images below `image_dirs` in natural order, each with its label from the corresponding directory.
 
-    A label lies at the same place below its directory as the image below its own, or else anywhere below it under a
-    name that is there once, unless another image lies at that label's place; its extension may differ, and so may words
-    that all names have, see `pair_with_labels`. Labels without an image are passed over.
+    A label has the same relative path below its directory as the image below its own. Otherwise the only label of that
+    name anywhere below the directory is used, unless another image has that label's path. The extension may differ, and
+    so may words that all names have, see `pair_with_labels`. Labels without an image are ignored.
 
     Args:
         ground_truth_dirs: One for each of `image_dirs`; empty for a dataset without labels.
@@ -88,8 +87,8 @@ def find_pairs(
 
     Raises:
         ValueError: The two lists of directories differ in length.
-        FileNotFoundError: A directory is not there.
-        DataError: No images, or images without a label, with several, or with that of another image.
+        FileNotFoundError: A directory does not exist.
+        DataError: No images, or images without a label, with several labels, or with the label of another image.
     """
     if ground_truth_dirs and len(ground_truth_dirs) != len(image_dirs):
         raise ValueError(
@@ -115,7 +114,7 @@ def find_images_of(directory: str, extensions: Optional[Paths], rule: NameRule) 
 
     Raises:
         FileNotFoundError: There is no such directory.
-        DataError: It holds no image, or none whose name fits the rule.
+        DataError: It holds no image, or none with a name that fits the rule.
     """
     _check_directory(directory, 'images')
     wanted = IMAGE_EXTENSIONS if extensions is None else as_path_list(extensions)
@@ -146,7 +145,7 @@ def _check_directory(directory: str, content: str) -> None:
 
 
 def list_files(directory: str, extensions: Sequence[str]) -> List[str]:
-    """Lists the files below a directory that have one of these extensions; none where there is no directory."""
+    """Lists the files below a directory that have one of these extensions; none if there is no such directory."""
     try:
         return find_images(directory, extensions) if os.path.isdir(directory) else []
     except FileNotFoundError:
@@ -159,9 +158,9 @@ def stem_of(path: str) -> str:
 
 
 class LabelIndex:
-    """The label files below one directory by their place and by their name, both without extension.
+    """The label files below one directory, by relative path and by name, both without extension.
 
-    It remembers which image was given which label: one index serves the images of one directory.
+    It remembers which image got which label, so one index serves the images of one directory.
     """
 
     def __init__(self, directory: str) -> None:
@@ -170,8 +169,8 @@ class LabelIndex:
         self._by_place: Dict[str, List[str]] = {}
         self._by_name: Dict[str, List[str]] = {}
         self._by_folded_place: Dict[str, List[str]] = {}
-        # NumPy files may be anything, and lossy ones are found so that it can be said why they are refused: where there
-        # is nothing else.
+        # NumPy and lossy files count only if there are no others: NumPy files may hold anything, and lossy ones are
+        # found so that an error can say why they are refused.
         kinds = (list_files(directory, extensions) for extensions in (LABEL_EXTENSIONS, ('.npy',), LOSSY_EXTENSIONS))
         for path in next(filter(None, kinds), []):
             place = os.path.splitext(os.path.relpath(path, directory))[0]
@@ -185,17 +184,17 @@ class LabelIndex:
         return name in self._by_name
 
     def renaming(self, stems: Sequence[str]) -> Optional[Renaming]:
-        """Says how the labels of images of these names are called, where none is called like its image."""
+        """Finds how the names of labels follow from the names of images, if no label has the name of its image."""
         known = {folded(name) for name in self._by_name}
         return None if any(folded(stem) in known for stem in stems) else find_renaming(stems, self._by_name)
 
     def find(self, place: str, image: str) -> Optional[str]:
-        """Finds the label at `place` (relative, without extension) for this image, or else the one of that name.
+        """Finds the label at `place` (relative path without extension) for this image, or else the one of that name.
 
-        Returns None where there is none. Raises DataError where there are several, or where another image has it.
+        Returns None if there is none. Raises DataError if there are several, or if another image has it.
         """
         found = [path for path in self._by_place.get(place, ()) if path != image] or self._namesakes(place, image)
-        if not found:  # Windows and macOS do not tell IMG_1 from img_1, so people do not either
+        if not found:  # IMG_1 and img_1 are the same to Windows and macOS, and so to their users
             found = [path for path in self._by_folded_place.get(folded(place), ()) if path != image]
         if len(found) > 1:
             raise DataError(
@@ -215,7 +214,7 @@ class LabelIndex:
         return found[0]
 
     def _namesakes(self, place: str, image: str) -> List[str]:
-        """Labels elsewhere of the name at the end of `place`, without those at whose place another image lies."""
+        """Labels elsewhere with the name at the end of `place`, except those that another image has at its own path."""
         folder, name = os.path.split(place)
         found = []
         for path in self._by_name.get(name, ()):
@@ -229,14 +228,14 @@ class LabelIndex:
 def pair_with_labels(
     images: Sequence[str], image_dir: str, label_dir: str, rule: NameRule, problems: Optional[List[Problem]] = None
 ) -> List[Pair]:
-    """Gives each image its label below `label_dir`; None where there is none.
+    """Gives each image its label below `label_dir`; None if there is none.
 
-    Where neither a separator nor a suffix is given and no label is called like its image, words that all names have in
-    common are passed over, see `data_generator.files.renaming`, and of files that all lie in one folder those that are
-    labels of others are no images. Nor are files without a label that were made of photographs and lie beside them.
+    If neither a separator nor a suffix is given and no label has the name of its image, words that all names have in
+    common are ignored, see `data_generator.files.renaming`. If all files lie in one folder, labels of other files are
+    no images, and neither are files without a label that were made from photographs and lie beside them.
 
     Args:
-        problems: Where images with several labels are noted, which then get none; None to refuse them.
+        problems: A list that collects images with several labels, which then get none; None to refuse them.
 
     Raises:
         FileNotFoundError: There is no such directory of labels.
@@ -305,14 +304,14 @@ def labelled_pairs(
 
 
 def read_pair_list(path: str, root_dir: Optional[str] = None) -> List[Pair]:
-    """Reads the pairs of a list file: an image and its label a line, or only an image.
+    """Reads the pairs of a list file, with an image and its label on each line, or only an image.
 
-    The columns are separated by tabs, semicolons, commas or, failing these, by blanks; a first line of column names,
-    empty lines and lines that begin with '#' are passed over. Relative paths start at `root_dir`, or where that is None
+    Columns are separated by tabs, semicolons, commas or, if there are none of these, by spaces. A first line of column
+    names, empty lines and lines that begin with '#' are skipped. Relative paths start at `root_dir`, or if that is None
     at the directory of the list.
 
     Raises:
-        FileNotFoundError: There is no such list, or no such file as one it names.
+        FileNotFoundError: The list, or a file that it names, does not exist.
         DataError: A line with more than two columns, lines of both kinds, no lines at all, or not in UTF-8.
     """
     if not os.path.isfile(path):
@@ -351,7 +350,7 @@ def read_names(path: str) -> List[str]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        DataError: It has no lines, or is in no encoding of Unicode.
+        DataError: It has no lines, or is not in an encoding of Unicode.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError('No such list of images: {}. Give a split that the dataset has.'.format(path))
@@ -383,10 +382,9 @@ def _split_line(line: str) -> List[str]:
 def check_pairs(
     pairs: Iterable[Union[str, Tuple[str, ...]]], source: str = 'pairs', root_dir: Optional[str] = None
 ) -> List[Pair]:
-    """Returns images, or (image, label) tuples, as `Pair`s: not empty, and all with a label or none. Raises DataError.
+    """Returns images, or (image, label) tuples, as `Pair`s. Raises DataError if there are none or not all have labels.
 
-    Relative paths start at `root_dir`, if there is one. `Pair`s stay as they are: found by this package, their paths
-    are whole already.
+    Relative paths start at `root_dir`, if given. `Pair`s are unchanged: this package made them, with complete paths.
     """
     made = [_as_pair(row, source, root_dir) for row in pairs]
     without = [pair.image for pair in made if pair.label is None]
@@ -418,7 +416,7 @@ def _as_pair(row: Union[str, Tuple[str, ...]], source: str, root_dir: Optional[s
 
 
 def check_files_exist(pairs: Iterable[Pair], root_dir: Optional[str]) -> None:
-    """Raises FileNotFoundError that names the first file of `pairs` that is not there."""
+    """Raises FileNotFoundError, naming the first file of `pairs` that does not exist."""
     for name in (name for pair in pairs for name in pair if name is not None):
         if not os.path.isfile(name):
             raise FileNotFoundError(

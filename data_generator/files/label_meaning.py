@@ -1,4 +1,4 @@
-"""What the labels of a dataset mean: their classes, and how what the files hold becomes class IDs."""
+"""What the labels of a dataset mean: their classes, and how values or colours in the files become class IDs."""
 
 import itertools
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -37,7 +37,7 @@ from helpers.user_warnings import warn_user
 
 
 class LabelArguments(NamedTuple):
-    """The arguments of `BatchGenerator` that say what labels mean, where no layout does."""
+    """The arguments of `BatchGenerator` that say what labels mean when no layout does."""
 
     label_space: Optional[LabelSpace]
     num_classes: Optional[int]
@@ -52,10 +52,10 @@ class LabelMeaning:
 
     Attributes:
         labels: The label files.
-        was_converted: Whether `process_all` wrote them, so that they hold class IDs, unlike those they were made of.
-        label_space: Their classes; None where neither arguments nor a layout nor the files say them.
+        was_converted: Whether `process_all` wrote the labels, so that they hold class IDs, unlike their originals.
+        label_space: The classes; None if neither arguments nor a layout nor the files say them.
         ignore_id: The ID of pixels that never count.
-        color_rule: How colours are read that are not exactly those of a class.
+        color_rule: How to read colours that do not exactly match a class.
     """
 
     def __init__(self, chosen: ChosenFiles, said: LabelArguments) -> None:
@@ -82,7 +82,7 @@ class LabelMeaning:
     def _with_names_beside(
         self, space: Optional[LabelSpace], chosen: ChosenFiles, ignore_id: Optional[int]
     ) -> Optional[LabelSpace]:
-        """Finds names and colours beside the data, and makes the label space of them."""
+        """Makes the label space from names and colours found beside the data, if there are any that fit."""
         path, legend = _legend_beside(list(zip(chosen.label_dirs, chosen.image_dirs)))
         if legend is not None and (space is None or len(legend.class_names) == space.num_classes):
             self._said_ignore_id |= legend.ignore_id is not None
@@ -97,7 +97,7 @@ class LabelMeaning:
         return space
 
     def _with_palette(self, space: Optional[LabelSpace], chosen: ChosenFiles) -> Optional[LabelSpace]:
-        """Gives classes without colours those of the palettes, by which other files of the dataset are read, too."""
+        """Gives classes without colours those of the files' palettes; other files of the dataset are read by them."""
         if space is None or not is_of_a_table(space) or has_own_colors(space) or chosen.pairs[0].label is None:
             return space
         self._has_table = False
@@ -105,21 +105,21 @@ class LabelMeaning:
         if palette is None:
             return space
         colors: Mapping[int, Color] = {index: as_color(color) for index, color in enumerate(palette)}
-        if len(palette) < space.num_classes or is_grey(palette):  # each file may have the colours in it alone
+        if len(palette) < space.num_classes or is_grey(palette):  # files may hold only their own colours
             colors = PaletteRule(self.labels).colors()
         of_classes = [color for index, color in colors.items() if index < space.num_classes]
-        # Colours that several classes share do not tell them: the indices do.
+        # Colours that several classes share cannot tell them apart: then the indices count.
         are_distinct = bool(of_classes) and len(set(of_classes)) == len(of_classes)
         return space._replace(colors=_all_colors(colors, space)) if are_distinct else space
 
     @property
     def said_conversion(self) -> Conversion:
-        """From what label files hold to class IDs, as far as a layout, an argument or a look at files has said it."""
+        """From what label files hold to class IDs, as far as a layout, an argument or an earlier look at files says."""
         return self._conversion or Conversion()
 
     @property
     def conversion(self) -> Conversion:
-        """From what label files hold to class IDs; looks at some files where nothing says it.
+        """From what label files hold to class IDs; looks at some files if neither a layout nor an argument says it.
 
         Raises:
             DataError: Label files can be read in two ways.
@@ -133,39 +133,42 @@ class LabelMeaning:
         return self._conversion
 
     def named_space(self, conversion: Conversion) -> Optional[LabelSpace]:
-        """Returns the classes if labels are told by their colours, None if not.
+        """Returns the classes if their colours identify them in labels, else None.
 
-        A map that was given is about the indices of palettes, whatever their colours.
+        An `id_map` that was given applies to the indices of palettes, whatever their colours.
         """
         is_mapped = self._layout is None and conversion.id_map is not None
         return self.label_space if self.label_space and has_own_colors(self.label_space) and not is_mapped else None
 
     def color_table(self, conversion: Conversion) -> Optional[Mapping[Color, int]]:
-        """Returns from colours to class IDs, where the user gave a table and labels are not mapped from numbers."""
+        """Returns the map from colours to class IDs if a table gives the colours and no map is from numbers."""
         space = self.named_space(conversion)
         return color_table(space) if space is not None and self._has_table else None
 
 
 def check_id_map(id_map: Any) -> None:
-    """Raises ValueError for what is no map from IDs to IDs; None is none."""
+    """Raises ValueError for anything but a map from IDs to IDs; None, for no map, is accepted."""
     values.id_map('id_map', id_map)
 
 
 def _check_said(layout: Optional[Layout], labels: Sequence[str], said: LabelArguments) -> None:
-    """Refuses what says how labels are read where there are none, or where they are read by their IDs."""
+    """Refuses options about reading labels if there are no labels, and options about colours if labels hold IDs."""
     tolerance, transparency = said.color_tolerance, said.label_transparency
     if not labels:
         why = ': it is about labels, and these images have none. Give their labels (ground_truth_dirs, or pairs), or '
         why += 'leave {0} out.'
         refuse_given(why, id_map=said.id_map, color_tolerance=tolerance or None, label_transparency=transparency)
-    if layout is not None or said.id_map is not None:  # a map is from numbers, so that labels hold these
+    if layout is not None or said.id_map is not None:  # a map is from numbers: then labels hold numbers
         check_said_of_colors(tolerance, transparency, layout is not None and layout.color_map is not None)
 
 
 def _for_converted(
     converted: Sequence[str], num_labels: int, layout: Optional[Layout], id_map: Any
 ) -> Optional[Layout]:
-    """The layout without its maps where the labels hold class IDs already. ValueError where that cannot be."""
+    """The layout, without its maps if the labels hold class IDs already.
+
+    Raises ValueError if only some do, or if `id_map` was given for them.
+    """
     if not converted or (id_map is None and (layout is None or (layout.id_map is None and layout.color_map is None))):
         return layout
     if len(converted) < num_labels:
@@ -205,9 +208,9 @@ def _ignore_id(space: Optional[LabelSpace], said: Optional[int]) -> int:
 
 
 def _legend_beside(places: Sequence[Tuple[str, str]]) -> Tuple[Optional[str], Optional[Legend]]:
-    """Reads the table of classes that lies beside the data and nobody named, with its path; None without one.
+    """Returns the path and content of the table of classes that lies beside the data; (None, None) without one.
 
-    Warns of another file of this name. Raises DataError where several contradict each other.
+    Warns of files of that name that cannot be read as one. Raises DataError if several contradict each other.
     """
     found: Dict[str, Legend] = {}
     for path in find_legends(places):
@@ -219,7 +222,7 @@ def _legend_beside(places: Sequence[Tuple[str, str]]) -> Tuple[Optional[str], Op
 
 
 def _all_colors(known: Mapping[int, Color], space: LabelSpace) -> Tuple[Color, ...]:
-    """The colours of all classes: those that files have, and for the others spare ones of the label space."""
+    """The colours of all classes: the known ones, and for the other classes unused colours of the label space."""
     others = itertools.chain(space.colors, ((value, value, 255 - value) for value in range(256)))
     spare = (color for color in others if color not in known.values())
     return tuple(known[index] if index in known else next(spare) for index in range(space.num_classes))
@@ -237,7 +240,7 @@ def _color_rule(space: Optional[LabelSpace], tolerance: int, transparency: Optio
 
 
 def _said_conversion(layout: Optional[Layout], id_map: Any, was_converted: bool) -> Optional[Conversion]:
-    """Takes the conversion from the arguments; None where the files have to be looked at."""
+    """Takes the conversion from layout or arguments; None if it depends on the content of the files."""
     if layout is not None:
         return Conversion(layout.id_map, layout.color_map)
     return Conversion(id_map) if id_map is not None or was_converted else None

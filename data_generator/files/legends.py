@@ -1,4 +1,4 @@
-"""Names and colours of classes as people write them down: classes.json, classes.txt, label maps, tables of colours."""
+"""Names and colours of classes in files: classes.json, classes.txt, label maps, tables of colours."""
 
 import csv
 import json
@@ -14,18 +14,18 @@ from helpers.aliases import Color
 from helpers.cityscapes_labels import CITYSCAPES_LABELS
 from helpers.label_spaces import CITYSCAPES, DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
 
-#: Files that are looked for beside the data.
+#: Files that are searched for beside the data.
 LEGEND_NAMES = (
     *('classes.json', 'classes.txt', 'label_map.pbtxt', 'labelmap.txt', '_classes.csv'),
     *('class_dict.csv', 'class_dict_seg.csv', 'label_colors.txt', 'classes.csv', 'class_names.txt'),
 )
 
-#: Names of what is no class: pixels of these colours do not count. The underlined ones are labelme's.
+#: Names that are no classes: pixels of their colours do not count. Those with underscores are labelme's.
 VOID_NAMES = ('void', 'ignore', 'ignored', 'unlabeled', 'unlabelled', '__ignore__')
-# In lists of names it stands for no number: labelme counts from the line behind it.
+# In lists of names it has no number: labelme counts from the next line.
 _UNNUMBERED = '__ignore__'
 
-#: No legend is larger; what is, is another file.
+#: A larger file is no legend.
 MAX_BYTES = 4 << 20
 
 _PBTXT_ITEM = re.compile(r'item\s*\{')
@@ -35,10 +35,9 @@ _PBTXT_FIELD = re.compile(r'(id|name|display_name)\s*:\s*(\d+|"[^"]*"|\'[^\']*\'
 class Legend(NamedTuple):
     """The classes of a dataset by ID, and the colours of pixels that do not count.
 
-    `colors` is None where the file names classes and no colours, `ignore_id` where it does not say which ID is ignored.
-    `file_ids` are the numbers of the classes in the file: those it gives them, or else their places in it, void among
-    the lines; None where these are the class IDs. `named` is the label space where it is that of a dataset known by
-    name.
+    `colors` is None if the file has no colours, `ignore_id` if it does not say which ID is ignored. `file_ids` are the
+    numbers of the classes in the file: explicit numbers, or else their positions, counting void lines; None if these
+    are the class IDs. `named` is the label space if it is a built-in one.
     """
 
     class_names: Tuple[str, ...]
@@ -49,7 +48,9 @@ class Legend(NamedTuple):
     named: Optional[LabelSpace] = None
 
     def label_space(self, ignore_id: Optional[int] = None) -> LabelSpace:
-        """Makes the label space of a dataset that has these classes; 255 is ignored where nobody says otherwise."""
+        """Makes the label space of a dataset with these classes; 255 is ignored unless the legend or an argument says
+        otherwise.
+        """
         if ignore_id is None:
             ignore_id = DEFAULT_IGNORE_ID if self.ignore_id is None else self.ignore_id
         if self.named is not None:
@@ -62,7 +63,7 @@ class Legend(NamedTuple):
 
 _NOT_EVALUATED = [label.color for label in CITYSCAPES_LABELS if label.ignore_in_eval]
 
-#: What --class-names and --colors take by name: the classes of Cityscapes by train ID, and its colours.
+#: The legends that --class-names and --colors take by name: the classes of Cityscapes by train ID, and its colours.
 NAMED_LEGENDS = {
     'cityscapes': Legend(
         CITYSCAPES.class_names,
@@ -76,15 +77,15 @@ NAMED_LEGENDS = {
 def read_legend(path: str) -> Legend:
     """Reads a legend.
 
-    JSON: a list of names, or of objects with `name` and perhaps `color` and `id`; an object from names to colours, or
-    from IDs or colours (#rrggbb) to names; or an object that holds one of these as `classes`, or `class_names`,
-    `colors` and `ignore_id`. `.pbtxt`: items with `id` and `name`, 0 being the background. Anything else is text with
-    an entry a line, separated by commas, tabs, colons or blanks: a name, or a name with three numbers or #rrggbb before
-    or behind it, and perhaps an ID in front, as in tables of CamVid, label maps of CVAT (`name:r,g,b::`) and CSV files
-    with a line of column names.
+    JSON: a list of names, or of objects with `name` and optionally `color` and `id`; an object from names to colours,
+    or from IDs or colours (#rrggbb) to names; or an object that holds one of these as `classes`, or has `class_names`,
+    `colors` and `ignore_id`. `.pbtxt`: items with `id` and `name`; 0 is the background. Other files are text with one
+    entry per line, separated by commas, tabs, colons or spaces: a name, or a name with three numbers or #rrggbb before
+    or after it, and optionally an ID in front. Tables of CamVid, label maps of CVAT (`name:r,g,b::`) and CSV files with
+    a line of column names have this form.
 
-    Classes are numbered in their order unless the file numbers them. Names of `VOID_NAMES` are no classes where the
-    file gives them a colour, and `__ignore__` is none anywhere.
+    Classes are numbered in their order unless the file numbers them. `VOID_NAMES` are no classes if the file gives them
+    a colour; `__ignore__` is never a class.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -107,11 +108,11 @@ def read_legend(path: str) -> Legend:
 
 
 def find_legend(label_dir: str, image_dir: str) -> Optional[str]:
-    """Looks for a legend beside the labels of a dataset, and where they and the images lie; None without one."""
+    """Searches for a legend beside the labels of a dataset, and in the folder that holds labels and images; or None."""
     label_dir, image_dir = os.path.abspath(label_dir), os.path.abspath(image_dir)
     together = os.path.commonpath([label_dir, image_dir])
     places = [label_dir, os.path.dirname(label_dir), together]
-    if os.path.basename(together) in SPLIT_NAMES:  # a legend of all parts lies beside them
+    if os.path.basename(together) in SPLIT_NAMES:  # a legend for all splits lies beside them
         places.append(os.path.dirname(together))
     for place in dict.fromkeys(places):
         for name in LEGEND_NAMES:
@@ -122,19 +123,19 @@ def find_legend(label_dir: str, image_dir: str) -> Optional[str]:
 
 
 def find_legends(places: Sequence[Tuple[str, str]]) -> List[str]:
-    """Looks for the legends beside several folders of labels and of their images; each file once."""
+    """Searches for the legends of several pairs of folders of labels and of images; lists each file once."""
     found = [find_legend(label_dir, image_dir) for label_dir, image_dir in places]
     return list(dict.fromkeys(path for path in found if path is not None))
 
 
 def agreed_legend(legends: Mapping[str, Legend]) -> Legend:
-    """Returns the legend on which all agree, which were found beside several folders.
+    """Returns the common legend of several folders.
 
     Args:
-        legends: By file; at least one.
+        legends: Legends by file; at least one.
 
     Raises:
-        DataError: They do not.
+        DataError: They differ.
     """
     (path, legend), *others = legends.items()
     for other, classes in others:
@@ -147,7 +148,7 @@ def agreed_legend(legends: Mapping[str, Legend]) -> Legend:
 
 
 def check_color_tolerance(space: Optional[LabelSpace], tolerance: int) -> None:
-    """Raises ValueError where a tolerance of colours would be about nothing: classes without colours of their own."""
+    """Raises ValueError for a colour tolerance if the classes have no colours of their own."""
     if tolerance and space is not None and not has_own_colors(space):
         raise ValueError(
             'color_tolerance is {}, and is about labels that hold colours; those of {} classes without colours are '
@@ -158,11 +159,11 @@ def check_color_tolerance(space: Optional[LabelSpace], tolerance: int) -> None:
 
 
 def transparent_color(space: LabelSpace, name: str) -> Color:
-    """Finds the colour that transparent pixels of colour labels stand for.
+    """Finds the colour that transparent pixels of colour labels get.
 
     Args:
         space: The classes and their colours.
-        name: Of the class that these pixels are, or 'void', which stands for the first colour that does not count.
+        name: The name of the class of these pixels, or 'void' for the first colour that does not count.
 
     Raises:
         ValueError: There is no such class, or the classes have no colours of their own.
@@ -190,8 +191,7 @@ def transparent_color(space: LabelSpace, name: str) -> Color:
 
 
 def check_said_of_colors(tolerance: Optional[int], transparency: Optional[str], have_colors: bool) -> None:
-    """Raises ValueError where it was said how colours in labels are read, or what transparent pixels are, and labels
-    hold IDs."""
+    """Raises ValueError for a colour tolerance or a meaning of transparent pixels if labels hold IDs."""
     if tolerance and not have_colors:
         raise ValueError(
             'color_tolerance is {}, and is about labels that hold colours; these hold IDs, which are read as they are. '
@@ -242,7 +242,7 @@ def _entries_of_json(content: Any) -> List[Entry]:
 
 
 def _entry_of_item(key: str, value: Any) -> Entry:
-    """Of an object: 'road': [r, g, b], '3': 'road', 'road': 3, or as A2D2 has it '#rrggbb': 'road'."""
+    """The entry of an item of an object: 'road': [r, g, b], '3': 'road', 'road': 3, or as in A2D2 '#rrggbb': 'road'."""
     if isinstance(value, str) and key.isdecimal():
         return Entry(checked_name(value), None, int(key))
     if isinstance(value, str) and key.startswith('#'):
@@ -298,7 +298,7 @@ def _legend(entries: List[Entry]) -> Legend:
 
 
 def _own_numbers(entries: Sequence[Entry], classes: Sequence[Entry]) -> Optional[Tuple[int, ...]]:
-    """The numbers that a table gives its classes, where these are others than their class IDs."""
+    """The numbers that a table gives its classes; None if they are the class IDs."""
     is_numbered = all(isinstance(entry.class_id, int) for entry in classes)
     places = {entry: place for place, entry in enumerate(entries)}
     numbers = tuple(entry.class_id if is_numbered else places[entry] for entry in classes)
@@ -309,13 +309,13 @@ def _own_numbers(entries: Sequence[Entry], classes: Sequence[Entry]) -> Optional
 
 
 def _numbered(classes: List[Entry]) -> List[Entry]:
-    """In the order of their IDs, which have to be 0 to n - 1 where the file gives any; else as they came."""
+    """The classes in the order of their IDs, which have to be 0 to n - 1 if the file has any; else in their order."""
     ids = [entry.class_id for entry in classes]
     if all(class_id is None for class_id in ids):
         return classes
     by_id: Dict[Any, Entry] = {entry.class_id: entry for entry in classes}
     if sorted(map(str, by_id)) != sorted(str(number) for number in range(len(classes))):
-        if classes[0].color is not None:  # colours tell the classes, so the file's own IDs are not needed
+        if classes[0].color is not None:  # colours identify the classes, so the file's own IDs are not needed
             return classes
         raise ValueError('the IDs are {}, and have to be 0 to {}'.format(ids[:20], len(classes) - 1))
     return [by_id[number] for number in range(len(classes))]

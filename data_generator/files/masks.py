@@ -1,4 +1,6 @@
-"""What label files of one's own hold: class IDs, masks in black and white, or colours; told by looking at some."""
+"""What the label files of a user's own dataset hold: class IDs, masks in black and white, or colours; found by reading
+some of them.
+"""
 
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
@@ -18,23 +20,23 @@ from helpers.label_spaces import (
 )
 from helpers.user_warnings import warn_user
 
-#: White in files of 8 and of 16 bits, of masks in black and white.
+#: White in black and white masks of 8 and 16 bits.
 WHITES = (255, 65535)
 
-#: What --id-map takes by name: from Cityscapes' label IDs to its train IDs. 34 are the licence plates of GTA5.
+#: The maps that --id-map takes by name: from Cityscapes' label IDs to its train IDs. 34 is the licence plate of GTA5.
 NAMED_MAPS: Dict[str, Dict[int, int]] = {
     'cityscapes': {file_id: int(cityscapes_ids_to_train_ids()[file_id]) for file_id in range(35)}
 }
 
-#: What masks of two classes look like.
+#: The colours of masks of two classes.
 BLACK_AND_WHITE = ((0, 0, 0), (255, 255, 255))
 
-#: Up to which share of the pixels values between 0 and 255 look like the smoothed borders of masks.
+#: Values between 0 and 255 look like the smoothed borders of masks if at most this share of the pixels has them.
 MOST_BORDER = 0.3
 
 
 class Conversion(NamedTuple):
-    """From what label files hold to class IDs; both None where they hold class IDs."""
+    """Maps from what label files hold to class IDs; both None if they hold class IDs."""
 
     id_map: Optional[Mapping[int, int]] = None
     color_map: Optional[Mapping[Color, int]] = None
@@ -47,9 +49,9 @@ def readings(values: Iterable[int]) -> Optional[List[Dict[int, int]]]:
         values: All values that occur.
 
     Returns:
-        None where values are class IDs, 255 being ignored. One map, from values to class IDs, where there is one
-        reading: 0 and 255 alone are background and foreground, and so are 0 and 65535. Two maps where both readings are
-        met in practice: that 255 is a class, and that it marks pixels that do not count.
+        None if values are class IDs, with 255 ignored. One map, from values to class IDs, if there is one reading: 0
+        and 255 alone are background and foreground, and so are 0 and 65535. Two maps if both readings occur in
+        practice: 255 is a class, or it marks pixels that do not count.
     """
     found = set(values)
     for white in WHITES:
@@ -58,7 +60,7 @@ def readings(values: Iterable[int]) -> Optional[List[Dict[int, int]]]:
     if 255 not in found:
         return None
     others = sorted(found - {255})
-    # 0 to k and 255 with three classes and more is how datasets are published; gaps are how painted masks look.
+    # 0 to k and 255 with three or more classes is typical of published datasets; gaps are typical of painted masks.
     if max(found) > 255 or (len(others) >= 3 and others == list(range(len(others)))):
         return None
     if found == {0, 1, 255}:
@@ -68,14 +70,14 @@ def readings(values: Iterable[int]) -> Optional[List[Dict[int, int]]]:
 
 
 def in_black_and_white(space: Optional[LabelSpace], color_tolerance: int) -> Optional[LabelSpace]:
-    """Gives two classes without colours of their own those of masks, which a tolerance of colours is then about."""
+    """Gives two classes without own colours black and white, to which a colour tolerance then refers."""
     if not color_tolerance or space is None or space.num_classes != 2 or has_own_colors(space):
         return space
     return space._replace(colors=BLACK_AND_WHITE)
 
 
 def is_smoothed_mask(pixels: Mapping[int, int]) -> bool:
-    """Tells whether values, of which there are so many pixels each, look like masks of 0 and 255 that were smoothed."""
+    """Tells whether values look like smoothed masks of 0 and 255. pixels: the number of pixels of each value."""
     between = sum(count for value, count in pixels.items() if 0 < value < 255)
     return (
         {0, 255} <= set(pixels)
@@ -86,7 +88,7 @@ def is_smoothed_mask(pixels: Mapping[int, int]) -> bool:
 
 
 def num_classes_of(id_map: Mapping[int, int], ignore_id: int = DEFAULT_IGNORE_ID) -> int:
-    """Counts the classes that a map leads to."""
+    """Counts the classes in the values of a map."""
     return len(set(id_map.values()) - {ignore_id})
 
 
@@ -103,11 +105,11 @@ def own_conversion(
 ) -> Conversion:
     """Finds how the labels of a dataset without a layout become class IDs.
 
-    Reads `NUM_SAMPLED` label files where the classes have colours, or are two, and more while these do not tell.
+    Reads `NUM_SAMPLED` label files if the classes have colours or are two, and more as long as these do not tell.
 
     Args:
         said_ignore_id: Whether the user said which ID is ignored, so that 255 needs no guess.
-        color_tolerance: Of greys, too, where the files hold more of them than there are classes.
+        color_tolerance: Applies to greys, too, if the files hold more greys than there are classes.
 
     Raises:
         DataError: Two readings are possible.
@@ -123,9 +125,9 @@ def own_conversion(
 
 
 def _refuse_numbers_of_a_table(labels: Sequence[str], space: LabelSpace) -> None:
-    """Raises DataError where labels hold numbers, and the table of the classes numbers these otherwise than by ID.
+    """Raises DataError if labels hold numbers, and the table of classes gives the classes other numbers than their IDs.
 
-    A named label space says of its files; there, layouts do.
+    Built-in label spaces are not checked: for them, layouts say what files hold.
     """
     if space.file_ids is None or not is_of_a_table(space):
         return
@@ -149,11 +151,11 @@ def _refuse_numbers_of_a_table(labels: Sequence[str], space: LabelSpace) -> None
 
 
 def _by_color(labels: Sequence[str], space: LabelSpace, tolerance: int) -> Optional[Conversion]:
-    """By the colours of the classes, where the files hold them and no class IDs."""
+    """The conversion by the colours of the classes, if the files hold colours and no class IDs; else None."""
     values: Set[int] = set()
     have_palettes = False
     for number, path in enumerate(spread(labels)):
-        # Black files alone do not tell whether greys are colours, by which a tolerance takes them.
+        # Black files alone do not tell whether greys are colours, to which the tolerance would apply.
         is_told = have_palettes or not tolerance or not values <= {0}
         if number >= NUM_SAMPLED and is_told:
             break
@@ -175,13 +177,13 @@ def _by_color(labels: Sequence[str], space: LabelSpace, tolerance: int) -> Optio
 
 
 def color_table(space: LabelSpace) -> Optional[Mapping[Color, int]]:
-    """Returns from the colours of classes to their IDs, those of ignored pixels too; None where they do not tell."""
+    """Returns the map from colours to class IDs, with those of ignored pixels; None if colours are ambiguous."""
     are_distinct = len(set(space.colors)) == space.num_classes and set(space.colors).isdisjoint(space.ignore_colors)
     return space.color_to_id if are_distinct else None
 
 
 def _by_greys(values: Set[int], colors: Mapping[Color, int], num_classes: int, tolerance: int) -> Optional[Conversion]:
-    """By the greys among the colours of the classes, where grey files hold these, and more than class IDs."""
+    """The conversion by the greys among the colours of the classes, if grey files hold these and not only class IDs."""
     greys = {color[0]: class_id for color, class_id in colors.items() if len(set(color)) == 1}
     if not values or len(greys) < 2 or max(values) < num_classes:
         return None
@@ -191,7 +193,7 @@ def _by_greys(values: Set[int], colors: Mapping[Color, int], num_classes: int, t
 
 
 def holds_colors(path: str) -> bool:
-    """Tells whether a label file can be read as colours, in JPEG or with transparent pixels, too."""
+    """Tells whether a label file can be read as colours, including JPEG and files with transparent pixels."""
     try:
         read_color_labels(path, lossy=True, keep_alpha=True)
     except (ValueError, OSError):
@@ -218,9 +220,9 @@ def _binary_map(labels: Sequence[str]) -> Optional[Dict[int, int]]:
 
 
 def ask(maps: Sequence[Mapping[int, int]], where: str = '') -> str:
-    """Returns the question which of two `readings` of the value 255 holds, with what to pass for each.
+    """Returns the question which of two `readings` of the value 255 is right, with the options for each.
 
-    where: What has to be given with it, such as 'with num_classes=2'.
+    where: Further arguments that are required, such as 'with num_classes=2'.
     """
     lines = []
     for id_map in maps:
@@ -244,7 +246,7 @@ def ask(maps: Sequence[Mapping[int, int]], where: str = '') -> str:
 
 
 def _sampled_values(labels: Sequence[str]) -> Optional[Set[int]]:
-    """The values of some label files; None where they have palettes of colours, whose 255 is no white."""
+    """The values of some label files; None if they have palettes of colours, in which 255 is not white."""
     found: Set[int] = set()
     for number, path in enumerate(spread(labels)):
         is_told = bool(found) and found != {0} and found not in [{white} for white in WHITES]
@@ -252,7 +254,7 @@ def _sampled_values(labels: Sequence[str]) -> Optional[Set[int]]:
             break
         try:
             label = read_label_file(path)
-        except (ValueError, OSError):  # reported when it is to be used
+        except (ValueError, OSError):  # reported when the file is used
             continue
         if label.palette is not None:
             return None

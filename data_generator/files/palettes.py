@@ -1,4 +1,4 @@
-"""What the palettes of a dataset's label files mean, where files may hold the same colours in another order."""
+"""What the palettes of a dataset's label files mean, if files may hold the same colours in different orders."""
 
 import threading
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
@@ -25,12 +25,12 @@ from helpers.images import TransparentLabelError, read_color_labels, read_label_
 from helpers.label_spaces import LabelSpace, is_of_a_table
 from helpers.user_warnings import warn_user
 
-#: So many bytes hold the palette of a PNG with all that usually comes before it.
+#: This many bytes are usually enough to read a PNG up to its palette.
 _HEAD_SIZE = 4096
 
 
 class ReadIds(NamedTuple):
-    """IDs [H, W] of a label file, whether a palette stands for them, and whether that has another order than others."""
+    """IDs [H, W] of a label file, whether they come from a palette, and whether its order differs from the others'."""
 
     ids: np.ndarray
     has_palette: bool = False
@@ -40,16 +40,16 @@ class ReadIds(NamedTuple):
 class PaletteRule:
     """Class IDs of label files with palettes of colours: one colour is one ID in all files of a dataset.
 
-    The colours of the dataset's classes decide where the files use them (PASCAL VOC does); otherwise the first palette
-    among the files, in their order, which the others then have to agree with. A file with the same colours in another
-    order is read by its colours, with a warning. Where palettes hold colours, a palette of greys alone holds colours,
-    too, and with a table of colours so does a grey file.
+    The colours of the dataset's classes decide if the files use them (PASCAL VOC does). Otherwise the first palette
+    among the files decides, and the others have to agree with it. A file with the same colours in another order is read
+    by its colours, with a warning. If other palettes hold colours, the entries of an all-grey palette are colours, too,
+    and with a table of colours so are the values of a grey file.
 
     Args:
         labels: All label files, in their order.
-        space: The classes of a dataset that is known by name, or of a table of colours; None for others.
-        id_map: From the IDs in the files to class IDs, a mapping or a table; None where the files hold class IDs.
-        table: From colours to class IDs, where the user gave them.
+        space: The classes of a built-in dataset or of a table of colours; None for others.
+        id_map: From the IDs in the files to class IDs, a mapping or an array; None if the files hold class IDs.
+        table: From colours to class IDs, if a table gives the colours.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class PaletteRule:
         self._of_all: Optional[ColorTable] = None
         self._greys_may_be_colors: Optional[bool] = None
         self._lock = threading.RLock()
-        #: Files that were read by their colours, because their palette has another order.
+        #: Files that were read by their colours because their palettes have another order.
         self.reordered: List[str] = []
 
     def read(self, path: str) -> ReadIds:
@@ -89,7 +89,7 @@ class PaletteRule:
         return self.ids(label, path)
 
     def ids(self, label: LabelFile, path: str) -> ReadIds:
-        """Looks up the IDs of a label file that was read. Raises DataError as `read`."""
+        """Looks up the IDs of a label file that has been read. Raises DataError as `read`."""
         if label.palette is not None:
             return self._ids_of_palette(label, self._ids_by_color(label), path)
         if label.indices is not None:
@@ -99,10 +99,9 @@ class PaletteRule:
         return ReadIds(label.values)
 
     def _ids_by_color(self, label: LabelFile) -> Optional[np.ndarray]:
-        """The IDs that the colours of a file stand for: `label.values` itself where no index has another ID.
+        """The IDs of the colours in a file: `label.values` itself if all indices are IDs already. None if not known.
 
-        None where they are unknown. Each table is asked only where those before it do not say: for the last, the
-        palettes of all files are read.
+        Each table is used only if those before it do not suffice: the last one reads the palettes of all files.
         """
         for expected in (lambda: self._of_space, self._first_palette, self._all_palettes):
             ids = expected().ids(label)
@@ -119,7 +118,9 @@ class PaletteRule:
         return ReadIds(ids, True, is_reordered)
 
     def _ids_of_grey_palette(self, label: LabelFile, colors: LabelFile, path: str) -> ReadIds:
-        """Optimisers make such files of grey ones and of those with few colours: what others hold decides."""
+        """The IDs of a file with an all-grey palette. Optimisers make such files from grey ones and from files with few
+        colours: the other files decide.
+        """
         if self._of_space.colors and not self._may_be_ids(label):
             ids = self._of_space.ids(colors)
             if ids is not None:
@@ -132,7 +133,7 @@ class PaletteRule:
         return self._ids_of_palette(colors, ids, path)
 
     def _ids_of_greys(self, label: LabelFile, path: str) -> np.ndarray:
-        """Of a grey file beside files with palettes of colours. Raises DataError where it can be read in two ways."""
+        """The IDs of a grey file beside files with palettes of colours. Raises DataError if there are two readings."""
         colors = in_colors(label)
         by_color = None
         if colors is not None:
@@ -152,7 +153,7 @@ class PaletteRule:
         return label.values
 
     def _ids_of_colors(self, path: str, table: Mapping[Color, int], error: ValueError) -> np.ndarray:
-        """Of a file of colours among files with palettes or IDs, where a table says what colours are."""
+        """The IDs of a colour file among files with palettes or IDs, by a table of colours."""
         try:
             colors = read_color_labels(path)
         except TransparentLabelError:
@@ -169,11 +170,11 @@ class PaletteRule:
         return all(value in known or value == self._ignore_id for value in used_values(label.values))
 
     def _are_numbers(self, label: LabelFile) -> bool:
-        """Whether grey values can only be IDs: some are neither black nor white, and all are IDs."""
+        """Whether grey values can only be IDs: some are neither black nor white, and all are valid IDs."""
         return self._may_be_ids(label) and not set(used_values(label.values)) <= {0, 255}
 
     def _are_greys_colors(self) -> bool:
-        """Whether a grey file may hold colours: the dataset is one's own, and has palettes of colours."""
+        """Whether a grey file may hold colours: the dataset is no built-in one, and has palettes of colours."""
         with self._lock:
             if self._greys_may_be_colors is None:
                 looked_at = spread(self._labels)[:NUM_SAMPLED] if self._table else self._labels[:1]
@@ -181,9 +182,9 @@ class PaletteRule:
             return self._greys_may_be_colors
 
     def described(self) -> str:
-        """Returns what the IDs of the files depend on beside the files themselves; '' where no palette says any.
+        """Describes what the IDs of a file depend on besides the file itself; '' if no file has a palette of colours.
 
-        It reads the beginning of every file that may have one.
+        Reads the beginning of every file that may have a palette.
         """
         has_greys = self._is_own and self._are_greys_colors()
         if not self._labels or (file_palette(self._labels[0]) is None and not has_greys):
@@ -218,9 +219,9 @@ class PaletteRule:
             return self._of_all
 
     def colors(self) -> Mapping[int, Color]:
-        """Returns the colour of each index in the files: by the first palette, with what later ones add.
+        """Returns the colour of each index in the files: from the first palette, with additions from later ones.
 
-        Files may leave out entries that they do not use. All are looked at, once. Empty where no palette holds colours.
+        Files may leave out entries that they do not use. All files are read once. Empty if no palette holds colours.
         """
         return self._all_palettes().colors
 
@@ -249,24 +250,24 @@ class PaletteRule:
 
 
 def color_palette(path: str) -> Optional[np.ndarray]:
-    """Reads the palette of a label file as `file_palette`; None for one of greys alone, too."""
+    """Reads the palette of a label file as `file_palette`, but returns None for one that holds only greys."""
     palette = file_palette(path)
     return None if palette is None or is_grey(palette) else palette
 
 
 def file_palette(path: str) -> Optional[np.ndarray]:
-    """Reads the palette of a label file, uint8 [K, 3]; None where it has none, or cannot be read."""
+    """Reads the palette of a label file, uint8 [K, 3]; None if it has none or cannot be read."""
     try:
         with open(path, 'rb') as file:
             head = file.read(_HEAD_SIZE)
             palette = png_palette(head)
-            if palette is None and is_palette_png(head):  # behind a long text
+            if palette is None and is_palette_png(head):  # after a long text chunk
                 palette = png_palette(head + file.read())
         if head[:2] in (b'II', b'MM'):
             palette = tiff_palette(path)
         elif head[:2] in (b'BM', b'GI'):
             palette = _palette_by_pillow(path)
-    except Exception:  # whatever a damaged file makes the readers meet; reading it whole tells
+    except Exception:  # damaged files may raise anything; reading the whole file reports it
         return None
     return palette
 
@@ -284,7 +285,7 @@ def _entries(palette: np.ndarray) -> Dict[int, Color]:
 
 
 def _colors_of(space: LabelSpace, id_map: Any) -> ColorTable:
-    """From each ID of the files to the colour of its class."""
+    """The table from each ID in the files to the colour of its class."""
     colors = dict(enumerate(space.colors))
     if space.ignore_colors:
         colors.setdefault(space.ignore_id, space.ignore_colors[0])

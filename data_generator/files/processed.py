@@ -1,4 +1,4 @@
-"""The record of a processed dataset, which says of each of its files whether it holds class IDs already."""
+"""The record of a processed dataset, which tells for each file whether it holds class IDs already."""
 
 import os
 from typing import Any, Dict, List, Mapping, Optional, Sequence
@@ -7,7 +7,7 @@ from data_generator.errors import DataError
 from helpers.json_files import read_json
 
 MANIFEST_NAME = 'processing.json'
-# Bytes of the largest record: the names of some three million files.
+# The largest record, in bytes: the names of about three million files.
 _LARGEST = 2**28
 
 #: Whether the source was a processed dataset itself, whose labels held class IDs already. Older records do not say.
@@ -15,9 +15,9 @@ CONVERTED_BEFORE = 'converted_before'
 
 
 def converted_labels(labels: Sequence[str]) -> List[str]:
-    """Picks those of these label files that the record of a processed dataset names, and that hold class IDs.
+    """Picks the label files that the record of a processed dataset names and that hold class IDs.
 
-    A file that the record does not name was put beside what was written, and is as its publishers made it.
+    A file that the record does not name was added later, and is an original.
     """
     folders = {folder: os.path.realpath(folder) for folder in {os.path.dirname(label) for label in labels}}
     roots = {folder: _nearest_record(path) for folder, path in folders.items()}
@@ -37,7 +37,7 @@ def converted_labels(labels: Sequence[str]) -> List[str]:
 
 
 def _nearest_record(folder: str) -> Optional[str]:
-    """The nearest directory, from this one upwards, that has a record of what was written to it."""
+    """The nearest directory, from this one upwards, that has a record."""
     while not os.path.exists(os.path.join(folder, MANIFEST_NAME)):
         folder, below = os.path.dirname(folder), folder
         if folder == below:
@@ -51,7 +51,7 @@ def _holds_class_ids(settings: Mapping[str, Any]) -> bool:
 
 
 def _readable_runs(directory: str) -> List[Dict[str, Any]]:
-    """The runs recorded in a directory; none where another program's file has the name of the record."""
+    """The runs recorded in a directory; none if the file is that of another program."""
     try:
         return read_manifest(os.path.join(directory, MANIFEST_NAME))
     except DataError:
@@ -59,7 +59,7 @@ def _readable_runs(directory: str) -> List[Dict[str, Any]]:
 
 
 def read_manifest(path: str) -> List[Dict[str, Any]]:
-    """Reads the runs that a record holds; none where there is no such file.
+    """Reads the runs in a record; none if there is no such file.
 
     Raises:
         DataError: The file is no record.
@@ -76,5 +76,5 @@ def read_manifest(path: str) -> List[Dict[str, Any]]:
 
 
 def _is_run(run: Any) -> bool:
-    """Whether an entry of a record is what was written: settings, and the names of files."""
+    """Whether an entry of a record has the right form: settings, and the names of files."""
     return isinstance(run['settings'], dict) and all(isinstance(name, str) for name in run['files'])

@@ -1,4 +1,4 @@
-"""Reading the two files of a pair, and refusing labels that belong to no class."""
+"""Reads the two files of a pair, and refuses labels that belong to no class."""
 
 import contextlib
 from typing import Any, Iterator, Mapping, NamedTuple, Optional, Tuple
@@ -16,7 +16,7 @@ from helpers.image_files.windows import open_windowed
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import read_color_labels, read_image
 
-#: From so many pixels on, crops are read from the file where that can be: 16 million take a tenth of a second.
+#: From this many pixels on, only the crop is read from the file, if possible: 16 million take a tenth of a second.
 LARGE_IMAGE = 1 << 24
 
 NUM_IDS = LARGEST_ID + 1
@@ -26,17 +26,17 @@ class LegalIds:
     """Which IDs label files may hold.
 
     Args:
-        num_classes: Class IDs are 0 to num_classes - 1; None if any ID may come.
+        num_classes: Class IDs are 0 to num_classes - 1; None if any ID is allowed.
         ignore_id: The ID of pixels that never count.
-        id_map: From the IDs in the files to class IDs, a dict or an array; None where the files hold class IDs. IDs
-            that it lacks, or maps to what is no class, are illegal.
+        id_map: From the IDs in the files to class IDs, a dict or an array; None if the files hold class IDs. IDs that
+            it lacks, or maps to no class, are illegal.
         color_map: From the colours in the files to the IDs that `id_map` maps, or to class IDs.
 
     Attributes:
-        complete_map: `id_map` as an array over all IDs of 8 bits, where that is enough: the quickest to apply.
+        complete_map: `id_map` as an array over all 8-bit IDs if that is enough, which is the fastest to apply.
 
     Raises:
-        ValueError: A colour becomes no class.
+        ValueError: A colour maps to no class.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class LegalIds:
         self._ignore_id = ignore_id
         self._entries = None if id_map is None else _entries(id_map)
         self._is_legal = self._legal_ids()
-        #: Whether 8 bits are enough, also for labels in files of 16.
+        #: Whether 8 bits are enough, even for labels in 16-bit files.
         self.fit_8_bits = not self._is_legal[256:].any()
         illegal = np.flatnonzero(~self._is_legal)
         self._first_illegal = int(illegal[0]) if illegal.size else NUM_IDS
         self._illegal_bytes = (~self._is_legal[:256]).astype(np.uint8)
         self.complete_map = id_map
         if self._entries is not None and color_map is None and self.fit_8_bits:
-            self.complete_map = np.full(256, ignore_id)  # what this is for never occurs, for it is illegal
+            self.complete_map = np.full(256, ignore_id)  # IDs that keep this value are illegal, so they never occur
             for file_id, class_id in self._entries.items():
                 self.complete_map[file_id : file_id + 1] = class_id
         self._check_colors(color_map or {})
@@ -87,7 +87,7 @@ class LegalIds:
     def check(self, label: np.ndarray, path: str) -> None:
         """Raises DataError with the file and the IDs if `label` [H, W] holds an illegal one.
 
-        Takes far below a millisecond for the labels of Cityscapes, for their maximum decides.
+        Takes far less than a millisecond for the labels of Cityscapes, since their maximum decides.
         """
         if cv2.minMaxLoc(label)[1] < self._first_illegal:
             return
@@ -121,26 +121,26 @@ class LegalIds:
 
 
 class ColorRule(NamedTuple):
-    """How colours in labels are taken.
+    """How colours in labels are read.
 
-    tolerance: how far a colour may be from the nearest of the table, in each channel. transparent: the colour of the
-    table that transparent pixels get; None to refuse them.
+    tolerance: how far a colour may be from the nearest one of the table, in each channel. transparent: the colour of
+    the table that transparent pixels get; None to refuse them.
     """
 
     tolerance: int = 0
     transparent: Optional[Color] = None
 
 
-#: Those of the table, and no others.
+#: Only the colours of the table are accepted.
 EXACT_COLORS = ColorRule()
 
 
 def read_colors(path: str, table: Mapping[Color, int], rule: ColorRule) -> Tuple[np.ndarray, int]:
-    """Reads labels that hold colours, uint8 [H, W, 3], and counts the pixels that got a colour of the table.
+    """Reads colour labels, uint8 [H, W, 3], and counts the pixels whose colour was replaced by one of the table.
 
     Raises:
-        FileNotFoundError: The file is gone.
-        ValueError: It cannot be read, or holds no colours, or transparent pixels that no rule names.
+        FileNotFoundError: The file does not exist.
+        ValueError: It cannot be read, holds no colours, or has transparent pixels without a rule for them.
     """
     colors = read_color_labels(path, rule.tolerance > 0, rule.transparent is not None, table)
     is_transparent = colors[..., 3] == 0 if colors.shape[2] == 4 else None
@@ -153,13 +153,13 @@ def read_colors(path: str, table: Mapping[Color, int], rule: ColorRule) -> Tuple
 
 
 class LabelReader:
-    """Reads label files as the numbers or colours that a pipeline converts, and refuses what is no class.
+    """Reads label files as the numbers or colours that a pipeline converts, and refuses values that are no class.
 
     Args:
         legal_ids: Which IDs the files may hold.
-        palettes: What their palettes mean.
-        color_map: From colours to IDs where files hold colours; None where they hold IDs.
-        color_rule: Which other colours are taken.
+        palettes: The meaning of their palettes.
+        color_map: From colours to IDs if files hold colours; None if they hold IDs.
+        color_rule: Which other colours are accepted.
     """
 
     def __init__(
@@ -175,10 +175,10 @@ class LabelReader:
         self._color_rule = color_rule
 
     def read(self, path: str) -> np.ndarray:
-        """Reads IDs as in the file, uint8 or uint16 [H, W], or colours, uint8 [H, W, 3].
+        """Reads the IDs of the file, uint8 or uint16 [H, W], or colours, uint8 [H, W, 3].
 
         Raises:
-            FileNotFoundError: The file is gone.
+            FileNotFoundError: The file does not exist.
             ValueError: It cannot be read, or is no label map.
             DataError: It holds illegal IDs.
         """
@@ -192,14 +192,15 @@ class LabelReader:
 def read_pair(
     pair: Pair, labels: LabelReader, image_rules: ImageRules = RGB_RULES, in_windows: bool = False
 ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-    """Reads an image, uint8 [H, W, C] (RGB by default), and its label as `labels` does, or None without labels.
+    """Reads an image, uint8 [H, W, C] (RGB by default), and its label by `labels`, or None without labels.
 
     Args:
-        in_windows: Whether a large image may be a `helpers.image_files.windows.WindowedImage`, which reads what is cut.
+        in_windows: Whether to return a large image as a `helpers.image_files.windows.WindowedImage`, which reads only
+            the parts that are cut out.
 
     Raises:
-        FileNotFoundError: A file is gone.
-        ValueError: A file cannot be read, or the rules cannot use the image, or it is no label map.
+        FileNotFoundError: A file does not exist.
+        ValueError: A file cannot be read, the rules cannot be applied to the image, or the label is no label map.
         DataError: The label holds illegal IDs.
     """
     image: Any = open_windowed(pair.image, image_rules, LARGE_IMAGE) if in_windows else None
@@ -214,7 +215,7 @@ def _entries(id_map: IdMap) -> Mapping[int, int]:
 
 @contextlib.contextmanager
 def naming_the_file(pair: Pair) -> Iterator[None]:
-    """Turns what goes wrong with a pair into a DataError that names its files. OSErrors name theirs."""
+    """Turns errors about a pair into a DataError that names its files. OSErrors name their own file."""
     try:
         yield
     except (OSError, MemoryError):

@@ -1,8 +1,8 @@
-"""Telling by names alone which label belongs to which image, where they are not called alike.
+"""Finds by names alone which label belongs to which image, if their names differ.
 
-In folders of their own, names differ by words that all have: 7 and 7_mask, image_7 and label_7 (`find_renaming`), or by
-several words where images have several labels (`find_kinds`). In one folder, the words say which files are labels
-(`labels_among`), or files that were made of others and are neither images nor labels (`companions`).
+In separate folders, names differ by words that all have: 7 and 7_mask, image_7 and label_7 (`find_renaming`), or by
+several words if images have several labels (`find_kinds`). In one folder, the words say which files are labels
+(`labels_among`), and which were made from others and are neither images nor labels (`companions`).
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Collection, Dict, Iterator, List, NamedTuple, Optional, Seque
 
 from helpers.image_search import LOSSY_EXTENSIONS
 
-# What labels are called that lie in one folder with their images.
+# Words in the names of labels that lie in one folder with their images.
 _WORDS_OF_LABELS = (
     'mask',
     'masks',
@@ -26,18 +26,18 @@ _WORDS_OF_LABELS = (
     'annotation',
     'target',
 )
-# An image has no more kinds of labels.
+# The most kinds of labels that an image can have.
 _MOST_KINDS = 50
-#: What pictures are called that lie beside photographs and are neither photographs nor labels.
+#: Words in the names of pictures beside photographs that are neither photographs nor labels.
 WORDS_BESIDE = ('depth', 'disparity', 'nir', 'ir', 'thermal', 'normal', 'normals', 'flow', 'edges')
-# So many of the most frequent words in the names of a folder are compared.
+# How many of the most frequent words in the names of a folder are compared.
 _NUM_WORDS = 4
-# So many images, spread over all, are looked for under a new name.
+# How many images, spread over all, are searched for under a new name.
 _NUM_COMPARED = 500
 
 
 class Renaming(NamedTuple):
-    """What stands before and behind the part that an image and its label share, in names without extension."""
+    """The words before and behind the part that an image and its label share, in names without extension."""
 
     image_prefix: str
     image_suffix: str
@@ -45,7 +45,7 @@ class Renaming(NamedTuple):
     label_suffix: str
 
     def label_stem(self, stem: str) -> str:
-        """Returns the name of the label of an image that has the words of images."""
+        """Returns the name of the label of an image whose name has the words of images."""
         return self.label_prefix + stem[len(self.image_prefix) : len(stem) - len(self.image_suffix)] + self.label_suffix
 
 
@@ -56,7 +56,7 @@ def find_renaming(images: Collection[str], labels: Collection[str]) -> Optional[
         images, labels: Names without extension.
 
     Returns:
-        The words that give labels to the most images; None where that is half of them or fewer.
+        The words that give labels to the most images; None if that is at most half of them.
     """
     if not images or not labels:
         return None
@@ -73,7 +73,7 @@ def find_renaming(images: Collection[str], labels: Collection[str]) -> Optional[
 
 
 class Kinds(NamedTuple):
-    """What stands behind the name that images and labels share: a word for images, and one for each kind of label."""
+    """The words behind the name that images and labels share: one for images, and one for each kind of label."""
 
     image_suffix: str
     label_suffixes: List[str]
@@ -86,7 +86,7 @@ def find_kinds(images: Collection[str], labels: Collection[str]) -> Optional[Kin
         images, labels: Names without extension.
 
     Returns:
-        None where no word gives labels to more than half of the images.
+        None if no word gives labels to more than half of the images.
     """
     if not images or not labels:
         return None
@@ -101,13 +101,13 @@ def find_kinds(images: Collection[str], labels: Collection[str]) -> Optional[Kin
 
 
 def _suffixes_in_common(stems: Collection[str]) -> List[str]:
-    """What all names end in, from each separator in it on, the longest first: _rgb_anon, _anon, and nothing."""
+    """The suffixes that all names share, each from a separator on, the longest first: _rgb_anon, _anon, and ''."""
     common = os.path.commonprefix([stem[::-1] for stem in stems])[::-1]
     return [common[index:] for index, letter in enumerate(common) if not letter.isalnum()] + ['']
 
 
 def _frequent_suffixes(shared: Sequence[str], labels: Collection[str]) -> List[str]:
-    """The words, separators in front, with which most of the shared parts are names of labels."""
+    """The words, with a separator in front, that turn most of the shared parts into names of labels."""
     first = min(shared)
     words = sorted(label[len(first) :] for label in labels if label.startswith(first))[:_MOST_KINDS]
     words = [word for word in words if word and not word[0].isalnum()]
@@ -120,14 +120,15 @@ def _spread(images: Collection[str]) -> List[str]:
 
 
 def companions(paths: Sequence[str], are_labels_told: bool = False) -> Set[str]:
-    """Finds the files that were made of photographs and lie beside them: 7_superpixels.png beside 7.jpg.
+    """Finds the files that were made from photographs and lie beside them: 7_superpixels.png beside 7.jpg.
 
     Args:
-        are_labels_told: Whether the caller said by which word labels are called, so that files of others are none.
+        are_labels_told: Whether the caller said which word names of labels have, so that files with other words are
+            no labels.
 
     Returns:
-        All files that are no photographs, if each is called like one of these with a word behind; none where there are
-        others, or such a word stands for labels that were not told.
+        All files that are no photographs, if each has the name of a photograph with a word behind it; none if there are
+        other files, or if such a word may mean labels and `are_labels_told` is False.
     """
     photographs = {_without_extension(path) for path in paths if _is_lossy(path)}
     others = [path for path in paths if not _is_lossy(path)] if photographs else []
@@ -142,13 +143,13 @@ def companions(paths: Sequence[str], are_labels_told: bool = False) -> Set[str]:
 
 
 def labels_among(paths: Sequence[str]) -> Dict[str, str]:
-    """Tells labels from images that lie beside them: 7.png beside 7.jpg, 7_mask.png beside 7.png or 7_sat.jpg.
+    """Tells labels from images in the same folder: 7.png beside 7.jpg, 7_mask.png beside 7.png or 7_sat.jpg.
 
     Args:
         paths: Images and labels.
 
     Returns:
-        The label of each image that has one; empty where fewer than half of the files are such pairs.
+        The label of each image that has one; empty if fewer than half of the files are in such pairs.
     """
     pairs = _called_alike(paths) or _with_a_word_behind(paths)
     if not pairs:
@@ -158,14 +159,14 @@ def labels_among(paths: Sequence[str]) -> Dict[str, str]:
 
 
 def _called_alike(paths: Sequence[str]) -> Dict[str, str]:
-    """Image -> label, the label being called like the image, in a lossless format: 7.jpg and 7.png."""
+    """Image -> label, with the same name, the label in a lossless format: 7.jpg and 7.png."""
     lossless = {_without_extension(path): path for path in paths if not _is_lossy(path)}
     pairs = {path: lossless[_without_extension(path)] for path in paths if _without_extension(path) in lossless}
     return {image: label for image, label in pairs.items() if image != label}
 
 
 def _with_a_word_behind(paths: Sequence[str]) -> Dict[str, str]:
-    """Image -> label, labels having the same word behind: 7.png and 7_mask.png. The most frequent such word decides."""
+    """Image -> label, with one more word at the end: 7.png and 7_mask.png. The most frequent such word is used."""
     images = {_without_extension(path): path for path in paths}
     lossless = {_without_extension(path): path for path in paths if not _is_lossy(path)}
     words = Counter(place[len(stem) :] for place in lossless for stem in _beginnings(place) if stem in images)
@@ -176,9 +177,9 @@ def _with_a_word_behind(paths: Sequence[str]) -> Dict[str, str]:
 
 
 def _with_words_of_both(paths: Sequence[str], at_end: bool) -> Dict[str, str]:
-    """Image -> label, both having a word, at the end (7_sat.jpg, 7_mask.png) or in front (image_7.png, label_7.png).
+    """Image -> label, both with a word, at the end (7_sat.jpg, 7_mask.png) or in front (image_7.png, label_7.png).
 
-    The word of labels is one of `_WORDS_OF_LABELS`; of the frequent words, the two are taken that give most pairs.
+    The word of labels is one of `_WORDS_OF_LABELS`; of the frequent words, the two that give most pairs are used.
     """
     by_word = _by_word(paths, at_end)
     frequent = sorted(by_word, key=lambda word: -len(by_word[word]))[:_NUM_WORDS]
@@ -194,7 +195,7 @@ def _with_words_of_both(paths: Sequence[str], at_end: bool) -> Dict[str, str]:
 
 
 def _by_word(paths: Sequence[str], at_end: bool) -> Dict[str, Dict[str, str]]:
-    """The last or first word of each file name -> the path without that word and extension -> the file."""
+    """Maps the last or first word of each file name to {path without that word and extension: file}."""
     by_word: Dict[str, Dict[str, str]] = {}
     for path in paths:
         folder, name = os.path.split(_without_extension(path))
@@ -210,12 +211,12 @@ def _without_extension(path: str) -> str:
 
 
 def _is_lossy(path: str) -> bool:
-    """Whether a file is in a format of photographs, which labels are never read from."""
+    """Whether a file has a lossy format, as photographs have and labels cannot have."""
     return path.lower().endswith(LOSSY_EXTENSIONS)
 
 
 def _beginnings(place: str) -> Iterator[str]:
-    """Yields the beginnings of a file name up to each separator, the shortest first: 7 and 7_a for 7_a_mask."""
+    """Yields the parts of a file name before each separator, the shortest first: 7 and 7_a for 7_a_mask."""
     folder, name = os.path.split(place)
     for index, letter in enumerate(name):
         if index and not letter.isalnum():
@@ -223,7 +224,7 @@ def _beginnings(place: str) -> Iterator[str]:
 
 
 def _words_around(stems: Sequence[str]) -> Iterator[Tuple[str, str]]:
-    """Yields (prefix, suffix) that all names have around a part that changes and is never empty; ('', '') first."""
+    """Yields the (prefix, suffix) that all names have around a varying, non-empty part; ('', '') first."""
     shortest = min(map(len, stems))
     for prefix in _parts_in_common(os.path.commonprefix(list(stems))):
         for suffix in _parts_in_common(os.path.commonprefix([stem[::-1] for stem in stems])):
@@ -232,9 +233,9 @@ def _words_around(stems: Sequence[str]) -> Iterator[Tuple[str, str]]:
 
 
 def _parts_in_common(common: str) -> List[str]:
-    """How much of what all names begin with is a word of theirs: nothing, up to the last separator, or up to a number.
+    """The parts of the names' common beginning that may be a word: '', up to the last separator, or up to a number.
 
-    A number belongs to the part that changes: of img_10 and img_11, which have img_1 in common, img_ is the word.
+    A number belongs to the varying part: img_10 and img_11 have img_1 in common, but the word is img_.
     """
     last = max((place + 1 for place, letter in enumerate(common) if not letter.isalnum()), default=0)
     return list(dict.fromkeys(['', common[:last], common.rstrip('0123456789')]))

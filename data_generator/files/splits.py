@@ -10,7 +10,7 @@ from data_generator.files.discovery import Pair
 from helpers.counted import counted
 from helpers.flags import is_whole
 
-#: What folders and files of a part of a dataset are called, by publishers, people and tools -> which part it is.
+#: Common names of folders and files of a split -> the split.
 SPLIT_NAMES = {
     'train': 'train',
     'training': 'train',
@@ -23,9 +23,9 @@ SPLIT_NAMES = {
 
 
 def begin_with(pairs: Sequence[Pair], prefixes: Sequence[str]) -> List[bool]:
-    """Says of each pair whether the name of its image, without folders, begins with one of `prefixes`.
+    """Tells for each pair whether the file name of its image, without folders, begins with one of `prefixes`.
 
-    A prefix with a slash in it is compared with the path, from any of its folders on.
+    A prefix with a slash is compared with the path, starting at any of its folders.
 
     Raises:
         ValueError: No prefix, or an empty one.
@@ -44,7 +44,7 @@ def begin_with(pairs: Sequence[Pair], prefixes: Sequence[str]) -> List[bool]:
         if '/' in prefix:
             is_there = any('/' + prefix in path for path in paths)
         else:
-            first = bisect.bisect_left(ordered, prefix)  # names that begin so come there
+            first = bisect.bisect_left(ordered, prefix)  # names with this prefix start here
             is_there = first < len(ordered) and ordered[first].startswith(prefix)
         if not is_there:
             raise DataError(
@@ -61,7 +61,7 @@ def begin_with(pairs: Sequence[Pair], prefixes: Sequence[str]) -> List[bool]:
 
 
 def _relative_paths(pairs: Sequence[Pair]) -> List[str]:
-    """The images' paths below the folder that they have in common, with slashes."""
+    """The images' paths relative to their common parent folder, with slashes."""
     root = os.path.commonpath([os.path.dirname(os.path.abspath(pair.image)) for pair in pairs])
     return [os.path.relpath(os.path.abspath(pair.image), root).replace(os.sep, '/') for pair in pairs]
 
@@ -69,8 +69,8 @@ def _relative_paths(pairs: Sequence[Pair]) -> List[str]:
 class Folds(NamedTuple):
     """A division into parts that are held out in turn.
 
-    prefixes: of each part, as `begin_with` takes them. unit: what stays together: 'folders', 'sequences' (images whose
-    names are alike up to the first underscore), or 'images', each by itself.
+    prefixes: the prefixes of each part, as `begin_with` takes them. unit: what is never divided: 'folders', 'sequences'
+    (images whose names are equal up to the first underscore), or 'images'.
     """
 
     prefixes: List[List[str]]
@@ -78,14 +78,14 @@ class Folds(NamedTuple):
 
 
 def divide(pairs: Sequence[Pair], number: int, seed: int = 0) -> Folds:
-    """Divides a dataset into `number` parts of about the same size, by folders or sequences where there are so many.
+    """Divides a dataset into `number` parts of about the same size, by folders or sequences if there are enough.
 
-    Images of one drive are too alike to be trained on and scored: where there are folders enough each goes into one
-    part as a whole, else sequences do.
+    Images of one drive are too similar to be divided between training and scoring. So if there are enough folders, each
+    goes into one part as a whole; else sequences do.
 
     Raises:
         ValueError: `number` is no whole number from 2 to the number of images.
-        DataError: Images have to be taken one by one, and one path is the end of another, as 1.png is of sub/1.png.
+        DataError: Images have to be divided one by one, and one path is the end of another, as 1.png is of sub/1.png.
     """
     if not is_whole(number) or not 2 <= number <= len(pairs):
         raise ValueError(
@@ -105,14 +105,14 @@ def divide(pairs: Sequence[Pair], number: int, seed: int = 0) -> Folds:
 
 
 def _are_apart(folders: Collection[str]) -> bool:
-    """Whether each folder, as a prefix, is of its own images and no others."""
+    """Whether each folder, used as a prefix, matches only its own images."""
     if '' in folders:
         return False
     return not any('/' + one in '/' + other for one in folders for other in folders if one != other)
 
 
 def _told_apart(paths: List[str]) -> List[str]:
-    """Returns the paths. Raises DataError where one, as a prefix, is of another image, too."""
+    """Returns the paths. Raises DataError if one of them, used as a prefix, also matches another image."""
     there = set(paths)
     for path in paths:
         ends = (path[place + 1 :] for place, letter in enumerate(path) if letter == '/')
@@ -126,7 +126,9 @@ def _told_apart(paths: List[str]) -> List[str]:
 
 
 def _shared_out(keys: Sequence[str], number: int, seed: int) -> List[List[str]]:
-    """The different keys in `number` parts: in random order, the most frequent first, each to the smallest part."""
+    """Distributes the distinct keys over `number` parts: in random order, the most frequent first, each to the smallest
+    part so far.
+    """
     counts: Dict[str, int] = {}
     for key in keys:
         counts[key] = counts.get(key, 0) + 1
