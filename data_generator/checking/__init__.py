@@ -1,4 +1,4 @@
-"""Checking a dataset before anything is trained on it."""
+"""Checking a dataset before training."""
 
 from helpers.process.lazy_imports import lazy_names
 

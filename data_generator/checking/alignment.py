@@ -1,17 +1,17 @@
-"""Whether labels lie where the images are: borders between classes and edges of images come to lie on each other."""
+"""Whether labels are aligned with their images: borders between classes should coincide with edges in the image."""
 
 from typing import Optional, Tuple
 
 import cv2
 import numpy as np
 
-#: How far a label may be shifted for it to be noticed, in pixels.
+#: The largest shift of a label that is detected, in pixels.
 REACH = 12
 
-#: Side of the window in the middle of each pair that is looked at, and the smallest that says anything.
+#: Side of the window in the middle of each pair that is compared, and the smallest useful side.
 WINDOW, SMALLEST_WINDOW = 256, 24
 
-#: By how much labels have to fit better elsewhere than where they are.
+#: A shift is reported if labels fit better there by at least this factor.
 FACTOR = 1.6
 
 
@@ -23,8 +23,8 @@ def edge_correlation(image: np.ndarray, label: np.ndarray) -> Optional[np.ndarra
         label: [H, W] or [H, W, 3], of any values.
 
     Returns:
-        float32 [2 R + 1, 2 R + 1]: at (R + down, R + right) how well the label would fit if it were shifted so. None
-        for a pair that is too small, or of different sizes, or whose borders or edges are nowhere, or everywhere alike.
+        float32 [2 R + 1, 2 R + 1]: at (R + down, R + right) how well the label would fit with this shift. None if the
+        pair is too small, if its sizes differ, or if borders or edges are nowhere or everywhere.
     """
     if image.shape[:2] != label.shape[:2] or min(image.shape[:2]) < SMALLEST_WINDOW:
         return None
@@ -37,7 +37,7 @@ def edge_correlation(image: np.ndarray, label: np.ndarray) -> Optional[np.ndarra
     spectra = [np.fft.rfft2((part - part.mean()) / part.std()) for part in (edges, borders)]
     whole = np.fft.irfft2(spectra[0] * np.conj(spectra[1]), grey.shape) / grey.size
     shifts = np.arange(-REACH, REACH + 1)
-    # One is kept for each image of a dataset.
+    # A copy in float32, since one is kept for each image of a dataset.
     return whole[np.ix_(shifts % grey.shape[0], shifts % grey.shape[1])].astype(np.float32)
 
 
@@ -46,10 +46,10 @@ def shift_of(correlation: np.ndarray, num_pairs: int) -> Optional[Tuple[int, int
 
     Args:
         correlation: The mean of `edge_correlation` over pairs.
-        num_pairs: Of how many.
+        num_pairs: The number of these pairs.
 
     Returns:
-        None where labels fit as they lie, or nowhere.
+        None if labels fit unshifted, or nowhere.
     """
     level = np.median(correlation)
     down, right = (int(place) - REACH for place in np.unravel_index(np.argmax(correlation), correlation.shape))

@@ -1,4 +1,4 @@
-"""Checking a dataset before a day is wasted on it: every file is read, and everything that is wrong is reported."""
+"""Checks a dataset before training: reads every file and reports every fault."""
 
 from collections import Counter
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
@@ -37,11 +37,12 @@ from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.image_search import extensions_for
 from helpers.label_spaces import LabelSpace
 
-#: From which correlation on images agree in where they are red and where blue, and below which one was swapped: of
-#: the 367 training images of CamVid, whose lights differ, two are at -0.3.
+#: Correlation of an image's red minus blue with the mean over all images. Swapped channels are looked for only if the
+#: median is at least the first; an image below the second is swapped. Of the 367 training images of CamVid, whose
+#: lights differ, two are at -0.3.
 USUAL_LIKENESS, SWAPPED_LIKENESS = 0.25, -0.4
 
-#: From which share of the images on a size is the usual one.
+#: A size is the usual one if at least this share of the images has it.
 USUAL_SHARE = 0.9
 
 
@@ -60,28 +61,27 @@ def check_dataset(
     folders: Optional[Mapping[str, Tuple[Paths, Paths]]] = None,
     rule: NameRule = NO_RULE,
 ) -> DatasetReport:
-    """Reads a whole dataset and reports what it is, what is wrong with it, and what to train it with.
+    """Reads a whole dataset and reports what it is, what is wrong with it, and which options to train it with.
 
     Args:
-        roots: Root directory of the dataset, or those of several that are to be trained on together; none with
-            `folders`.
-        layout: Their layout; None to recognise it.
-        num_classes, ignore_id: For a dataset that is not in a named layout: which label values are legal. By default
-            all are, and 255 is the ignored one where it is no class.
+        roots: Root directory of the dataset, or of several datasets to train on together; none with `folders`.
+        layout: The layout of all of them; None to recognise it.
+        num_classes, ignore_id: For a dataset without a named layout: which label values are legal. By default all are,
+            and 255 is ignored unless it is a class.
         workers: Number of threads.
         image_rules: How images that are not 8-bit RGB are read.
-        id_map: For such a dataset: from label values to class IDs.
-        legend: For such a dataset: its classes, and the colours that stand for them in labels; None for the one that is
-            found beside it.
+        id_map: For a dataset without a named layout: from label values to class IDs.
+        legend: For a dataset without a named layout: its classes, and the colours that stand for them in labels; None
+            for the legend that is found beside the data.
         color_tolerance: How far a colour in a label may be from that of a class, in each channel.
-        label_transparency: What transparent pixels in such labels are: the name of a class, or 'void'.
-        folders: In place of roots, for 'train' and perhaps 'val', the directory of images and that of their labels; or
-            directories, and those of their labels in the same order.
-        rule: With folders: how labels are called.
+        label_transparency: What transparent pixels in colour labels are: the name of a class, or 'void'.
+        folders: In place of `roots`: for 'train', and 'val' if there is one, the directory of images and that of their
+            labels; or several directories of images, and those of their labels in the same order.
+        rule: With `folders`: how labels are called.
 
     Raises:
-        ValueError: No such layout, or one beside `folders`; the directories are of different layouts; what a named
-            layout says was given; no such class; another number of classes than the legend names.
+        ValueError: The layout is unknown, or given together with `folders`; the directories have different layouts; an
+            argument says what a named layout defines; no such class; another number of classes than the legend names.
         FileNotFoundError: No such directory.
         DataError: No images.
     """
@@ -126,7 +126,7 @@ def _check_one_source(
     folders: Optional[Mapping[str, Tuple[Paths, Paths]]],
     rule: NameRule,
 ) -> None:
-    """Raises ValueError unless either roots or folders are given, and nothing that is about the other of the two."""
+    """Raises ValueError unless either roots or folders are given, and no argument that belongs to the other."""
     if folders and (as_path_list(roots) or layout is not None):
         raise ValueError('folders are given, and roots or a layout beside them. Name the dataset in one of these ways.')
     if rule != NO_RULE and not folders:
@@ -170,15 +170,15 @@ def _check_nothing_said(layout: Layout, said: Said) -> None:
 
 
 def _check_said_of_colors(said: Said, look: LabelLook, classes: Classes, facts: Sequence[Sequence[PairFacts]]) -> None:
-    """Raises ValueError where it was said how colours are read, and all labels hold numbers."""
+    """Raises ValueError if options for colour labels were given and all labels hold numbers."""
     values = [value for split in facts for pair in split for value in pair.values]
     if values and all(isinstance(value, int) for value in values):
-        tolerance = 0 if classes.question else said.color_tolerance  # which may be the answer
+        tolerance = 0 if classes.question else said.color_tolerance  # it may be the answer to the question
         check_said_of_colors(tolerance, said.label_transparency, look.color_map is not None)
 
 
 def _with_legend_beside(surveys: Sequence[Survey], said: Said) -> Said:
-    """With the legend that is found beside the data, unless the caller named other classes."""
+    """Adds the legend that is found beside the data, unless the caller named other classes."""
     if said.legend is not None:
         return said
     splits = [split for one in surveys for split in one.splits]
@@ -186,7 +186,7 @@ def _with_legend_beside(surveys: Sequence[Survey], said: Said) -> Said:
     for path in find_legends([(split.label_dir, split.image_dir) for split in splits]):
         try:
             found[path] = read_legend(path)
-        except DataError as error:  # damaged, or some other file of this name
+        except DataError as error:  # damaged, or an unrelated file of this name
             splits[0].faults.append(Fault('unused_legend', path, str(error)))
     if not found:
         return said
@@ -272,7 +272,7 @@ def _illegal_labels(facts: Sequence[PairFacts], maps: Sequence[Mapping[Any, int]
 
 
 def _borders(illegal: Mapping[Any, int], table: Mapping[Any, int], num_pixels: int) -> str:
-    """A word about colours beside those of the classes, where they look like borders and not like a class."""
+    """A remark on colours of no class, if they look like blurred borders and not like a class; else ''."""
     if len(illegal) < 3 or sum(illegal.values()) > MOST_BORDER * num_pixels:
         return ''
     return (
@@ -292,7 +292,7 @@ def _only_void(facts: Sequence[PairFacts], scored_pixels: np.ndarray) -> List[Fa
 
 
 def _unusual_sizes(facts: Sequence[PairFacts], sizes: 'Counter[Size]') -> List[Fault]:
-    """Where nearly all images have one size, those that have not; in datasets of many sizes none is unusual."""
+    """The images of another size, if nearly all have the same; in datasets of many sizes none is unusual."""
     if len(sizes) < 2:
         return []
     ((usual, count),) = sizes.most_common(1)
@@ -366,14 +366,14 @@ def _report(
 
 
 def _options_of_cityscapes(facts: Sequence[Sequence[PairFacts]]) -> List[str]:
-    """The options by which labels that look like those of Cityscapes are read so; none for others."""
+    """The options that read labels as those of Cityscapes, if they look like them; otherwise none."""
     found = [pair for split in facts for pair in split if pair.label is not None and not pair.was_converted]
     values = {value for pair in found if pair.label is not None for value in pair.label.values}
     return options_for(values, found[0].pair.label or '') if found else []
 
 
 def _shifted(splits: Sequence[SplitReport], facts: Sequence[Sequence[PairFacts]]) -> List[Fault]:
-    """Splits whose labels would fit much better somewhere else."""
+    """Splits whose labels would fit their images much better if shifted."""
     faults = []
     for split, pairs in zip(splits, facts):
         correlations = [pair.correlation for pair in pairs if pair.correlation is not None]
@@ -390,12 +390,12 @@ def _shifted(splits: Sequence[SplitReport], facts: Sequence[Sequence[PairFacts]]
 
 
 def _swapped(pairs: Sequence[PairFacts]) -> List[Fault]:
-    """Images in which red and blue lie as blue and red do in the others."""
+    """Images in which red and blue seem to be swapped, compared with the other images."""
     images = {pair.pair.image: pair.image.thumbnail for pair in pairs if pair.image is not None}
     images = {path: thumbnail for path, thumbnail in images.items() if thumbnail.shape[-1] == 3}
     if len(images) < 3:
         return []
-    # Twice one by one: all at once would be five times what is kept of the images.
+    # Computed twice, one image at a time: all at once would take five times the memory of the thumbnails.
     mean = _average(map(_redness, images.values()))
     likeness = np.array([_correlation(_redness(thumbnail), mean) for thumbnail in images.values()])
     if np.median(likeness) < USUAL_LIKENESS:
@@ -404,7 +404,7 @@ def _swapped(pairs: Sequence[PairFacts]) -> List[Fault]:
 
 
 def _average(arrays: Iterable[np.ndarray]) -> np.ndarray:
-    """The mean of arrays that come one by one."""
+    """The mean of arrays, of which only one is in memory at a time."""
     total, count = np.float64(0), 0
     for array in arrays:
         total, count = total + array, count + 1

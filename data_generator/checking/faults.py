@@ -1,10 +1,10 @@
-"""The faults that a dataset can have, and which of them keep training from starting."""
+"""The faults that a dataset can have, and which of them prevent training."""
 
 from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """A file and what is wrong with it: a key of `FAULT_KINDS`, and details where the kind does not say all."""
+    """A file and what is wrong with it: a key of `FAULT_KINDS`, and details if the kind does not say everything."""
 
     kind: str
     path: str
@@ -12,14 +12,13 @@ class Fault(NamedTuple):
 
     @property
     def is_error(self) -> bool:
-        """Whether the reader refuses such a file."""
+        """Whether training refuses such a file."""
         return FAULT_KINDS[self.kind].is_error
 
 
 class FaultKind(NamedTuple):
-    """`is_error` is True where the reader refuses such a file; the others are worth knowing. `remedy` is a sentence.
-
-    `hides_classes` is True where it is not known what the labels mean until it is mended.
+    """A kind of fault. `is_error`: whether training refuses such a file; other faults are only worth knowing. `remedy`
+    is a sentence. `hides_classes`: whether the meaning of the labels is unknown until the fault is fixed.
     """
 
     is_error: bool

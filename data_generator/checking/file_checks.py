@@ -1,4 +1,4 @@
-"""Reading the two files of a pair to the end, and noting all that is to be known about them."""
+"""Reads both files of a pair completely, and collects facts and faults."""
 
 import hashlib
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -20,7 +20,7 @@ THUMBNAIL_SIZE = (48, 96)
 
 
 class ImageFacts(NamedTuple):
-    """About a readable image: its size, mean and mean square by channel, a hash over the pixels, a small copy."""
+    """Facts about a readable image: size, mean and mean square by channel, a hash of the pixels, a small copy."""
 
     size: Size
     mean: np.ndarray
@@ -30,9 +30,9 @@ class ImageFacts(NamedTuple):
 
 
 class PairFacts(NamedTuple):
-    """About a pair; None for a file that is not there, or cannot be read.
+    """Facts about a pair; None for a file that does not exist or cannot be read.
 
-    `was_converted` is True for a label that `process_all` wrote, and that holds class IDs. `correlation` is that of
+    `was_converted` is True for a label with class IDs that `process_all` wrote. `correlation` is the result of
     `alignment.edge_correlation`.
     """
 
@@ -45,12 +45,12 @@ class PairFacts(NamedTuple):
 
     @property
     def values(self) -> Dict[Any, int]:
-        """Pixels by value in the label; none where it holds colours that no table names."""
+        """The number of pixels of each value in the label; empty if it holds colours without a table for them."""
         return self.label.values if self.label is not None and self.label.is_named else {}
 
 
 def check_pair(pair: Pair, look: LabelLook, image_rules: ImageRules = RGB_RULES) -> PairFacts:
-    """Reads both files. Whatever is wrong with them becomes a fault, never an exception."""
+    """Reads both files. Anything wrong with them becomes a fault, never an exception."""
     faults: List[Fault] = []
     pixels, orientation = _read_image(pair.image, faults, image_rules)
     image = None if pixels is None else _image_facts(pixels)
@@ -62,7 +62,7 @@ def check_pair(pair: Pair, look: LabelLook, image_rules: ImageRules = RGB_RULES)
 
 
 def _check_size(pair: Pair, label_size: Size, size: Size, orientation: int, faults: List[Fault]) -> None:
-    """Notes labels of another size than their image as it is read, and those that would fit it turned or not."""
+    """Adds a fault for a label of another size than its upright image, or one that would fit it turned or not."""
     if label_size != size:
         detail = '{}x{}, its image {}x{}'.format(*(label_size + size))
         if orientation != 1 and label_size == size[::-1]:
@@ -73,9 +73,9 @@ def _check_size(pair: Pair, label_size: Size, size: Size, orientation: int, faul
 
 
 def _read_image(path: str, faults: List[Fault], image_rules: ImageRules) -> Tuple[Optional[np.ndarray], int]:
-    """The image as training reads it, and its Exif orientation (1 where it is not turned).
+    """The image as training reads it, and its Exif orientation (1 if it is not turned).
 
-    That it is converted is noted as a fault, which keeps nothing from starting.
+    A conversion of the image becomes a fault that is no error.
     """
     try:
         file = read_encoded(path)
@@ -100,7 +100,7 @@ def _image_facts(pixels: np.ndarray) -> ImageFacts:
 
 
 def _digest(pixels: np.ndarray) -> bytes:
-    """Equal for equal pixels, however they are encoded."""
+    """A hash that is equal for equal pixels, whatever their encoding."""
     content = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     content.update(np.ascontiguousarray(pixels).data)
     return content.digest()

@@ -1,7 +1,7 @@
-"""Which folders of a tree hold images, and which the labels of these, whatever they are called and wherever they lie.
+"""Which folders of a tree hold images and which hold their labels, whatever their names and places.
 
-For datasets that lie in no arrangement that is known by name. Names tell which files belong together; a look into some
-of them tells images from labels.
+For datasets without a known arrangement. File names show which files belong together; reading some of them shows which
+are images and which are labels.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ from helpers.color_codes import color_codes
 from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images, folded, natural_sort_key
 from helpers.images import read_color_labels, read_image, read_label_file
 
-# Of trees with more folders of files than this no pairs are looked for: most have a folder for each image.
+# Trees with more folders of files than this are not searched: most of them have a folder for each image.
 _MOST_FOLDERS = 1000
-# Nor of those with more places than this, where folders that differ in the name of a split alone are one place.
+# Nor are trees with more places than this. Folders that differ only in the name of a split are one place.
 _MOST_PLACES = 60
-# So many files of each are looked into.
+# How many files of each place are read.
 _NUM_LOOKED_INTO = 6
-# A label has no more values or colours than this; pictures of nature have, grey ones too.
+# The most values or colours of a label; natural pictures have more, even grey ones.
 _MOST_VALUES = 100
 _MANY = 1 << 30
-# By so many of its pixels a file is told.
+# How many pixels of a file are used.
 _NUM_PIXELS = 100000
-# What classes are shown as, and what is beside them and beside photographs: not what is taken where there is something
+# Words for renderings of classes and for other pictures beside labels and photographs: used only if there is nothing
 # else.
 _WORD = r'(^|[^a-z])({})($|[^a-z])'
 _BESIDE_LABELS = re.compile(
@@ -45,17 +45,17 @@ _BESIDE_LABELS = re.compile(
 _BESIDE_IMAGES = re.compile(_WORD.format('|'.join([*WORDS_BESIDE, 'depths|edge|infrared|ndvi|evi2?'])))
 _SPLIT = '{split}'
 
-# Of a place: the stems of its files, by what it calls a split; None where it names none.
+# The stems of the files of a place, by its name of a split; None if it names none.
 _Stems = Dict[Optional[str], List[str]]
 
 
 class FolderPair(NamedTuple):
     """Folders of images and of their labels.
 
-    images, labels: Below the root, with slashes; '{split}' stands for the split.
-    splits: What the dataset calls 'train' and 'val'; None where it has no splits.
+    images, labels: Paths below the root, with slashes; '{split}' stands for the split.
+    splits: The dataset's names for 'train' and 'val'; None if it has no splits.
     num_pairs: How many images have a label.
-    rule: How labels are called, where those of one image differ by that.
+    rule: How labels are called, if the labels of one image differ by their names.
     """
 
     images: str
@@ -69,7 +69,7 @@ class FolderPair(NamedTuple):
         return os.path.join(root, _of_split(self.labels, (self.splits or {}).get('train')))
 
     def templates(self) -> Tuple[str, str]:
-        """Returns both places as layouts write them, in which braces mean something."""
+        """Returns both places as templates of a layout, in which braces have a meaning."""
         return _as_template(self.images), _as_template(self.labels)
 
     def options(self, root: str) -> str:
@@ -92,16 +92,16 @@ def _as_template(place: str) -> str:
 
 
 def options_of(pairs: Sequence[FolderPair], root: str) -> str:
-    """Returns the options that name the folders of several pairs whose labels are called alike."""
+    """Returns the options that name the folders of several pairs with the same naming rule for labels."""
     return ' '.join(
         [pair.options(root) for pair in pairs] + [shlex.quote(word) for word in suffix_words(pairs[0].rule)]
     )
 
 
 def ways_to_take(pairs: Sequence[FolderPair], root: str) -> List[str]:
-    """Lists the options of each choice: a pair by itself, and those of other images together.
+    """Lists the options of each choice: a single pair, and pairs of different images together.
 
-    Where labels differ by their names as well, only together: there would be too many.
+    If labels also differ by their names, only the latter: otherwise there would be too many choices.
     """
     lines = []
     rules = list(dict.fromkeys(pair.rule for pair in pairs))
@@ -116,23 +116,23 @@ def ways_to_take(pairs: Sequence[FolderPair], root: str) -> List[str]:
 
 
 def suffix_words(rule: NameRule) -> List[str]:
-    """Returns the options that say what images and labels have behind the name that they share."""
+    """Returns the options for the suffixes that images and labels have after their common name."""
     given = (('--image-suffix', rule.separator), ('--label-suffix', rule.suffix))
-    # '=', for what begins with a dash would be an option.
+    # '=', since a value that begins with a dash would be read as an option.
     return ['{}={}'.format(flag, text) for flag, text in given if text is not None]
 
 
 def find_folder_pairs(
     root: str, extensions: Optional[Sequence[str]] = None
 ) -> Tuple[List[FolderPair], List[FolderPair]]:
-    """Finds folders whose files belong together by their names, of which one holds images and the other labels.
+    """Finds pairs of folders whose files belong together by their names, one with images and the other with labels.
 
     Args:
-        extensions: Of the images; None for the usual ones.
+        extensions: Extensions of the images; None for the usual ones.
 
     Returns:
-        Those that may be what is looked for, most pairs first; and those whose labels are pictures for people,
-        instances, depth and the like, where there are others.
+        The likely ones, most pairs first; and if there are any of these, those whose labels are renderings, instances,
+        depth and the like.
     """
     folders = _files_by_folder(root, [*(extensions or IMAGE_EXTENSIONS), *LABEL_EXTENSIONS])
     places = _places(folders) if len(folders) <= _MOST_FOLDERS else {}
@@ -150,7 +150,7 @@ def find_folder_pairs(
 
 
 def _fitting(places: Mapping[str, _Stems], roles: Mapping[str, str]) -> List[FolderPair]:
-    """All pairs of a place of images and one of labels whose names fit, once for each rule by which they do."""
+    """All pairs of a place of images and a place of labels whose names fit, once for each rule that fits."""
     found = []
     for images in [place for place in places if roles[place] == 'images']:
         for labels in [place for place in places if roles[place] in ('labels', 'masks')]:
@@ -163,13 +163,13 @@ def _fitting(places: Mapping[str, _Stems], roles: Mapping[str, str]) -> List[Fol
 
 
 def _are_alike(pair: FolderPair, other: FolderPair) -> bool:
-    """Whether two lead to the same files, or one to some of those of the other."""
+    """Whether both lead to the same files, or one leads to some files of the other."""
     are_nested = _are_nested(pair.images, other.images) and _are_nested(pair.labels, other.labels)
     return are_nested and pair.rule == other.rule
 
 
 def _rules(images: _Stems, labels: _Stems) -> List[NameRule]:
-    """How labels may be called: like their images, or where they are not, by each kind of label that images have."""
+    """The possible rules for names of labels: the same as their images, else one rule for each kind of label."""
     word = next(iter(images))
     stems, others = images[word], labels.get(word, labels.get(None, []))
     if _num_matches(stems, others, NameRule()):
@@ -178,7 +178,7 @@ def _rules(images: _Stems, labels: _Stems) -> List[NameRule]:
 
 
 def rules_of_kinds(images: Sequence[str], labels: Sequence[str]) -> List[NameRule]:
-    """Says how each kind of label is called, where images have labels of several kinds; names are without extension."""
+    """Returns the rule for each kind of label if images have labels of several kinds; names are without extension."""
     kinds = find_kinds(images, labels)
     if kinds is None:
         return []
@@ -186,14 +186,14 @@ def rules_of_kinds(images: Sequence[str], labels: Sequence[str]) -> List[NameRul
 
 
 def _is_of_class(pair: FolderPair, masks: Sequence[FolderPair]) -> bool:
-    """Whether labels are masks of a class, which lie in a folder with those of others, and without the images."""
+    """Whether labels are masks of one class, in a folder that also holds those of other classes but not the images."""
     parent = posixpath.dirname(pair.labels)
     beside = [one for one in masks if one.images == pair.images and posixpath.dirname(one.labels) == parent]
     return pair in masks and len(beside) > 1 and bool(parent) and not _are_nested(pair.images, parent)
 
 
 def _is_farther(pair: FolderPair, pairs: Sequence[FolderPair]) -> bool:
-    """Whether labels lie farther from the images than others of that name: seq1/labels from seq2/images."""
+    """Whether other labels of that name lie closer to the images: seq1/labels is far from seq2/images."""
     name, common = posixpath.basename(pair.labels), _common(pair)
     return any(
         one.images == pair.images and posixpath.basename(one.labels) == name and _common(one) > common for one in pairs
@@ -207,7 +207,7 @@ def _common(pair: FolderPair) -> int:
 
 
 def _first_choices(pairs: List[FolderPair]) -> Tuple[List[FolderPair], List[FolderPair]]:
-    """Pairs whose names speak of nothing but images and labels, or all where there are none; and the others."""
+    """Pairs whose names mention only images and labels, or all pairs if there are none; and the others."""
     first = [pair for pair in pairs if not _BESIDE_IMAGES.search(pair.images.lower())] or pairs
     first = [pair for pair in first if not _BESIDE_LABELS.search(pair.labels.lower())] or first
     return first, [pair for pair in pairs if pair not in first]
@@ -222,9 +222,9 @@ def _are_nested(one: str, other: str) -> bool:
 
 
 def _places(folders: Mapping[str, Sequence[str]]) -> Dict[str, _Stems]:
-    """The stems of all files below each folder, names of splits being '{split}', without what is for tests.
+    """The stems of all files below each folder, with '{split}' for names of splits, without folders for tests.
 
-    A folder that has no more files than one in it is left out.
+    A folder that has no more files than one of its subfolders is left out.
     """
     places: Dict[str, _Stems] = {}
     for folder, names in folders.items():
@@ -244,7 +244,7 @@ def _places(folders: Mapping[str, Sequence[str]]) -> Dict[str, _Stems]:
 
 
 def _files_by_folder(root: str, extensions: Sequence[str]) -> Dict[str, List[str]]:
-    """Names of the files that may be images or labels, by their folder below the root, with slashes."""
+    """Names of the files that may be images or labels, by folder: paths below the root, with slashes."""
     folders: Dict[str, List[str]] = {}
     try:
         paths = find_images(root, extensions)
@@ -259,7 +259,7 @@ def _files_by_folder(root: str, extensions: Sequence[str]) -> Dict[str, List[str
 
 
 def _with_split(parts: Sequence[str]) -> Tuple[str, Optional[str]]:
-    """A path in which the first name of a split is '{split}' wherever it stands, and that name as it is written."""
+    """A path in which '{split}' replaces all occurrences of the first name of a split, and that name as written."""
     for part in parts:
         for word in re.split(r'[_\-. ]', part):
             split = _split_word(word)
@@ -270,7 +270,7 @@ def _with_split(parts: Sequence[str]) -> Tuple[str, Optional[str]]:
 
 
 def _split_word(word: str) -> Optional[str]:
-    """The name of a split that a word is, such as train of Train and train2017; None for other words."""
+    """The split that a word names, such as train for Train and train2017; None for other words."""
     name = re.sub(r'\d{4}$', '', word.lower())
     return name if name in SPLIT_NAMES else None
 
@@ -280,7 +280,7 @@ def _is_for_tests(word: Optional[str]) -> bool:
 
 
 def _count(images: _Stems, labels: _Stems, rule: NameRule) -> Tuple[int, Optional[Mapping[str, str]]]:
-    """How many images have a label, and what train and val are called; 0 where fewer than half of them have."""
+    """How many images have a label (0 if fewer than half of them have), and the names of train and val."""
     if None in images:
         return _num_matches(images[None], labels.get(None, []), rule), None
     splits: Dict[str, str] = {}
@@ -306,12 +306,12 @@ def _num_matches(images: Sequence[str], labels: Sequence[str], rule: NameRule) -
 
 
 def _num_common(wanted: Iterable[str], known: 'Counter[str]') -> int:
-    """How many labels there are for images: one label serves one image."""
+    """How many images find a label, where each label serves one image."""
     return sum((Counter(map(folded, wanted)) & known).values())
 
 
 def _some_files(folders: Mapping[str, Sequence[str]], place: str) -> List[str]:
-    """A few files of a place, from different folders and of different names."""
+    """A few files of a place, from different folders and with different names."""
     within = []
     for folder in sorted(folders):
         path, word = _with_split(folder.split('/'))
@@ -325,9 +325,9 @@ def _some_files(folders: Mapping[str, Sequence[str]], place: str) -> List[str]:
 
 
 def _role(paths: Sequence[str]) -> str:
-    """What these files are: 'images', 'labels', or 'masks', which are labels of two values; '' for a mixture.
+    """The kind of these files: 'images', 'labels', or 'masks', which are labels of two values; '' for a mixture.
 
-    Damaged ones are passed over: checking names them.
+    Damaged files are skipped: the check reports them.
     """
     counts = [count for count in map(_num_values, paths) if count is not None]
     if all(count > _MOST_VALUES for count in counts):
@@ -338,7 +338,7 @@ def _role(paths: Sequence[str]) -> str:
 
 
 def _num_values(path: str) -> Optional[int]:
-    """How many values or colours a file holds, many for what labels are not read from; None for a damaged one."""
+    """How many values or colours a file holds; `_MANY` for files that cannot be labels; None for a damaged file."""
     if path.lower().endswith(LOSSY_EXTENSIONS):
         return _MANY
     with contextlib.suppress(ValueError, OSError):
@@ -347,11 +347,11 @@ def _num_values(path: str) -> Optional[int]:
         return len(np.unique(color_codes(_sampled(read_color_labels(path, lossy=True, keep_alpha=True)))))
     with contextlib.suppress(ValueError, OSError):
         read_image(path, convert=True)
-        return _MANY  # of other channels or bits
+        return _MANY  # other channels or bits
     return None
 
 
 def _sampled(pixels: np.ndarray) -> np.ndarray:
-    """Some of the pixels, from everywhere: [N], or [N, C] of colours."""
+    """Some of the pixels, spread over the file: [N], or [N, C] for colours."""
     flat = pixels.reshape(-1, *pixels.shape[2:])
     return flat[:: max(1, len(flat) // _NUM_PIXELS)]

@@ -1,4 +1,4 @@
-"""Reading the label files of a dataset to see what they hold, before it is known what that means."""
+"""Reads the label files of a dataset to find out what they hold, before its meaning is known."""
 
 import warnings
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
@@ -16,15 +16,15 @@ from helpers.color_codes import color_codes, color_of_code
 from helpers.image_search import LOSSY_EXTENSIONS
 from helpers.images import TransparentLabelError, read_color_labels
 
-# Of colours that no table names, so many are kept of a label: one in JPEG has tens of thousands, which take megabytes.
+# The most unknown colours that are kept of a label: a JPEG has tens of thousands, which take megabytes.
 _MOST_UNNAMED = 1000
 
 
 class LabelLook(NamedTuple):
-    """How labels are looked at: as IDs, or as the colours of `color_map`, by `color_rule`.
+    """How labels are read: as IDs, or as the colours of `color_map`, by `color_rule`.
 
-    `id_map` is what IDs mean where the colours of the classes say that. `question` is what to ask the user where labels
-    can be read in two ways, else ''.
+    `id_map` is the meaning of IDs if the colours of the classes determine it. `question` is the question to the user if
+    labels can be read in two ways, else ''.
     """
 
     palettes: PaletteRule
@@ -35,14 +35,15 @@ class LabelLook(NamedTuple):
 
 
 class LabelFacts(NamedTuple):
-    """About a readable label.
+    """Facts about a readable label.
 
     Attributes:
         size: (height, width).
-        values: Pixels by value, an ID or (red, green, blue); of colours that no table names only the most frequent.
-        is_named: Whether values are IDs of this dataset; False for colours that no table names.
+        values: The number of pixels of each value, an ID or (red, green, blue); of unknown colours only the most
+            frequent.
+        is_named: Whether values are IDs or known colours; False for colours without a table.
         has_palette: Whether values are indices of a palette of colours.
-        moved: Pixels whose colour was moved to the nearest of the table.
+        moved: The number of pixels whose colour was replaced by the nearest of the table.
     """
 
     size: Tuple[int, int]
@@ -53,7 +54,7 @@ class LabelFacts(NamedTuple):
 
 
 def check_label(path: str, look: LabelLook, faults: List[Fault]) -> Tuple[Optional[LabelFacts], Optional[np.ndarray]]:
-    """Reads a label: facts about it, and its pixels. Whatever is wrong becomes a fault; None if it cannot be read."""
+    """Reads a label. Returns facts and pixels; None if it cannot be read. Anything wrong becomes a fault."""
     try:
         return _colors(path, look) if look.color_map is not None else _ids(path, look, faults)
     except DataError as error:
@@ -71,7 +72,7 @@ def check_label(path: str, look: LabelLook, faults: List[Fault]) -> Tuple[Option
 
 def _ids(path: str, look: LabelLook, faults: List[Fault]) -> Tuple[LabelFacts, np.ndarray]:
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # the fault says it
+        warnings.simplefilter('ignore')  # reported as a fault
         ids, has_palette, is_reordered = look.palettes.read(path)
     if is_reordered:
         faults.append(Fault('palette_order', path))
@@ -100,7 +101,7 @@ def _unnamed_colors(path: str, faults: List[Fault]) -> Tuple[LabelFacts, np.ndar
 
 
 def count_values(label: np.ndarray) -> Dict[Any, int]:
-    """Counts pixels by value: IDs of [H, W], or (red, green, blue) of [H, W, 3]."""
+    """Counts the pixels of each value: IDs of [H, W], or (red, green, blue) of [H, W, 3]."""
     found: Dict[Any, int] = {}
     for part in parts_to_count(label):
         for value, count in _count_part(part).items():
@@ -117,6 +118,6 @@ def _count_part(label: np.ndarray) -> Dict[Any, int]:
 
 
 def far_from(colors: Iterable[Color], table: Iterable[Color]) -> int:
-    """Says how far the farthest of these colours is from the nearest of a table, in the channel that differs most."""
+    """Returns the largest distance of these colours from the nearest of a table, by the channel that differs most."""
     rows = np.array(list(table), np.int64)
     return max((int(np.abs(rows - np.array(color)).max(axis=1).min()) for color in colors), default=0)

@@ -1,4 +1,4 @@
-"""What the values in the label files of a dataset mean: as layout, caller or a table beside it say, or as they look."""
+"""What the values in label files mean: by the layout, the caller or a table beside the data, or by the values."""
 
 from collections import Counter
 from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence
@@ -24,13 +24,13 @@ from data_generator.files.palettes import PaletteRule
 from data_generator.files.reading import ColorRule
 from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, generic_label_space, has_own_colors
 
-# The most that a label space may have. The white of a mask in 16 bits, 65535, is beyond them; `_numbers_of_no_class`
-# asks what it is.
+# The most classes of a label space. The white of a 16-bit mask, 65535, is beyond them; `_numbers_of_no_class` asks what
+# it is.
 _MOST_IDS = 65535
 
 
 class Said(NamedTuple):
-    """What the caller of `check_dataset` said about a dataset; `legend_path` is that of a legend found beside it."""
+    """What the caller of `check_dataset` said about a dataset; `legend_path` is a legend found beside it."""
 
     num_classes: Optional[int]
     ignore_id: Optional[int]
@@ -42,7 +42,7 @@ class Said(NamedTuple):
 
     @property
     def color_rule(self) -> ColorRule:
-        """Which colours beside those of the classes are taken. Raises ValueError."""
+        """Which colours besides those of the classes are accepted. Raises ValueError."""
         if self.label_transparency is None:
             return ColorRule(self.color_tolerance)
         space = self.space or generic_label_space(2)
@@ -50,7 +50,7 @@ class Said(NamedTuple):
 
     @property
     def space(self) -> Optional[LabelSpace]:
-        """The classes, where they were said."""
+        """The classes from the legend, the number of classes or the ID map; None if none of these was given."""
         if self.legend is not None:
             return in_black_and_white(self.legend.label_space(self.ignore_id), self.color_tolerance)
         ignore_id = DEFAULT_IGNORE_ID if self.ignore_id is None else self.ignore_id
@@ -61,7 +61,7 @@ class Said(NamedTuple):
 
 
 def looks_of(surveys: Sequence[Survey], said: Said) -> List[LabelLook]:
-    """Says how the labels below each root are looked at; those of one's own all alike, as training reads them."""
+    """Says how to read the labels below each root. Datasets without a named layout are read alike, as in training."""
     labels = [
         [pair.label for split in found.splits for pair in split.pairs if pair.label is not None] for found in surveys
     ]
@@ -75,7 +75,7 @@ def looks_of(surveys: Sequence[Survey], said: Said) -> List[LabelLook]:
 
 def _own_look(labels: Sequence[str], said: Said) -> LabelLook:
     space = said.space
-    # A map is about the indices of palettes, whatever their colours.
+    # A map applies to the indices of palettes, whatever their colours.
     if space is None or not has_own_colors(space) or said.id_map is not None:
         return LabelLook(PaletteRule(labels, None, said.id_map), None, said.color_rule)
     look = LabelLook(PaletteRule(labels, space, None, color_table(space)), None, said.color_rule)
@@ -90,11 +90,11 @@ class Classes(NamedTuple):
     """What the values in label files mean.
 
     Attributes:
-        maps: For each root, from values to class IDs or the ignored ID; what is not in it is illegal.
-        id_map: Of a dataset of one's own: the map that training needs, where it needs one.
-        suggested_id_map: From label values to class IDs, where training would refuse some of them without it.
-        are_guessed: Whether the number of classes was taken from the values.
-        question: What to ask the user where there are several readings, else ''.
+        maps: For each root, from values to class IDs or the ignored ID; other values are illegal.
+        id_map: The map that training needs for a dataset without a named layout; None if it needs none.
+        suggested_id_map: From label values to class IDs, if training would refuse some values without it; else None.
+        are_guessed: Whether the number of classes was guessed from the values.
+        question: The question to the user if there are several readings, else ''.
     """
 
     label_space: LabelSpace
@@ -108,7 +108,7 @@ class Classes(NamedTuple):
 def classes_of(
     surveys: Sequence[Survey], looks: Sequence[LabelLook], said: Said, facts: Sequence[Sequence[PairFacts]]
 ) -> Classes:
-    """Says what the values in label files mean, of which `facts` has those of each pair of each split."""
+    """Says what the values in label files mean. facts: the facts of each pair of each split."""
     first = surveys[0]
     values = sorted(
         {value for split in facts for pair in split if not pair.was_converted for value in pair.values}, key=repr
@@ -126,7 +126,7 @@ def classes_of(
 
 
 def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts]], values: Sequence[Any]) -> Classes:
-    """The classes of a dataset of one's own: as they were said, or else as the values look."""
+    """The classes of a dataset without a named layout: as the caller said, else by the values."""
     if said.space is not None and look.color_map is not None:
         return Classes(said.space, [look.color_map], None, None, False)
     if said.space is not None and look.question:
@@ -143,7 +143,7 @@ def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts
 
 
 def _by_numbers_of_the_table(space: LabelSpace, values: Sequence[Any], question: str) -> Classes:
-    """The likelier of two readings, with the question: files hold the numbers that a table gives its classes."""
+    """The more likely of two readings, with a question: files hold the numbers that a table gives its classes."""
     by_table = {file_id: class_id for class_id, file_id in enumerate(space.file_ids or ())}
     likely = {**dict.fromkeys(values, space.ignore_id), **by_table}
     return Classes(space, [likely], None, None, False, question)
@@ -152,9 +152,9 @@ def _by_numbers_of_the_table(space: LabelSpace, values: Sequence[Any], question:
 def _maps_of_grey_values(
     space: Optional[LabelSpace], facts: Sequence[Sequence[PairFacts]], numbers: Sequence[int]
 ) -> List[Dict[int, int]]:
-    """The `readings` of the values, where nobody said what is ignored; none where values are class IDs.
+    """The `readings` of the values if the ignored ID was not given; empty if values are class IDs.
 
-    Where the number of classes was said, only masks of two classes can be read otherwise.
+    If the number of classes was given, only masks of two classes have another reading.
     """
     maps = [] if _have_palettes(facts) else readings(numbers) or []
     return [m for m in maps if space is None or num_classes_of(m) == space.num_classes == 2]
@@ -163,7 +163,7 @@ def _maps_of_grey_values(
 def _classes_by_map(
     said: Said, numbers: Sequence[int], id_map: Optional[Mapping[int, int]], question: str = ''
 ) -> Classes:
-    """The classes that were said, or else as many as the values have. id_map: None where values are class IDs."""
+    """The classes that were given, or else as many as the values show. id_map: None if values are class IDs."""
     is_guess = said.space is None
     default_ignore_id = DEFAULT_IGNORE_ID if said.ignore_id is None else said.ignore_id
     space = said.space or _guessed_label_space(numbers, default_ignore_id, id_map)
@@ -179,7 +179,7 @@ def _classes_by_map(
 
 
 def _smoothed_mask(facts: Sequence[Sequence[PairFacts]]) -> Optional[Classes]:
-    """A question where labels look like masks in black and white whose borders were smoothed; their nearer colour."""
+    """A question if labels look like black and white masks with smoothed borders, with classes by the nearer colour."""
     pixels: 'Counter[Any]' = sum((Counter(pair.values) for split in facts for pair in split), Counter())
     if _have_palettes(facts) or not all(isinstance(value, int) for value in pixels) or not is_smoothed_mask(pixels):
         return None
@@ -192,7 +192,7 @@ def _smoothed_mask(facts: Sequence[Sequence[PairFacts]]) -> Optional[Classes]:
 
 
 def _check_targets(id_map: Optional[Mapping[int, int]], space: LabelSpace) -> None:
-    """Refuses a map that leads to what is no class."""
+    """Refuses a map to IDs that are no classes."""
     for value, class_id in (id_map or {}).items():
         if class_id >= space.num_classes and class_id != space.ignore_id:
             raise ValueError(
@@ -204,7 +204,7 @@ def _check_targets(id_map: Optional[Mapping[int, int]], space: LabelSpace) -> No
 
 
 def _numbers_of_no_class(values: Sequence[int], space: LabelSpace) -> Optional[Classes]:
-    """A question where values are too large for IDs of classes that somebody numbered; the classes that they may be."""
+    """A question if values are too large for consecutive class IDs, with the classes that they may stand for."""
     if space.num_classes <= MAX_CLASSES:
         return None
     others = [value for value in values if value != space.ignore_id]
@@ -228,14 +228,14 @@ def _guessed_label_space(values: Sequence[int], ignore_id: int, id_map: Optional
 
 
 def identity(space: LabelSpace) -> Dict[int, int]:
-    """Returns the map of labels that hold class IDs, or the ignored ID, already."""
+    """Returns the map for labels that hold class IDs and the ignored ID already."""
     return {class_id: class_id for class_id in list(range(space.num_classes)) + [space.ignore_id]}
 
 
 def _suggested_id_map(
     values: Sequence[Any], legal: Collection[Any], value_to_id: Mapping[int, int], space: LabelSpace, is_guess: bool
 ) -> Optional[Dict[int, int]]:
-    """From label values to class IDs without gaps, from illegal ones to the ignored ID; None if none is needed."""
+    """From label values to class IDs without gaps, and from illegal values to the ignored ID; None if not needed."""
     classes = [value for value in values if value != space.ignore_id]
     if is_guess and classes != list(range(len(classes))):
         return dict([(value, class_id) for class_id, value in enumerate(classes)] + [(space.ignore_id,) * 2])

@@ -1,4 +1,4 @@
-"""A picture of what training will see: pairs as they are and as they are augmented, labels laid over the images."""
+"""A picture of what training will see: original and augmented pairs, with labels laid over the images."""
 
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -13,7 +13,7 @@ from helpers.legend_drawing import add_legend
 from helpers.split_views import create_split_view
 from helpers.visualization_utils import print_segmentation_onto_image
 
-#: Width of one picture of the grid in pixels, the most that its height may be, and the space around it.
+#: Width of one picture of the grid, its largest height, and the space around it, in pixels.
 PANEL_WIDTH = 360
 MAX_PANEL_HEIGHT = 2 * PANEL_WIDTH
 GAP = 6
@@ -23,7 +23,7 @@ ALPHA = 0.55
 
 
 def typical_augmentation(image_size: Tuple[int, int]) -> Dict[str, Any]:
-    """Returns transforms as one would train with, all of which happen often, for images of (height, width)."""
+    """Returns typical transforms for training on images of (height, width), all with a high probability."""
     height, width = image_size
     return dict(
         flip=0.5,
@@ -43,16 +43,16 @@ def preview_grid(
     mean_picture: Optional[np.ndarray] = None,
     palette: str = 'dataset',
 ) -> np.ndarray:
-    """Returns a row for each of `num_pairs` pairs, spread over the dataset, and a legend.
+    """Returns a picture with a row for each of `num_pairs` pairs, spread over the dataset, and a legend.
 
-    A row shows the image, the image under its labels, and that pair augmented `num_augmented` times. Pixels that do not
-    count show the bare image.
+    A row shows the image, the image under its labels, and the pair augmented `num_augmented` times. Pixels that do not
+    count show only the image.
 
     Args:
         generator: A dataset with labels and a label space.
         transforms: Options of `BatchGenerator.generate`.
         mean_picture: uint8 [h, w, 3]; shown in a row of its own if given.
-        palette: 'dataset', the colours of the classes, or 'color-blind', others that everybody can tell apart.
+        palette: 'dataset' for the colours of the classes, or 'color-blind' for colours that everybody can tell apart.
 
     Returns:
         uint8 [H, W, 3], RGB.

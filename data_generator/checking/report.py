@@ -1,4 +1,4 @@
-"""What is known about a dataset after it was checked, as data, as JSON and as text."""
+"""The results of checking a dataset, as data, as JSON and as text."""
 
 from collections import OrderedDict
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -16,26 +16,26 @@ from helpers.tables import SCREEN_COLUMNS, align_columns, fit_names, one_line
 #: How many files of each kind of fault are shown in the text; the JSON holds all.
 NUM_SHOWN = 5
 
-#: How many classes are named one after the other in the text; how many rows its table of classes has (of more, those
-#: that no label holds are left out first); how many entries of an ID map are shown.
+#: The most classes that are named in a sentence of the text; the most rows of its table of classes (classes that no
+#: label holds are left out first); the most entries of an ID map that are shown.
 NUM_NAMED, NUM_TABULATED, NUM_MAPPED = 20, 200, 300
 
-#: Above this share of pixels that do not count the text points them out.
+#: The text points out pixels that do not count if their share is above this.
 MUCH_VOID = 0.5
 
 
 class SplitReport(NamedTuple):
-    """One split. Arrays are numpy; colours are RGB, 0 to 255, and None where no image could be read.
+    """One split. Arrays are NumPy arrays; colours are RGB, 0 to 255, and None if no image could be read.
 
     Attributes:
-        good_pairs: Those without any error, which training could use.
+        good_pairs: The pairs without any error, which training could use.
         sizes: ((height, width), number of images), the most frequent first.
         class_pixels: Pixels by image and class, int64 [N, C].
-        scored_pixels: Likewise, without those of classes that scores leave out.
-        void_pixels: Pixels of the ignored ID or of void classes.
-        illegal_pixels: Pixels whose values are no class.
-        moved_pixels: Pixels whose colour was moved to that of the nearest class.
-        mean_color, deviation: Over all pixels, by channel.
+        scored_pixels: Likewise, with zeros for classes that scores leave out.
+        void_pixels: Number of pixels that have the ignored ID or belong to void classes.
+        illegal_pixels: Number of pixels whose values are no class.
+        moved_pixels: Number of pixels whose colour was replaced by that of the nearest class.
+        mean_color, deviation: Mean and standard deviation over all pixels, by channel.
         mean_picture: The images at one small size, averaged; uint8 [h, w, 3].
     """
 
@@ -76,11 +76,11 @@ class DatasetReport(NamedTuple):
     """A whole dataset.
 
     Attributes:
-        layout: How it lies on the disk and what its label values mean.
-        is_known_layout: False if nothing but the places of the files was recognised.
-        classes_are_guessed: The number of classes was taken from the values that were met.
+        layout: Where its files are and what its label values mean.
+        is_known_layout: False if only the places of the files were recognised.
+        classes_are_guessed: Whether the number of classes was guessed from the values in the labels.
         faults: Those that belong to no single split; `all_faults` has all.
-        suggested_id_map: From label values to class IDs, where training needs or would gain from one.
+        suggested_id_map: From label values to class IDs, if training needs or would gain from an ID map; else None.
         class_weights: Median frequency weights of the training images, [C]; None without labels.
         said_ignore_id: Whether the caller said which ID is ignored.
         color_tolerance: How far a colour in a label may be from that of a class.
@@ -107,18 +107,18 @@ class DatasetReport(NamedTuple):
 
     @property
     def all_faults(self) -> List[Fault]:
-        """Each once: in some layouts two splits share a directory."""
+        """All faults of the splits and of the dataset, each once: in some layouts two splits share a directory."""
         faults = [fault for split in self.splits for fault in split.faults] + self.faults
         return list(OrderedDict.fromkeys(faults))
 
     @property
     def can_train(self) -> bool:
-        """Whether the reader would take all of it."""
+        """Whether training could read the whole dataset: no fault is an error."""
         return not any(fault.is_error for fault in self.all_faults)
 
     @property
     def are_classes_known(self) -> bool:
-        """Whether it is clear how many classes there are, and what in the labels they are."""
+        """Whether it is clear how many classes there are, and which label values stand for them."""
         hidden = any(FAULT_KINDS[fault.kind].hides_classes for fault in self.all_faults)
         return self.is_known_layout or not hidden
 
@@ -137,12 +137,12 @@ class DatasetReport(NamedTuple):
 
     @property
     def classes_never_seen(self) -> List[int]:
-        """The class IDs that no training image holds."""
+        """The IDs of scored classes that no training image holds."""
         pixels = self.class_pixels
         return [class_id for class_id in self.scored_class_ids if not pixels[class_id]]
 
     def to_dict(self) -> Dict[str, Any]:
-        """Returns all of it, pictures apart, as what JSON can hold."""
+        """Returns the whole report without pictures, as types that JSON can hold."""
         return OrderedDict(
             can_train=self.can_train,
             layout=self.layout.name if self.is_known_layout else None,
@@ -157,7 +157,7 @@ class DatasetReport(NamedTuple):
         )
 
     def to_text(self) -> str:
-        """Returns all of it for people: what it is, what is wrong, and the classes."""
+        """Returns the report as text for people: what the dataset is, what is wrong with it, and its classes."""
         parts = [_headline(self)] + [_split_line(split) for split in self.splits]
         faults = self.all_faults
         for title, is_error in (('ERRORS, which training refuses', True), ('Worth knowing', False)):

@@ -1,6 +1,6 @@
-"""Which files of one split belong together in a layout, and what is wrong with those that do not.
+"""Which files of one split belong together in a layout, and what is wrong with the others.
 
-`data_generator.files.layouts` refuses a split at its first fault; here all faults are noted and the rest goes on.
+`data_generator.files.layouts` refuses a split at its first fault; this module collects all faults and continues.
 """
 
 import os
@@ -15,7 +15,7 @@ from helpers.image_search import folded
 
 
 class SplitFiles(NamedTuple):
-    """The files of one split. `label` of a pair is None where there is none; `faults` are those of finding them."""
+    """The files of one split. `label` of a pair is None if it has none; `faults` are those met while finding files."""
 
     name: str
     image_dir: str
@@ -30,11 +30,11 @@ class SplitFiles(NamedTuple):
 
 
 def survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]:
-    """Finds the files of a split, and what is wrong with them; None where it has none in this layout.
+    """Finds the files of a split, and what is wrong with them; None if it has no files in this layout.
 
     Args:
         root: The directory of the dataset.
-        split: As the layout calls it, or 'all' where it has no splits.
+        split: The layout's name of the split, or 'all' if it has no splits.
     """
     found = _pairs_and_problems(root, layout, split)
     if found is None:
@@ -48,7 +48,7 @@ def survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]:
     faults = [Fault(*problem) for problem in problems if problem.kind != 'ambiguous_label' or problem.path in images]
     faults += _with_further_masks(_orphans(places, layout, ambiguous), pairs)
     faults += _unlabelled(pairs, ambiguous) + _in_mixed_case(pairs, layout) + _renamed(pairs, layout)
-    if _has_file_per_class(pairs, faults):  # which is why labels do not fit the images
+    if _has_file_per_class(pairs, faults):  # this explains why labels do not fit the images
         consequences = ('ambiguous_label', 'image_without_label', 'label_without_image')
         faults = [fault for fault in faults if fault.kind not in consequences]
         faults.append(Fault('file_per_class', places.label_dir))
@@ -63,21 +63,21 @@ def _pairs_and_problems(root: str, layout: Layout, split: str) -> Optional[Tuple
         return None
     except DataError as error:
         places = places_of(layout, root, split)
-        # A list that cannot be read is worth a word; a folder without images is another layout.
+        # A list that cannot be read is reported; a folder without images belongs to another layout.
         if os.path.isfile(places.list_file) and os.path.isdir(places.image_dir):
             return [], [Problem('unreadable_list', places.list_file, str(error))]
         return None
 
 
 def _unlabelled(pairs: Sequence[Pair], ambiguous: Set[str]) -> List[Fault]:
-    """Images without a label, apart from those that have several."""
+    """Faults of images without a label, except images that have several."""
     labels = {os.path.splitext(pair.label)[0] for pair in pairs if pair.label is not None}
     without = [pair.image for pair in pairs if pair.label is None and pair.image not in ambiguous]
     return [Fault(_kind_without_label(image, labels), image) for image in without]
 
 
 def _kind_without_label(image: str, labels: Set[str]) -> str:
-    """Which fault an image without a label is. labels: the paths of the labels of others, without extension."""
+    """The kind of fault of an image without a label. labels: the paths of other images' labels, without extension."""
     folder, name = os.path.split(image)
     if 'thumb' in name.lower() or 'thumb' in os.path.basename(folder).lower():
         return 'thumbnail'
@@ -85,13 +85,13 @@ def _kind_without_label(image: str, labels: Set[str]) -> str:
 
 
 def _without_number(path: str) -> str:
-    """What stands in front of a number at the end of a name, without the separator; '' where there is none."""
+    """The part of a name before a number at its end, without the separator; '' if there is no such number."""
     numbered = re.match(r'(.+)[_\-. ]\d+$', os.path.splitext(path)[0])
     return '' if numbered is None else numbered.group(1)
 
 
 def _with_further_masks(orphans: Sequence[Fault], pairs: Sequence[Pair]) -> List[Fault]:
-    """Labels without an image, of which those that have the word of labels and a number behind may be of another's."""
+    """Labels without an image; those that end in the word of labels and a number may be further masks of an image."""
     renamed = [pair.label for pair in pairs if pair.label is not None and stem_of(pair.label) != stem_of(pair.image)]
     labels = {os.path.splitext(label)[0] for label in renamed}
     return [
@@ -100,7 +100,7 @@ def _with_further_masks(orphans: Sequence[Fault], pairs: Sequence[Pair]) -> List
 
 
 def _in_mixed_case(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
-    """Labels that are found only where upper and lower case are the same."""
+    """Labels that are found only because upper and lower case are not distinguished."""
     return [
         Fault('mixed_case', pair.label)
         for pair in pairs
@@ -111,7 +111,7 @@ def _in_mixed_case(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
 
 
 def _renamed(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
-    """A word about labels that are not called like their images, with an example."""
+    """A remark on labels whose names differ from those of their images, with an example."""
     for pair in pairs:
         if pair.label is not None:
             expected = layout.name_rule.label_stem(stem_of(pair.image))
@@ -123,7 +123,7 @@ def _renamed(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
 
 
 def _has_file_per_class(pairs: Sequence[Pair], faults: Sequence[Fault]) -> bool:
-    """Whether most images have several labels: namesakes in a folder for each class, or their name and more behind."""
+    """Whether most images have several labels: files of that name in a folder for each class, or with suffixes."""
     several = sum(fault.kind == 'ambiguous_label' for fault in faults)
     orphans = [stem_of(fault.path) for fault in faults if fault.kind == 'label_without_image']
     for fault in faults:
@@ -134,12 +134,12 @@ def _has_file_per_class(pairs: Sequence[Pair], faults: Sequence[Fault]) -> bool:
 
 
 def _orphans(places: Places, layout: Layout, ambiguous: Set[str]) -> List[Fault]:
-    """Labels without an image. Files that are not named like labels of this layout are something else."""
+    """Labels without an image. Files whose names do not fit the labels of this layout are ignored."""
     rule = layout.name_rule
     if places.image_dir == places.label_dir:
-        return []  # what is no label is an image
+        return []  # every file that is no label is an image
     if '{split}' in layout.images and '{split}' not in layout.labels:
-        return []  # it may be of another split
+        return []  # a label may belong to another split
     images = find_images_of(places.image_dir, layout.image_file_extension, rule)
     labels = list_files(places.label_dir, LABEL_EXTENSIONS)
     if not labels:

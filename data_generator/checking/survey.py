@@ -1,4 +1,4 @@
-"""Looking over a dataset that may have faults: in which layout it lies, and which splits it has.
+"""Finds out which layout and splits a dataset has, even if the dataset has faults.
 
 `data_generator.checking.split_files` says which files of a split belong together.
 """
@@ -49,32 +49,32 @@ from helpers.label_spaces import (
 SPLITS = ('train', 'val')
 NO_RULE = NameRule()
 
-# Stands for classes that are not known: what the labels hold is looked at first.
+# A placeholder for unknown classes, until labels have been read.
 _UNKNOWN_CLASSES = generic_label_space(1)
 
-# Datasets whose folders people and tools (CVAT, Datumaro) use for classes of their own, too, and the label spaces that
-# each has: it is taken for this dataset unless a table of classes beside the data tells of others than all of these.
+# Datasets whose folder structure people and tools (CVAT, Datumaro) also use for other classes, with their label spaces.
+# Such folders count as the dataset unless a table of classes beside the data differs from all of these.
 _IMITATED = {VOC.name: (VOC,), ADE20K.name: (ADE20K,), CAMVID.name: (CAMVID, CAMVID32)}
-# Into folders of Cityscapes these tools write this table, whose lines number the label IDs anew, whatever it names.
+# These tools write this table into folders of Cityscapes. Its lines renumber the label IDs, whatever classes it names.
 _NUMBERED_FOLDERS, _NUMBERING_TABLE = (CITYSCAPES.name, CITYSCAPES20.name), 'label_colors.txt'
-# Where the lists of PASCAL VOC are.
+# The folder of the lists of PASCAL VOC.
 _LISTS = os.path.join('ImageSets', 'Segmentation')
 
-# How people arrange datasets of their own, in any letter case, and what they call the two splits.
+# Common names of folders in users' own datasets, in any letter case, and of the two splits.
 _IMAGE_NAMES = ('images', 'image', 'imgs', 'img', 'rgb', 'photos', 'frames', 'inputs', 'input', 'jpegimages')
 _LABEL_NAMES = (
     *LABEL_FOLDERS,
-    # labelme's converter writes PNGs beside NumPy files, in which -1 does not count.
+    # labelme's converter writes PNGs, and NumPy files in which -1 does not count.
     *('segmentationclasspng', 'segmentationclass', 'targets', 'target'),
 )
 _OWN_SPLITS = (None, {'val': 'valid'}, {'val': 'validation'}, {'train': 'training', 'val': 'validation'})
-# So many folders are looked into for one that holds a named dataset.
+# The most folders that are searched for one with a named dataset.
 _MOST_INSIDE = 50
 _SYSTEM_NAMES = ('.ds_store', 'thumbs.db', 'desktop.ini', '__macosx', '@eadir')
 
 
 class _Candidate(NamedTuple):
-    """A layout in which a dataset may lie. `knows_classes` is False for one that says only where the files are."""
+    """A layout that a dataset may have. `knows_classes` is False for one that says only where the files are."""
 
     layout: Layout
     knows_classes: bool
@@ -84,7 +84,7 @@ _NAMED = [_Candidate(variant, knows_classes=True) for variants in LAYOUTS.values
 
 
 class Survey(NamedTuple):
-    """What lies below one directory. `knows_classes` is False for a layout that says only where the files are."""
+    """The dataset below one directory. `knows_classes` is False for a layout that says only where the files are."""
 
     root: str
     layout: Layout
@@ -104,15 +104,15 @@ def survey(
     """Finds the files of a dataset.
 
     Args:
-        layout: What it lies in; None to recognise it: one of the named layouts, `images` and `labels` (or words like
-            them) with or without directories for train and val, or else images without labels.
-        extensions: Of the images of a layout of one's own; None for the usual ones.
+        layout: The layout; None to recognise it: one of the named layouts, `images` and `labels` (or similar words)
+            with or without directories for train and val, or else images without labels.
+        extensions: Extensions of the images if the layout is not a named one; None for the usual ones.
 
     Raises:
         ValueError: No such layout.
         FileNotFoundError: No such directory.
-        DataError: A file; no images in the places of the layout; annotations in place of labels; several folders that
-            may be those of images and labels.
+        DataError: The root is a file; no images in the places of the layout; annotations in place of labels; several
+            folders that may be those of images and labels.
     """
     if os.path.isfile(root):
         raise DataError('{} is a file. Unpack an archive, and give the root directory of the dataset.'.format(root))
@@ -128,7 +128,7 @@ def survey(
 
 
 def _says_why(split: SplitFiles) -> bool:
-    """Whether there is a reason why no image has a label, other than that there are no labels."""
+    """Whether a fault explains why no image has a label, other than that there are no labels."""
     return any(fault.kind != 'image_without_label' for fault in split.faults)
 
 
@@ -137,17 +137,17 @@ def survey_folders(
     extensions: Optional[Tuple[str, ...]] = None,
     rule: NameRule = NO_RULE,
 ) -> Survey:
-    """Finds the files of folders that are named one by one, wherever they lie.
+    """Finds the files of folders that the caller names.
 
     Args:
-        folders: Of each part, 'train' and perhaps 'val', the folder of images and that of their labels; or folders, and
-            those of their labels in the same order.
-        extensions: Of the images; None for the usual ones.
+        folders: For 'train', and 'val' if there is one: the folder of images and that of their labels; or several
+            folders of images, and those of their labels in the same order.
+        extensions: Extensions of the images; None for the usual ones.
         rule: How labels are called.
 
     Raises:
-        FileNotFoundError: One of them is not there.
-        DataError: No images in one.
+        FileNotFoundError: One of them does not exist.
+        DataError: One of them holds no images.
     """
     base, splits = _own_candidate('', '', extensions, rule=rule).layout, []
     named = [(name, pair) for name, places in folders.items() for pair in zip(*map(as_path_list, places))]
@@ -155,7 +155,7 @@ def survey_folders(
         for place in pair:
             if not os.path.isdir(place):
                 raise FileNotFoundError('No such directory: {}. Give that of images or labels.'.format(place))
-        # Layouts are templates, in which braces mean something.
+        # Layouts are templates, in which braces have a meaning.
         images, labels = (place.replace('{', '{{').replace('}', '}}') for place in pair)
         split = survey_split('', base._replace(images=images, labels=labels), name)
         if split is None:
@@ -169,7 +169,7 @@ def survey_folders(
 
 
 def _ask_for_kind(split: SplitFiles) -> None:
-    """Raises DataError where the images have labels of several kinds, of which one has to be chosen."""
+    """Raises DataError if the images have labels of several kinds, of which the user has to choose one."""
     labels = [stem_of(path) for path in list_files(split.label_dir, LABEL_EXTENSIONS)]
     rules = rules_of_kinds([stem_of(pair.image) for pair in split.pairs], labels)
     if rules and split.image_dir != split.label_dir:
@@ -186,11 +186,11 @@ def _ask_for_kind(split: SplitFiles) -> None:
 def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional[Tuple[str, ...]]) -> Survey:
     """Searches until something with labels is found.
 
-    1. In the layout that was asked for, and nowhere else.
-    2. In the named layouts, and in folders that are called as people call those of images and labels.
-    3. In the named layouts below a folder of the root; in folders that are called otherwise, whose files fit together;
-       in folders that hold images and labels.
-    4. Then images alone are a dataset without labels, unless annotations or masks can be made into labels first.
+    1. In the given layout, if there is one, and nowhere else.
+    2. In the named layouts, and in folders with common names for images and labels.
+    3. In the named layouts below a folder of the root; in folders with other names whose files fit together; in folders
+       that hold both images and labels.
+    4. Otherwise images alone are a dataset without labels, unless there are annotations or masks to import first.
     """
     if layout is not None:
         return _in_layout(root, variants_of(layout))
@@ -224,13 +224,13 @@ def _own_candidate(
     splits: Optional[Mapping[str, str]] = None,
     rule: NameRule = NO_RULE,
 ) -> _Candidate:
-    """Folders of a dataset of one's own, as templates of a `Layout`."""
+    """Folders of a dataset without a named layout, as templates of a `Layout`."""
     layout = Layout('own', _UNKNOWN_CLASSES, images, labels, *rule, image_file_extension=extensions, splits=splits)
     return _Candidate(layout, knows_classes=False)
 
 
 def _with_other_program(found: Survey) -> Survey:
-    """With a fault about annotations that are no labels, and that no importer reads."""
+    """Adds a fault about annotations that are no labels and that no importer reads."""
     other = other_program_in(found.root)
     if other is not None:
         found.splits[0].faults.append(Fault('other_program', *other))
@@ -238,7 +238,7 @@ def _with_other_program(found: Survey) -> Survey:
 
 
 def _named(root: str) -> List[_Candidate]:
-    """The named layouts, without those whose folders hold other classes, as a table or the names of images tell."""
+    """The named layouts, without those whose folders hold other classes according to a table or names of images."""
     return [candidate for candidate in _NAMED if not _is_imitated(root, candidate.layout)]
 
 
@@ -259,12 +259,12 @@ def _is_imitated(root: str, layout: Layout) -> bool:
 
 
 def _is_of_ade20k(image: str) -> bool:
-    """Whether an image is called like those of ADE20K: ADE_train_00000001.jpg."""
+    """Whether an image has a name like those of ADE20K: ADE_train_00000001.jpg."""
     return os.path.basename(image).startswith('ADE_')
 
 
 def _tells_of_others(table: str, space: LabelSpace) -> bool:
-    """Whether a table has a class that is none of these, or one in another colour; not so for what is no table."""
+    """Whether a table has a class that the space lacks, or one in another colour; False for a file that is no table."""
     try:
         legend = read_legend(table)
     except DataError:
@@ -276,7 +276,7 @@ def _tells_of_others(table: str, space: LabelSpace) -> bool:
 
 
 def _refuse_annotations(root: str) -> None:
-    """Refuses what has annotations in place of labels: they are imported first."""
+    """Refuses a root with annotations in place of labels: they have to be imported first."""
     documents = documents_in(root)
     if documents:
         raise DataError(
@@ -289,7 +289,7 @@ def _refuse_annotations(root: str) -> None:
 
 
 def _refuse_folders_of_files(root: str) -> None:
-    """Refuses what labelme_json_to_dataset writes: a folder for each image, in which classes are numbered anew."""
+    """Refuses the output of labelme_json_to_dataset: a folder for each image, each with its own class numbers."""
     for name in sorted(os.listdir(root)):
         table = os.path.join(root, name, labelme.TABLE_OF_ONE_IMAGE)
         if labelme.is_table_of_one_image(table) and os.path.isfile(table):
@@ -297,7 +297,7 @@ def _refuse_folders_of_files(root: str) -> None:
 
 
 def _refuse_masks(root: str) -> None:
-    """Refuses what has a mask for each class or object in place of labels: they are imported first."""
+    """Refuses a root with a mask for each class or object in place of labels: they have to be imported first."""
     mask = masks_in(root)
     if mask is not None:
         raise DataError(
@@ -307,7 +307,7 @@ def _refuse_masks(root: str) -> None:
 
 
 def _in_folder_below(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
-    """The dataset of a named layout in a folder below, as archives hold theirs; None where it is not the only one."""
+    """The dataset of a named layout in a subfolder, as in many archives; None unless there is exactly one."""
     names = [name for name in sorted(os.listdir(root)) if not name.startswith('.')]
     inside = [place for place in (os.path.join(root, name) for name in names) if os.path.isdir(place)]
     surveys = [_best(place, _named(place), labels_needed=True) for place in inside[:_MOST_INSIDE]]
@@ -316,7 +316,7 @@ def _in_folder_below(root: str, extensions: Optional[Tuple[str, ...]]) -> Option
 
 
 def _in_fitting_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
-    """The only folders whose files belong together. Raises DataError where there are several such pairs."""
+    """The only pair of folders whose files belong together. Raises DataError if there are several such pairs."""
     first, beside = find_folder_pairs(root, extensions)
     if len(first) > 1:
         lines = '\n'.join('  fcn8s check ' + line for line in ways_to_take(first, root))
@@ -337,7 +337,7 @@ def _in_fitting_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Opt
 
 
 def _in_shared_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
-    """Images and labels that lie together, which `discovery` tells apart."""
+    """Images and labels in the same folders, which `discovery` tells apart."""
     divided, whole = ('{split}', 'images/{split}', '{split}/images'), ('', 'images')
     places = [(place, splits) for splits in _own_splits(_words_of_folders(root)) for place in divided]
     places += [(place, None) for place in whole]
@@ -351,9 +351,9 @@ def _in_shared_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Opti
 
 
 def _best_to_train_on(root: str, named: Sequence[_Candidate], own: Sequence[_Candidate]) -> Optional[Survey]:
-    """The best candidate. Of one's own arrangements, those that divide the data into splits come first.
+    """The best candidate. Of arrangements without a name, those with splits come first.
 
-    An undivided one has more pairs, but among them those of a split for tests, which would be trained on.
+    One without splits has more pairs, but they would include a test split, which must not be trained on.
     """
     divided = [candidate for candidate in own if '{split}' in candidate.layout.images]
     found = _best(root, [*named, *divided], labels_needed=True)
@@ -364,7 +364,7 @@ def _best_to_train_on(root: str, named: Sequence[_Candidate], own: Sequence[_Can
 
 
 def _own_splits(words: Set[str]) -> Sequence[Optional[Mapping[str, str]]]:
-    """The names of splits that folders of these names may mean."""
+    """The possible names of splits, given the words in names of folders."""
     years = sorted(word[5:] for word in words if re.match(r'train\d{4}$', word))
     dated = [{'train': 'train' + year, 'val': 'val' + year} for year in years]
     known = [splits for splits in _OWN_SPLITS if splits is None or words.issuperset(splits.values())]
@@ -372,7 +372,7 @@ def _own_splits(words: Set[str]) -> Sequence[Optional[Mapping[str, str]]]:
 
 
 def _own_arrangements(root: str) -> Iterator[Tuple[str, str, Optional[Mapping[str, str]]]]:
-    """Folders of images and of labels, and the names of splits, in which a dataset of one's own may lie."""
+    """Yields the common arrangements of users' own datasets: folders of images and of labels, and names of splits."""
     words = _words_of_folders(root)
     label_names = [name for name in _LABEL_NAMES if name in words]
     for splits in _own_splits(words):
@@ -384,11 +384,11 @@ def _own_arrangements(root: str) -> Iterator[Tuple[str, str, Optional[Mapping[st
                 yield images, labels, None
         for labels in label_names:
             yield '{split}', '{split}_' + labels, splits
-        yield '{split}', '{split}annot', splits  # of CamVid, as CVAT writes it with classes of one's own
+        yield '{split}', '{split}annot', splits  # CamVid's form, as CVAT writes it with other classes
 
 
 def _words_of_folders(root: str) -> Set[str]:
-    """The names of folders below a root and in these, in small letters; of train_masks both words."""
+    """The words in names of folders up to two levels below a root, in lower case; both words of train_masks."""
     words: Set[str] = set()
     for place, folders, _ in os.walk(root):
         names = [name.lower() for name in folders]
@@ -400,7 +400,7 @@ def _words_of_folders(root: str) -> Set[str]:
 
 
 def _best(root: str, candidates: Iterable[_Candidate], labels_needed: bool) -> Optional[Survey]:
-    """The candidate by which most pairs are found; the first of those that are equal."""
+    """The candidate with the most pairs; the first of those with equally many."""
     best, best_count = None, (0, 0)
     for layout, knows_classes in candidates:
         splits = [split for split in (survey_split(root, layout, name) for name in _splits_of(layout)) if split]
@@ -437,7 +437,7 @@ def _nothing_found(root: str, layout: Layout) -> str:
 
 
 def _system_files(root: str) -> List[Fault]:
-    """What systems leave beside data, none of which is read."""
+    """Files of operating systems beside the data, which are not read."""
     faults = []
     for folder, folders, names in os.walk(root):
         found = [name for name in folders + names if name.lower() in _SYSTEM_NAMES]
@@ -447,7 +447,7 @@ def _system_files(root: str) -> List[Fault]:
 
 
 def _unread(splits: Sequence[SplitFiles]) -> List[Fault]:
-    """Files beside images and labels in formats that are not looked for; of these GIF is one of labels."""
+    """Files beside images and labels in formats that are not searched for. Labels may be GIF files, though."""
     places = {split.image_dir for split in splits}
     found = [path for place in sorted(places) for path in unread_images(place)]
     for place in sorted({split.label_dir for split in splits if os.path.isdir(split.label_dir)} - places):
@@ -457,7 +457,7 @@ def _unread(splits: Sequence[SplitFiles]) -> List[Fault]:
 
 
 def _further_splits(found: Survey) -> List[Fault]:
-    """Folders of images beside those of train and val, such as one for test."""
+    """Folders of images other than those of train and val, such as one for test."""
     if '{split}' not in found.layout.images:
         return []
     known, faults = {split.image_dir for split in found.splits}, []
@@ -467,14 +467,14 @@ def _further_splits(found: Survey) -> List[Fault]:
             continue
         try:
             find_images_of(place, found.layout.image_file_extension, found.layout.name_rule)
-        except (FileNotFoundError, DataError):  # not there, or without images
+        except (FileNotFoundError, DataError):  # missing, or without images
             continue
         faults.append(Fault('further_split', place))
     return faults
 
 
 def _unused_lists(found: Survey) -> List[Fault]:
-    """Lists of the images of train and val in the place of PASCAL VOC, where these are not divided by lists."""
+    """Lists of train and val images in the place of PASCAL VOC's lists, if the layout does not use lists."""
     place = os.path.join(found.root, _LISTS)
     if found.layout.list_file or not os.path.isdir(place):
         return []
