@@ -16,10 +16,10 @@ _MAX_BYTES = 2**27
 
 
 def window_of_bitmap(data: bytes, top: int, left: int, size: Optional[Tuple[int, int]] = None) -> Window:
-    """Returns the mask that a PNG holds, with its first pixel at (top, left): where it is not 0, or not transparent.
+    """Returns the mask in a PNG, where it is not 0 or not transparent, with its first pixel at (top, left).
 
     Args:
-        size: (height, width) that it has to have, if that is known.
+        size: The required (height, width), if known.
 
     Raises:
         ValueError: It is no PNG, too large or of another size.
@@ -44,7 +44,7 @@ def window_of_bitmap(data: bytes, top: int, left: int, size: Optional[Tuple[int,
 
 
 def unpacked_bitmap(text: Any) -> bytes:
-    """Returns the PNG in Supervisely's form, which is packed by zlib and written in base64.
+    """Returns the PNG from Supervisely's form: compressed by zlib, in base64.
 
     Raises:
         ValueError: It is in another form, or too large.

@@ -16,8 +16,8 @@ from helpers.label_spaces import CITYSCAPES
 _SUFFIX = re.compile(r'_gt[A-Za-z]+_polygons$')
 _GROUP = 'group'
 _NAMES = frozenset(label.name for label in CITYSCAPES_LABELS)
-# What Cityscapes does not draw into its label images, so that what lies below is seen (json2labelImg.py): the licence
-# plates of cars.
+# Labels that Cityscapes does not draw into its label images, so that the object below is seen (json2labelImg.py): the
+# licence plates of cars.
 _NOT_DRAWN = frozenset(label.name for label in CITYSCAPES_LABELS if label.id < 0)
 _LOOKED_INTO = 50
 
@@ -28,9 +28,9 @@ def is_cityscapes(content: Any) -> bool:
 
 
 def read_cityscapes(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """Reads the images that these documents are about; classes that Cityscapes does not score are void.
+    """Reads the images that these documents describe; classes that Cityscapes does not score are void.
 
-    Files in which none of its classes occurs are somebody's own, in the same form, and their classes are as well.
+    Files without any class of Cityscapes have the same form but other classes, which are taken from the files.
     """
     is_own = not any(_labels(path) & set(CITYSCAPES.class_names) for path in documents[:_LOOKED_INTO])
     not_drawn = frozenset() if is_own else _NOT_DRAWN
@@ -79,6 +79,6 @@ def _shape(one: Dict[str, Any]) -> Shape:
 
 
 def _without_group(label: str) -> str:
-    """'car' for 'cargroup': objects that cannot be told apart, of one class all the same."""
+    """'car' for 'cargroup', which is a group of indistinct objects of one class."""
     is_group = label.endswith(_GROUP) and label not in _NAMES
     return label[: -len(_GROUP)] if is_group else label

@@ -22,7 +22,7 @@ from helpers.image_search import folded, natural_sort_key
 from helpers.polygons import Window
 
 _SEPARATORS = '_-.'
-# What masks of objects are masks of, where only their folder says of which image.
+# The class of masks of objects, if only their folder tells the image.
 _OBJECT = 'object'
 # The parts of CelebAMask-HQ as its authors paint them, later ones over earlier ones:
 # https://github.com/switchablenorms/CelebAMask-HQ/blob/master/face_parsing/Data_preprocessing/g_mask.py
@@ -31,12 +31,12 @@ _PARTS_OF_FACES = (
     *('mouth', 'u_lip', 'l_lip', 'hair', 'hat', 'ear_r', 'neck_l', 'neck', 'cloth'),
 )
 
-#: Why masks are left out that may be label maps of all classes.
+#: The reason for leaving out masks that may be label maps of all classes.
 UNTOLD = 'masks whose image or class cannot be told by their name'
 
 
 class _Mask(NamedTuple):
-    """The file of one class of one photograph, which are named by their paths."""
+    """The mask file of one class of one photograph, both given by their paths."""
 
     path: str
     photograph: str
@@ -44,9 +44,9 @@ class _Mask(NamedTuple):
 
 
 def read_class_masks(folder: Folder, left_out: LeftOut, color_tolerance: int = 0) -> Optional[Source]:
-    """Reads the photographs that have masks; None where there are no masks of single classes.
+    """Reads the photographs that have masks; None if there are no masks of single classes.
 
-    `color_tolerance` is that of `read_mask`; the pixels that it moves are counted in `left_out`.
+    `color_tolerance` is that of `read_mask`; `left_out` counts the pixels whose colour it changes.
     """
     folders = _folders_of(folder)
     is_mask = _are_masks(folders)
@@ -74,15 +74,15 @@ def read_class_masks(folder: Folder, left_out: LeftOut, color_tolerance: int = 0
 
 
 def _in_order(names: Set[str]) -> List[str]:
-    """The classes, of which a later one lies over an earlier one."""
+    """The classes in the order of painting: later ones lie over earlier ones."""
     if len(names) > 1 and names.issubset(_PARTS_OF_FACES):
         return [name for name in _PARTS_OF_FACES if name in names]
     return sorted(names, key=natural_sort_key)
 
 
 def _are_masks(folders: Mapping[str, Sequence[str]]) -> Dict[str, bool]:
-    """Which files are masks, by the folders of each: those below folders for labels; where none is called so, below
-    those that have such a word in their name.
+    """Which files are masks, by the folders of each: files below folders for labels, or if there are none below folders
+    with such a word in their name.
     """
     found = {path: any(name in LABEL_FOLDERS for name in names) for path, names in folders.items()}
     if any(found.values()):
@@ -92,8 +92,8 @@ def _are_masks(folders: Mapping[str, Sequence[str]]) -> Dict[str, bool]:
 
 
 def _folders_of(folder: Folder) -> Mapping[str, Sequence[str]]:
-    """The folders that each image lies in below those that all lie in, which tell none from the others, as 'A.
-    Segmentation' of IDRiD; with these where there are no others.
+    """The folders of each image without those that all images share, such as 'A. Segmentation' of IDRiD, since these
+    distinguish nothing; with them if there are no others.
     """
     folders = {
         path: os.path.relpath(os.path.dirname(path), folder.root).lower().split(os.sep) for path in folder.images
@@ -105,7 +105,7 @@ def _folders_of(folder: Folder) -> Mapping[str, Sequence[str]]:
 
 
 def _words_of_all(folders: Iterable[Sequence[str]]) -> Set[str]:
-    """The words that are in the folders of every image, as in '1. Segmentation images' and '2. Segmentation masks'."""
+    """The words that occur in folders of every image, as in '1. Segmentation images' and '2. Segmentation masks'."""
     words = [{word for name in names for word in _words(name)} for names in folders]
     return set.intersection(*words) if len(words) > 1 else set()
 
@@ -115,12 +115,12 @@ def _words(name: str) -> Set[str]:
 
 
 def _speaks_of_masks(name: str, silent: AbstractSet[str] = frozenset()) -> bool:
-    """Whether the name of a folder, in small letters, has a word for masks in it that is not one of `silent`."""
+    """Whether the name of a folder, in lower case, has a word for masks that is not in `silent`."""
     return not (_words(name) - silent).isdisjoint(LABEL_FOLDERS)
 
 
 class _Photographs:
-    """The photographs below a root by their names, and by the folder above those of images and masks."""
+    """The photographs below a root, by name and by the folder that contains the folders of images and masks."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class _Photographs:
         stems_of_masks: Mapping[str, int],
         folders: Mapping[str, Sequence[str]],
     ) -> None:
-        """folders: those of each photograph and mask, see `_folders_of`."""
+        """folders: the folders of each photograph and mask, see `_folders_of`."""
         self._root = root
         self._stems_of_masks = stems_of_masks
         self._folders = folders
@@ -145,13 +145,14 @@ class _Photographs:
                 self._by_home.setdefault(home, []).append(path)
 
     def of_mask(self, path: str) -> Optional[_Mask]:
-        """By the folder, where a photograph has the whole name; else by the longest name that the mask begins with;
-        else by the only photograph beside the folder of the masks.
+        """Finds the photograph and class of a mask. The class is the folder's name if a photograph has the mask's whole
+        name. Otherwise the photograph is the one with the longest name that the mask's name begins with, or else the
+        only one beside the folder of the masks.
         """
         stem, above = stem_of(path), os.path.basename(os.path.dirname(path))
         if folded(stem) in self._by_name:
             if not self._names_a_class(path):
-                return None  # a mask of all classes, and no single one of a photograph with a shorter name
+                return None  # a mask of all classes, not the mask of a photograph with a shorter name
             return self._named(stem, path, above)
         for end in range(len(stem) - 2, 0, -1):
             if stem[end] in _SEPARATORS and self._called(stem[:end]):
@@ -165,25 +166,25 @@ class _Photographs:
         return _Mask(path, beside[0], self._kind_of(stem)) if has_its_own and len(beside) == 1 else None
 
     def _kind_of(self, stem: str) -> str:
-        """The class of a mask beside its photograph: a word that masks of several have for a name; numbers and others
-        count objects.
+        """The class of a mask beside its photograph: its name, if masks of several photographs have it. Numbers and
+        other names just count objects.
         """
         is_word = self._stems_of_masks[stem] > 1 and re.search('[0-9]', stem) is None and len(stem) > 1
         return stem if is_word and not _speaks_of_masks(stem.lower()) else _OBJECT
 
     def _names_a_class(self, path: str) -> bool:
-        """Whether the folder of a mask may be called like its class: below one for masks, which is no class."""
+        """Whether a mask's folder may name its class: it is below a folder for masks, and neither one nor a split."""
         *before, above = self._folders[path] or ['']
         is_of_masks = above in LABEL_FOLDERS or not any(_speaks_of_masks(name) for name in before)
         return not is_of_masks and split_of(above, '') is None
 
     def _called(self, name: str) -> List[str]:
-        """Those of this name; of numbers, those of this number: 7.jpg has 00007_hair.png."""
+        """The photographs with this name; for numbers, those with an equal number: 7.jpg has 00007_hair.png."""
         found = self._by_name.get(folded(name), [])
         return found or (self._by_number.get(int(name), []) if _is_number(name) else [])
 
     def _named(self, name: str, mask: str, class_name: str) -> Optional[_Mask]:
-        """For the one photograph of this name, or the one of the split that the mask is in."""
+        """The mask of the only photograph with this name, or of the only one in the split of the mask."""
         candidates = self._called(name)
         if len(candidates) > 1:
             candidates = [path for path in candidates if split_of(path, self._root) == split_of(mask, self._root)]
@@ -212,7 +213,7 @@ class _Photograph(NamedTuple):
         return AnnotatedImage(self.path, None if is_smaller else first[0].shape, shapes, self.masks[0].path)
 
     def _draw(self, path: str, first: Tuple[np.ndarray, int], size: Tuple[int, int]) -> Window:
-        """Reads a mask; the first one was read already, for the size that all have."""
+        """Reads a mask; the first one has been read already, for the common size."""
         mask, moved = first if path == self.masks[0].path else read_mask(path, self.color_tolerance)
         if mask.shape != first[0].shape:
             raise ValueError('a mask of another size than the others of its image')
@@ -222,6 +223,6 @@ class _Photograph(NamedTuple):
 
 
 def _enlargement(size: Tuple[int, ...], target: Tuple[int, ...]) -> Optional[int]:
-    """How many times smaller than a target in both directions a size is; None where it is not, by a whole number."""
+    """The whole number by which both sides of a size have to be enlarged to give the target; None if there is none."""
     times = target[0] // size[0]
     return times if times > 1 and (size[0] * times, size[1] * times) == tuple(target) else None

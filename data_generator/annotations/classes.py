@@ -9,19 +9,21 @@ from helpers.image_search import natural_sort_key
 from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, checked_label_space, generic_label_space
 
 BACKGROUND = 'background'
-# What tools call the class of what is none.
+# Tools' names for the class of pixels without a class.
 _BACKGROUND_NAMES = ('background', '_background_', '__background__')
 
 
 class Classes(NamedTuple):
-    """label_space: the classes. rest: the ID of pixels without a shape. ids: the class ID of each label."""
+    """The planned classes. rest: the ID of pixels without a shape. ids: the class ID of each label."""
 
     label_space: LabelSpace
     rest: int
     ids: Dict[object, int]
 
     def finder(self, left_out: LeftOut, place: str) -> Callable[[object], int]:
-        """Returns a function from a label to its class ID; -1 for a class that was not asked for, which is noted."""
+        """Returns a function from a label to its class ID. For a class that was not asked for, it notes this in
+        `left_out` and returns -1.
+        """
 
         def class_id_of(label: object) -> int:
             label = class_name(label)
@@ -33,7 +35,7 @@ class Classes(NamedTuple):
 
 
 def class_name(label: object) -> object:
-    """Returns the name that a label means: without the blanks around it, of which XML is full."""
+    """Returns the name of a label without surrounding blanks, which are common in XML."""
     return label.strip() if isinstance(label, str) else label
 
 
@@ -47,17 +49,17 @@ def plan_classes(
     """Plans the classes of a dataset.
 
     Args:
-        labels: All that occur.
-        rest: 'background', which is class 0 then, or 'void'.
-        wanted: The classes to take, in this order; None for those of the source, and others that occur after them.
-        void_names: Labels whose pixels never count, beside those whose name says so: `VOID_NAMES` are no classes in
-            files of names and colours either.
+        labels: All labels that occur.
+        rest: 'background', which is then class 0, or 'void'.
+        wanted: The classes to use, in this order; None for those of the source, followed by others that occur.
+        void_names: Labels whose pixels never count, besides `VOID_NAMES`, which are no classes in files of names and
+            colours either.
 
     Raises:
-        ValueError: A class that is wanted does not occur or comes twice; a class has no name that can be shown; there
-            are too many or too few.
+        ValueError: A wanted class does not occur or is given twice; the name of a class cannot be printed; there are
+            too many or too few classes.
     """
-    # Cityscapes does not score some of its classes; whoever names one of them takes it.
+    # Cityscapes does not score some of its classes; they are used only if `wanted` names them.
     void = set(void_names) | (set(source.void_names) - set(wanted or ()))
     occurring = sorted({str(class_name(label)) for label in labels if label is not VOID}, key=natural_sort_key)
     names = list(dict.fromkeys([*(str(class_name(name)) for name in source.class_names or []), *occurring]))
@@ -109,7 +111,7 @@ def _check_names(flag: str, unknown: Sequence[str], names: Sequence[str]) -> Non
 
 
 def _label_space(source: Source, names: Sequence[str]) -> LabelSpace:
-    """The names with the colours of the tool, and others where it has none or one twice. Raises ValueError."""
+    """The names with the colours of the tool, or other colours if it has none or repeats one. Raises ValueError."""
     of_tool = {class_name(name): color for name, color in source.colors.items()}
     try:
         space = generic_label_space(len(names), DEFAULT_IGNORE_ID, names)

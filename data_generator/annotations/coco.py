@@ -13,7 +13,8 @@ from data_generator.annotations.values import color_of, points_of, split_in_name
 from data_generator.errors import DataError
 from helpers.aliases import Color
 
-# What COCO publishes beside its shapes: an entry that tells such a file -> what it is, and what to take instead.
+# Files without shapes that COCO also publishes: an entry by which to recognise them -> what it is, and what to use
+# instead.
 # https://cocodataset.org/#format-data
 _OTHER_KINDS = {
     'caption': ('captions, which say no class of a pixel', 'Give instances_*.json or stuff_*.json of the same images'),
@@ -23,7 +24,7 @@ _OTHER_KINDS = {
         'panoptic2detection_coco_format.py of panopticapi does that',
     ),
 }
-# What it calls its documents of things and of stuff of the same images, before the name of the split.
+# Beginnings of the names of COCO's documents with things and with stuff in the same images, before the split's name.
 _THINGS, _STUFF = 'instances_', 'stuff_'
 _Named = List[Tuple[str, Record]]  # by the file_name of the image
 
@@ -34,17 +35,17 @@ def is_coco(content: Any) -> bool:
 
 
 def looks_like_coco(path: str) -> bool:
-    """Tells whether a JSON file has the two lists of COCO, without holding it in memory."""
+    """Tells whether a JSON file has the two lists of COCO, without reading it into memory."""
     with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return all(re.search(key, content) for key in (rb'"images"\s*:\s*\[', rb'"annotations"\s*:\s*\['))
 
 
 def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """Reads the images that these documents are about; crowds are void (see `_is_crowd`).
+    """Reads the images that these documents describe; crowds are void (see `_is_crowd`).
 
-    The objects of an image are those of one document, and of instances_X.json and stuff_X.json together; a document
-    without any object (image_info_X.json) is asked last. Documents of captions and of panoptic segments are left out,
-    and refused where there are no others.
+    The objects of an image come from one document, or from instances_X.json and stuff_X.json together. A document
+    without any objects (image_info_X.json) is used last. Documents with captions or panoptic segments are left out, and
+    refused if there are no others.
     """
     names: List[str] = []
     colors: Dict[str, Color] = {}
@@ -73,7 +74,7 @@ def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
 
 
 def _other_kind(content: Dict[str, Any]) -> Optional[Tuple[str, str]]:
-    """What a document holds in place of shapes and what to take instead; None where it may hold shapes."""
+    """What a document holds in place of shapes, and what to use instead; None if it may hold shapes."""
     objects = [one for one in content['annotations'] if isinstance(one, dict)]
     if not objects or any('segmentation' in one for one in objects):
         return None
@@ -93,7 +94,7 @@ def _categories(content: Dict[str, Any], path: str) -> Dict[Any, str]:
 
 
 def _refuse_second(names: Dict[Any, str], key: Any, name: str, what: str, path: str) -> None:
-    """Notes the name of an id. Raises DataError where it has another: of which an object is would be a guess."""
+    """Records the name of an ID. Raises DataError if the ID has another name already: objects would be ambiguous."""
     if names.setdefault(key, name) != name:
         raise DataError(
             '{}: the {} {!r} and {!r} have the same id, {!r}. Give each an id of its own, and its objects the same '
@@ -102,7 +103,7 @@ def _refuse_second(names: Dict[Any, str], key: Any, name: str, what: str, path: 
 
 
 def _holders(content: Dict[str, Any]) -> List[str]:
-    """Categories of no object that are only there for others, as Roboflow writes one with the name of the project."""
+    """Categories without objects that only group others, such as Roboflow's with the name of the project."""
     objects = [one for one in content['annotations'] if isinstance(one, dict)]
     used = {one['category_id'] for one in objects if _is_id(one.get('category_id'))}
     above = {str(category.get('supercategory')) for category in content['categories']}
@@ -142,7 +143,7 @@ def _records(content: Dict[str, Any], categories: Dict[Any, str], path: str, spl
 
 
 def _annotations(content: Dict[str, Any]) -> List[Any]:
-    """The annotations of a document. Where all are crowds none is one: Datumaro calls every mask so."""
+    """The annotations of a document. If all are marked as crowds, none is one: Datumaro marks every mask so."""
     annotations: List[Any] = content['annotations']
     if all(isinstance(one, dict) and one.get('iscrowd') == 1 and not _is_of_cvat(one) for one in annotations):
         return [dict(one, iscrowd=0) for one in annotations]
@@ -150,7 +151,7 @@ def _annotations(content: Dict[str, Any]) -> List[Any]:
 
 
 def _things_over_stuff(found: Dict[str, _Named]) -> List[Record]:
-    """The records of all documents; an image of instances_X.json with what stuff_X.json beside it says of it."""
+    """The records of all documents; images in instances_X.json get the objects in stuff_X.json beside it, too."""
     records = []
     for path, named in found.items():
         stuff = dict(found.get(_of_same_images(path, _THINGS, _STUFF), []))
@@ -162,7 +163,7 @@ def _things_over_stuff(found: Dict[str, _Named]) -> List[Record]:
 
 
 def _of_same_images(path: str, prefix: str, other: str) -> str:
-    """The document whose name begins with `other` where that of `path` begins with `prefix`; '' where it does not."""
+    """The path with `other` in place of `prefix` at the beginning of the file name; '' if it does not begin so."""
     folder, name = os.path.split(path)
     return os.path.join(folder, other + name[len(prefix) :]) if name.startswith(prefix) else ''
 
@@ -179,11 +180,11 @@ def _over(things: Record, stuff: Record) -> Record:
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, (int, str, float)) and not isinstance(value, bool)  # true would be 1
+    return isinstance(value, (int, str, float)) and not isinstance(value, bool)  # true would count as 1
 
 
 def _as_number(image_id: Any) -> Any:
-    """An ID that is a number in quotes as that number: older versions of VIA put those of objects in quotes."""
+    """An image ID, as a number if it is one in quotes: older versions of VIA quote those of objects."""
     is_number = isinstance(image_id, str) and re.match('(0|[1-9][0-9]{0,17})$', image_id)
     return int(image_id) if is_number else image_id
 
@@ -202,7 +203,7 @@ def _record(
 
 
 def _is_crowd(one: Dict[str, Any]) -> bool:
-    """Whether an object is a crowd. CVAT, which writes whether an object is occluded, calls every mask one.
+    """Whether an object is a crowd. CVAT, whose files say whether an object is occluded, marks every mask as one.
 
     https://github.com/cvat-ai/datumaro, plugins/data_formats/coco/exporter.py
     """
@@ -227,7 +228,7 @@ def _shape(one: Dict[str, Any], categories: Dict[Any, str], image_size: Optional
         counts = segmentation['counts']
         return Shape(label, draw=lambda _: window_of_runs(counts, size), of_size=size)
     outlines = segmentation or []
-    if outlines and not isinstance(outlines[0], list):  # older versions of VIA write the numbers of the only one
+    if outlines and not isinstance(outlines[0], list):  # older versions of VIA write the only outline without a list
         outlines = [outlines]
     parts = [points_of(part) for part in outlines]
     parts = [part for part in parts if len(part) >= 3]

@@ -32,7 +32,7 @@ def is_cvat(root: Element) -> bool:
 
 
 def read_cvat(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """Reads the images that these documents are about; z_order says what lies over what."""
+    """Reads the images that these documents describe; objects with a higher z_order lie over others."""
     names: List[str] = []
     colors: Dict[str, Color] = {}
     records: List[Record] = []

@@ -19,20 +19,20 @@ _LOOKS_LIKE_NAMES = re.compile(r'(?:^|[{,])\s*["\']?names["\']?\s*:', re.MULTILI
 
 
 def names_classes(path: str, text: str) -> bool:
-    """Tells whether a file is one of those that name the classes, or seems to be one and is no YAML."""
+    """Tells whether a file names the classes, or should do so but is no valid YAML."""
     if not path.lower().endswith(('.yaml', '.yml')):
         return is_list(path)
     if not _LOOKS_LIKE_NAMES.search(text):
         return False
     try:
         return _NAMES in entries(path, text)
-    except DataError:  # reading the names says what is wrong, where the file is read for them
+    except DataError:  # reading the names later reports what is wrong
         return True
 
 
 @functools.lru_cache(maxsize=8)  # recognised, and read for names and for splits
 def entries(path: str, text: str) -> Dict[str, Value]:
-    """Returns what the keys of a data.yaml say. Raises DataError where it is no YAML."""
+    """Returns the entries of a data.yaml. Raises DataError if it is no YAML."""
     try:
         return entries_of(text)
     except ValueError as error:
@@ -40,7 +40,7 @@ def entries(path: str, text: str) -> Dict[str, Value]:
 
 
 def is_list(path: str) -> bool:
-    """Tells whether a file is a list of the names alone."""
+    """Tells whether a file is a plain list of names."""
     return os.path.basename(path).lower() == 'classes.txt'
 
 
@@ -48,12 +48,12 @@ def names_in(path: str, text: str) -> List[str]:
     """Returns the names of the classes in a file for which `names_classes` holds.
 
     Raises:
-        DataError: They are no list and no numbered lines, some are missing, or the labels are those of poses.
+        DataError: They are neither a list nor numbered lines, some are missing, or the labels are those of poses.
     """
     if is_list(path):
         return _none_missing([line.strip() for line in text.strip().splitlines()], path)
     content = entries(path, text)
-    if 'kpt_shape' in content:  # in whose labels a box and points stand where outlines do in others
+    if 'kpt_shape' in content:  # pose labels have a box and points in place of an outline
         raise DataError(
             "{} has 'kpt_shape': its labels are boxes and keypoints, which say no class of a pixel. Export the "
             'outlines of the objects.'.format(path)
@@ -77,7 +77,7 @@ def _number_of_classes(content: Dict[str, Value]) -> Optional[int]:
 
 
 def _in_order(names: Value) -> List[str]:
-    """Names by their numbers. Raises ValueError where they have none, or are no names."""
+    """The names in the order of their numbers. Raises ValueError if they have no numbers or are no names."""
     if isinstance(names, dict):
         names = _numbered(names)
     if not isinstance(names, list) or not names:
@@ -96,7 +96,7 @@ def _numbered(names: Dict[str, Value]) -> List[Value]:
 
 
 def _none_missing(names: List[str], path: str) -> List[str]:
-    """The names, none of which may be missing: the numbers of those behind it would be others."""
+    """The names. Raises DataError if one is missing, since the later ones would get wrong numbers."""
     if not all(names):
         raise DataError('{} has no name for class {}. Name all classes.'.format(path, names.index('')))
     return names

@@ -24,13 +24,13 @@ RESTS = ('background', 'void')
 
 
 class Options(NamedTuple):
-    """How annotations become a dataset; None takes what fits the tool.
+    """How annotations become a dataset; None stands for the tool's default.
 
-    image_dir: where the images are, if not with the annotations. kind: of `recognise.NAMES`. order: 'file', later
-    shapes over earlier ones, or 'area', smaller over larger. rest: 'background' or 'void', what pixels without a shape
-    are. classes: those to take, in this order. void: classes whose pixels never count. val_share, seed, lists: see
-    `splits.assign_splits`. copy_images: whether images are copied; links otherwise. color_tolerance: of masks of single
-    classes, see `files.class_masks.read_mask`.
+    image_dir: where the images are, if not with the annotations. kind: one of `recognise.NAMES`. order: 'file', later
+    shapes over earlier ones, or 'area', smaller over larger. rest: 'background' or 'void', the class of pixels without
+    a shape. classes: the classes to use, in this order. void: classes whose pixels never count. val_share, seed, lists:
+    see `splits.assign_splits`. copy_images: whether to copy images instead of linking them. color_tolerance: for masks
+    of single classes, see `files.class_masks.read_mask`.
     """
 
     image_dir: Optional[str] = None
@@ -50,17 +50,17 @@ DEFAULTS = Options()
 
 
 def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, progress: bool = False) -> Imported:
-    """Writes a dataset in folders from annotations, whole or not at all.
+    """Writes a dataset in folders from annotations, atomically.
 
-    Below `out_dir` there will be images/SPLIT, labels/SPLIT (PNGs of class IDs, 255 for void), classes.json (names and
-    colours) and import.json (what was left out and why). Nothing of the source is changed.
+    `out_dir` gets images/SPLIT, labels/SPLIT (PNGs of class IDs, 255 for void), classes.json (names and colours) and
+    import.json (what was left out and why). The source is not changed.
 
     Args:
         source: A folder or file of annotations.
         out_dir: The directory to write; it must not exist, or be empty.
 
     Raises:
-        ValueError: An option is out of its range, or names what is not there.
+        ValueError: An option is out of its range, or names something that does not exist.
         DataError: There are no annotations, or none that can be used.
         FileNotFoundError: `source`, the folder of images or a list does not exist.
         FileExistsError, OSError: As `helpers.files.atomic_directory`.
@@ -81,7 +81,7 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
         images = zip(chosen, names_below_splits(chosen))
         for (item, split), name in tqdm(images, 'import', len(chosen), unit='image', **bar_options(progress)):
             writer.write(item, split, name)
-        # Some class has to have a pixel, besides the background, which is wherever nothing is.
+        # Some class besides the background has to have a pixel: the background is everywhere else.
         if not np.delete(writer.pixels[:-1], [] if rest == RESTS[1] else classes.rest).any():
             raise DataError(_nothing_left(source, 'object', left_out, 'all are void'))
         named = {VOID_OBJECTS if label is VOID else str(label): count for label, count in objects.items()}
@@ -118,7 +118,7 @@ def _check_options(options: Options) -> None:
 
 
 def _in_splits(planned: Sequence[PlannedImage], options: Options, left_out: LeftOut) -> List[Tuple[PlannedImage, str]]:
-    """The images that come into a split, each with its own."""
+    """The images that belong to a split, each with its split."""
     names, own = [item.name for item in planned], [item.record.split for item in planned]
     paths = [item.name if item.image is None else os.path.abspath(item.image) for item in planned]
     splits = assign_splits(names, paths, own, options.val_share, options.seed, options.lists, left_out)

@@ -1,4 +1,4 @@
-"""JSON, XML and text files of others: sizes, depth and entities are bounded before they can do harm."""
+"""JSON, XML and text files from others: size, depth and entities are limited before they can do harm."""
 
 import json
 import os
@@ -14,7 +14,7 @@ Element = xml.etree.ElementTree.Element
 
 # COCO's training annotations of 2017 are 470 MB.
 _MAX_BYTES = 2**31
-# What a byte of JSON or XML takes as Python objects, at most: one-digit numbers in lists, empty elements.
+# The most bytes of Python objects that one byte of JSON or XML makes: one-digit numbers in lists, empty elements.
 _BYTES_OF_A_BYTE = 16
 _MAX_DEPTH = 64
 _START = 2**16
@@ -30,7 +30,7 @@ def read_json_document(path: str) -> Any:
 
 
 def read_json_line(path: str) -> Any:
-    """Reads the first line of a file that has a document of JSON in each; errors as of `read_json_document`."""
+    """Reads the first line of a file with a JSON document on each line; errors as for `read_json_document`."""
     return _parsed(read_text(path).partition('\n')[0], path)
 
 
@@ -46,7 +46,7 @@ def _parsed(text: str, path: str) -> Any:
 def read_xml(path: str) -> Element:
     """Reads the root of an XML file.
 
-    What a document type could do (entities that expand or lead to other files) is refused.
+    Document types are refused, since their entities could expand without limit or refer to other files.
 
     Raises:
         DataError: It is too large, nested too deeply, has a document type, or is no XML.
@@ -76,7 +76,7 @@ def read_text(path: str) -> str:
 
 
 def read_start(path: str) -> str:
-    """Reads the beginning of a text file, enough to tell what it is.
+    """Reads the beginning of a text file, enough to recognise its format.
 
     Raises:
         DataError: It cannot be read.
@@ -85,7 +85,7 @@ def read_start(path: str) -> str:
 
 
 def _read_bytes(path: str, most: Optional[int] = None) -> bytes:
-    """The first bytes of a file; None for all, of which there may be too many."""
+    """The first `most` bytes of a file; None for all, unless there are too many."""
     try:
         size = os.path.getsize(path)
         with open(path, 'rb') as file:
@@ -107,7 +107,7 @@ def _check_size(path: str, size: int) -> None:
 
 
 class _RefusedError(Exception):
-    """What is wrong with an XML file. It is raised through expat, whose own errors are ValueErrors."""
+    """The reason for refusing an XML file. It passes through expat, whose own errors are ValueErrors."""
 
 
 def _refuse_bombs(data: bytes) -> None:

@@ -5,18 +5,18 @@ from typing import Sequence
 
 import numpy as np
 
-# How far a side may lie inside of the curve, in pixels; and corners that no ellipse has fewer or more of.
+# How far a side may lie inside the curve, in pixels; and the smallest and largest number of corners.
 _MAX_ERROR = 0.05
 _FEWEST, _MOST = 64, 2**14
 
 
 def ellipse(center: Sequence[float], radii: Sequence[float], turn: float = 0.0) -> np.ndarray:
-    """Returns the corners of an ellipse, float [K, 2] of (x, y), as many as keep its sides near the curve.
+    """Returns the corners of an ellipse, float [K, 2] of (x, y), enough to keep its sides close to the curve.
 
     Args:
         center: (x, y).
-        radii: In x and in y, before it is turned.
-        turn: By how much, in radians, from x to y.
+        radii: In x and in y, before rotation.
+        turn: The rotation in radians, from x to y.
     """
     angles = np.linspace(0, 2 * math.pi, _num_corners(max(map(abs, radii))), endpoint=False)
     across, along = radii[0] * np.cos(angles), radii[1] * np.sin(angles)
@@ -26,7 +26,7 @@ def ellipse(center: Sequence[float], radii: Sequence[float], turn: float = 0.0) 
 
 
 def _num_corners(radius: float) -> int:
-    """The middle of a side lies radius * (1 - cos(pi / corners)) inside of a circle, and less so in an ellipse."""
+    """The middle of a side lies radius * (1 - cos(pi / corners)) inside a circle, and less inside an ellipse."""
     share = _MAX_ERROR / max(radius, _MAX_ERROR)
     angle = math.acos(1 - share)
     return _MOST if angle * _MOST < math.pi else max(_FEWEST, math.ceil(math.pi / angle))

@@ -1,7 +1,7 @@
 """The files of a folder of annotations: documents, and images that annotations may name.
 
-An image is only ever one that was found by looking through the folders that the user named. So no path in an
-annotation, however many '..' or drive letters it has, leads outside.
+Only images found by searching the folders that the user named are used. So no path in an annotation, however many '..'
+or drive letters it has, leads outside.
 """
 
 import os
@@ -13,32 +13,32 @@ from data_generator.annotations.values import split_of
 from data_generator.errors import DataError
 from helpers.image_search import IMAGE_EXTENSIONS, find_images, folded, natural_sort_key
 
-#: A document of JSON in each line; none is read, but whose it is can be told.
+#: Files with a JSON document on each line. They are not imported, but their program is recognised.
 LINES_OF_JSON = ('.ndjson', '.jsonl')
 DOCUMENT_EXTENSIONS = ('.json', '.xml', '.txt', '.yaml', '.yml', '.csv', *LINES_OF_JSON)
 _MAX_FILES = 2_000_000
 
-#: What a dataset that was made of annotations holds beside its images and labels.
+#: A file that every imported dataset has beside its images and labels.
 CLASSES_FILE = 'classes.json'
 REPORT_FILE = 'import.json'
 
 
 class Folder:
-    """What lies in SOURCE, and in the folder of images if that is another one, but for datasets that were made there.
+    """The files in SOURCE, and in the folder of images if that is another one, except imported datasets in there.
 
     Attributes:
-        root: SOURCE, or the folder that it is in if it is a file.
+        root: SOURCE, or the folder that contains it if it is a file.
         documents: Paths of the files that may hold annotations, in natural order.
         images: Paths of the images, likewise.
-        image_roots: The folders that these were looked for in.
+        image_roots: The folders that were searched for images.
     """
 
     def __init__(self, source: str, image_dir: Optional[str] = None) -> None:
-        """Looks through both.
+        """Searches both folders.
 
         Raises:
             FileNotFoundError: One of them does not exist.
-            DataError: One is a pipe or a device, or SOURCE another file than of annotations.
+            DataError: One is a pipe or a device, or SOURCE is a file without annotations.
         """
         for path in filter(None, (source, image_dir)):
             if not os.path.exists(path):
@@ -70,15 +70,15 @@ class Folder:
             self._by_name.setdefault(folded(posixpath.basename(key)), []).append(key)
 
     def has_image(self, path: str) -> bool:
-        """Tells whether this is one of `images`."""
+        """Tells whether a path is one of `images`."""
         return path in self._paths
 
     def find_image(self, named: str, beside: str = '', split: Optional[str] = None) -> Optional[str]:
         """Finds the image that annotations call `named`, or None.
 
-        Its whole path counts, from the root or from `beside`, the folder of the document; then as many of its last
-        parts as tell one image from the others: from those below that folder, from those in folders of the `split`
-        that the annotations are of, or from all.
+        First the whole path counts, from the root or from `beside`, the folder of the document. Then as many of its
+        last parts count as are needed to single out an image: among those below that folder, among those in folders of
+        `split`, the split of the annotations, or among all.
         """
         parts = [part for part in re.split(r'[/\\]+', named) if part not in ('', '.')]
         if not parts:
@@ -94,12 +94,12 @@ class Folder:
         return self._only_one(nearby, parts) or self._only_one(of_split, parts) or self._only_one(candidates, parts)
 
     def find_stem(self, stem: str, split: Optional[str] = None, beside: str = '') -> Optional[str]:
-        """Finds the image with this path but for its extension, or None; the others: as of `find_image`."""
+        """Finds the image with this path, without its extension, or None. Other arguments are as for `find_image`."""
         names = (stem + '.' + extension for extension in IMAGE_EXTENSIONS)
         return next((found for found in (self.find_image(name, beside, split) for name in names) if found), None)
 
     def split_of(self, image: str) -> Optional[str]:
-        """Returns the split that the folders of an image say, or its own name; None where they say none."""
+        """Returns the split that the folders or the name of an image say; None if they say none."""
         return split_of(self.name_of(image), '')
 
     def _only_one(self, candidates: Sequence[str], parts: Sequence[str]) -> Optional[str]:
@@ -112,12 +112,12 @@ class Folder:
         return None
 
     def parts_of(self, named: str, beside: str = '') -> Tuple[str, ...]:
-        """Returns the parts of the path that annotations mean by a name, from `beside` or the root on, folded."""
+        """Returns the parts, folded, of the path that a name in annotations means, relative to `beside` or the root."""
         here = os.path.abspath(beside or self.root)
         return tuple(posixpath.normpath(folded('/'.join([here, named]).replace('\\', '/'))).split('/'))
 
     def name_of(self, image: str) -> str:
-        """Returns the path of an image from the root that it was found in, with '/'."""
+        """Returns the path of an image relative to the root where it was found, with '/'."""
         for root in self.image_roots:
             relative = os.path.relpath(image, root)
             if relative.split(os.sep)[0] != os.pardir and not os.path.isabs(relative):
@@ -152,7 +152,7 @@ def _images(root: str) -> List[str]:
 
 
 def _of_the_source(paths: Iterable[str], source: str) -> List[str]:
-    """The files that lie in no dataset made of annotations below the source: its images are there a second time."""
+    """The files that are not in imported datasets below the source, since those repeat its images."""
     is_made: Dict[str, bool] = {source: False, os.path.dirname(source): False}
 
     def lies_in_one(folder: str) -> bool:

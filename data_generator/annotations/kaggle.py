@@ -1,6 +1,6 @@
-"""Tables of Kaggle's competitions: a line for each mask, as starts and lengths of its runs.
+"""Tables of Kaggle's competitions: a line for each mask, with the starts and lengths of its runs.
 
-Pixels are counted from 1 on, in most competitions down the columns
+Pixels are counted from 1, in most competitions down the columns
 (https://www.kaggle.com/c/airbus-ship-detection/overview/evaluation), in some along the rows
 (https://www.kaggle.com/competitions/sartorius-cell-instance-segmentation/overview). The masks themselves tell which:
 runs that follow one another lie side by side.
@@ -22,31 +22,31 @@ from data_generator.annotations.values import split_in_name, split_of
 from data_generator.errors import DataError
 from helpers.image_search import IMAGE_EXTENSIONS, natural_sort_key
 
-# What the columns are called, in small letters without underlines; and whether runs go along the rows where masks do
-# not tell, as in square images.
+# Names of the columns, in lower case without underscores; and whether runs go along the rows if masks do not tell, as
+# in square images.
 _RUNS = {
     **dict.fromkeys(('encodedpixels', 'rle', 'rlemask', 'rlemasks', 'rleencoded', 'encoding'), False),
     **dict.fromkeys(('segmentation', 'annotation'), True),
 }
 # Spreadsheets write semicolons where the comma separates decimals.
 _SEPARATORS = (',', ';', '\t')
-# So many masks are asked.
+# How many masks are tested for the direction of runs.
 _NUM_ASKED = 50
 _IMAGES = ('imageid', 'image', 'imagename', 'img', 'imgid', 'filename', 'file', 'name', 'id')
 _CLASSES = ('classid', 'class', 'classname', 'label', 'category', 'categoryid', 'celltype')
-# One column for both, such as 0002cc93b.jpg_1.
+# Names of a single column for image and class, such as 0002cc93b.jpg_1.
 _BOTH = ('imageidclassid', 'imagelabel', 'imageclass', 'imageidlabel')
 _IMAGE_AND_CLASS = re.compile(r'(.*\.(?:{}))_(.+)$'.format('|'.join(IMAGE_EXTENSIONS)), re.IGNORECASE)
 _RUNS_PATTERN = re.compile(r'\d+ \d+(?: |$)')
 _NO_RUNS = ('', '-1', 'nan', 'NaN')
-# The class of what has no other name.
+# The class of masks without a class name.
 _ONLY_CLASS = 'foreground'
-# In the names of tables of answers, which are no labels.
+# Part of the names of tables for submitting results, which hold no labels.
 _ANSWERS = 'submission'
 
 
 class Row(NamedTuple):
-    """A mask of one image; `runs` is empty where the image has none."""
+    """A mask of one image; `runs` is empty if the image has none."""
 
     image: str
     label: str
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 
 def is_kaggle(path: str, text: str) -> bool:
-    """Tells whether a table has a column of images and one of runs, and is no table of answers. text: its beginning."""
+    """Tells whether a table has columns of images and of runs, and holds no results to submit. text: its beginning."""
     if _ANSWERS in os.path.basename(path).lower():
         return False
     try:
@@ -71,7 +71,7 @@ def is_kaggle(path: str, text: str) -> bool:
 
 def read_kaggle(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
     """Reads the images that these tables name; an image whose runs are empty has no object."""
-    # By the folder of the table, the split and the name: tables of other folders mean other images by it.
+    # By the table's folder, the split and the name: a name in a table of another folder means another image.
     found: Dict[Tuple[str, Optional[str], str], Tuple[str, List[Row]]] = {}
     labels = set()
     splits = {path: split_of(path, folder.root) or split_in_name(path) for path in documents}
@@ -88,7 +88,7 @@ def read_kaggle(folder: Folder, documents: List[str], left_out: LeftOut) -> Sour
 
 
 def _told_by_masks(rows: Sequence[Row], folder: Folder, beside: str, default: bool) -> bool:
-    """Whether runs go along the rows of the images: what most of some masks say."""
+    """Whether runs go along the rows of the images, by the majority of some masks."""
     votes = 0.0
     for row in [row for row in rows if row.runs][:_NUM_ASKED]:
         image = folder.find_image(row.image, beside) or folder.find_stem(row.image)
@@ -132,7 +132,7 @@ def _columns(heads: Sequence[str]) -> Optional[_Columns]:
 
 
 def _table(text: str) -> Tuple[Optional[_Columns], Iterator[List[str]]]:
-    """The columns of a table, None where some are missing, and its lines behind the head."""
+    """The columns of a table (None if some are missing), and its lines after the header."""
     for separator in _SEPARATORS:
         lines = csv.reader(io.StringIO(text), delimiter=separator)
         columns = _columns(next(lines, []))
@@ -142,9 +142,9 @@ def _table(text: str) -> Tuple[Optional[_Columns], Iterator[List[str]]]:
 
 
 def _read(path: str) -> Tuple[List[Row], bool]:
-    """The rows of a table, and whether runs go along the rows."""
+    """The rows of a table, and whether runs go along the rows of the image."""
     text = read_text(path)
-    before = csv.field_size_limit(max(len(text), 1))  # the runs of a large mask are longer than Python takes
+    before = csv.field_size_limit(max(len(text), 1))  # the runs of a large mask exceed Python's default limit
     try:
         columns, lines = _table(text)
         if columns is None:

@@ -16,9 +16,9 @@ from data_generator.annotations.values import points_of, whole_size
 from data_generator.errors import DataError
 from helpers.counted import counted
 
-# labelme's own scripts give this name to what is not to be learned.
+# labelme's own scripts give this name to pixels that should not be learned.
 _IGNORED = '__ignore__'
-# Turned ones have four points; 'rotation' is what X-AnyLabeling calls them.
+# Rotated ones have four points; X-AnyLabeling calls them 'rotation'.
 _RECTANGLES = ('rectangle', 'oriented_rectangle', 'rotation')
 
 #: What labelme_json_to_dataset writes into a folder for each image, NAME_json, and what to say of it.
@@ -41,7 +41,7 @@ def is_labelme(content: Any) -> bool:
 
 
 def read_labelme(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """Reads the images that these documents are about."""
+    """Reads the images that these documents describe."""
     records = [record_of_document(path, folder.root, lambda one: _read(one, left_out)) for path in documents]
     return Source('labelme', records, void_names=(_IGNORED,))
 
@@ -70,7 +70,7 @@ def _decoded(data: Any) -> Optional[bytes]:
 
 
 def _shapes(shape: Dict[str, Any]) -> List[Shape]:
-    """One shape, as a list. Shapes of one object (group_id) are of one class, and lie over each other without harm."""
+    """One shape, as a list. Shapes of one object (group_id) have the same class, so they may overlap."""
     kind = shape.get('shape_type') or 'polygon'
     points = points_of(shape['points'])
     label = VOID if shape['label'] == _IGNORED else str(shape['label'])
@@ -95,7 +95,7 @@ def _rectangle(points: np.ndarray) -> np.ndarray:
 
 
 def _circle(points: np.ndarray) -> np.ndarray:
-    """labelme fills the ellipse in the box of whole pixels that the circle spans."""
+    """The outline as labelme fills it: an ellipse in the box of whole pixels around the circle."""
     radius = float(np.hypot(*(points[1] - points[0])))
     low, high = np.floor(points[0] - radius), np.floor(points[0] + radius)
-    return ellipse((low + high) / 2, (high - low) / 2) + 0.5  # from the centres of pixels to their corners
+    return ellipse((low + high) / 2, (high - low) / 2) + 0.5  # from coordinates of pixel centres to those of corners

@@ -1,4 +1,4 @@
-"""Text files that name the images of a split, one a line: with or without extension, folders, or the whole path."""
+"""Text files that name the images of a split, one per line: with or without extension, folders, or the whole path."""
 
 import posixpath
 from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -9,7 +9,7 @@ from helpers.image_search import folded
 
 
 class Line(NamedTuple):
-    """One name in a list; key: its path without what leads nowhere ('./', '../', the root) and without extension."""
+    """One name in a list; key: its path without './', '../', the root and the extension."""
 
     split: str
     path: str
@@ -19,12 +19,12 @@ class Line(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where it stands, and the name."""
+        """The position of the line and the name, for messages."""
         return '{}, line {}: {}'.format(self.path, self.number, self.text)
 
 
 def lines_of(lists: Iterable[Tuple[str, str]]) -> List[Line]:
-    """Reads the names in lists, of which the splits and the paths are given. Raises DataError where one is no text."""
+    """Reads the names in lists, given as (split, path). Raises DataError if one is no text."""
     return [
         Line(split, path, number, text.strip(), key_of(text.strip()))
         for split, path in lists
@@ -44,13 +44,13 @@ def key_of(name: str) -> str:
 def lines_by_image(names: Sequence[str], paths: Sequence[str], lines: Sequence[Line]) -> List[Optional[Line]]:
     """Returns for each image the line that names it, or None.
 
-    A line names the images whose paths end with it, each of which takes the longest; or else the one whose name ends
-    the line, as that of another machine does.
+    A line names the images whose paths end with it; an image takes the longest such line. Otherwise it names the image
+    whose name is the end of the line, which may be a path on another machine.
 
     Args:
-        names: The images', each once.
-        paths: Where they lie, from the root of the disk on.
-        lines: Of one or more lists.
+        names: The names of the images, each once.
+        paths: Their absolute paths.
+        lines: The lines of one or more lists.
 
     Raises:
         ValueError: Lines of two splits name an image equally well.
@@ -80,6 +80,6 @@ def _refuse_another_split(line: Line, other: Optional[Line], name: str) -> None:
 
 
 def _ends(key: str) -> Iterator[str]:
-    """The path, and shorter ends of it."""
+    """Yields the path and its shorter ends."""
     parts = key.split('/')
     return ('/'.join(parts[start:]) for start in range(len(parts)))

@@ -1,4 +1,4 @@
-"""Shapes of one image, painted into a map of class IDs."""
+"""Paints the shapes of one image into a map of class IDs."""
 
 from typing import Callable, List, Tuple
 
@@ -17,22 +17,22 @@ def paint(
     order: str,
     left_out: LeftOut,
 ) -> np.ndarray:
-    """Paints the label map of an image, class IDs uint8 [H, W], upright as the image is read.
+    """Paints the label map of an image, class IDs uint8 [H, W], upright like the image.
 
     Args:
-        size: (height, width) that the points of the shapes refer to.
-        orientation: The Exif orientation that leads from there to the upright image; 1 where they refer to that.
-        class_id_of: The class ID of a shape's label, negative for one to leave out.
+        size: The (height, width) to which the points of the shapes refer.
+        orientation: The Exif orientation that turns this into the upright image; 1 if points refer to the upright one.
+        class_id_of: Function from a shape's label to its class ID, negative for shapes to leave out.
         rest: The ID of pixels without a shape.
         order: 'file', later shapes over earlier ones, or 'area', smaller ones over larger ones; higher layers lie over
             lower ones in both.
 
     Raises:
-        ValueError: It has shapes, and none can be drawn: what comes out would say that nothing is there.
+        ValueError: It has shapes, but none can be drawn: the label map would wrongly be empty.
     """
     shapes = [(class_id_of(shape.label), _scaled(shape, size)) for shape in image.shapes]
     shapes = [(class_id, shape) for class_id, shape in shapes if class_id >= 0]
-    # Drawn twice where areas decide: keeping all masks of an image would take memory without bound.
+    # Drawn twice if areas decide: keeping all masks of an image would take unlimited memory.
     areas = [_area(shape, size) if order == 'area' else 0 for _, shape in shapes]
     label_map = np.full(size, rest, np.uint8)
     num_failed = 0
@@ -45,7 +45,7 @@ def paint(
             num_failed += 1
             continue
         if not window.mask.any():
-            is_mask = shape.draw is not None and window.mask.size > 0  # of a class that is not there
+            is_mask = shape.draw is not None and window.mask.size > 0  # a mask of an absent class
             reason = 'masks without a pixel' if is_mask else 'shapes outside of their image, or smaller than a pixel'
             left_out.add(reason, image.place)
             num_failed += not is_mask

@@ -1,4 +1,4 @@
-"""What is to be known of a photograph before it is decoded."""
+"""Facts about a photograph, read without decoding it."""
 
 from typing import NamedTuple, Optional, Tuple
 
@@ -9,14 +9,14 @@ from helpers.process.memory import require_memory
 
 
 class Frame(NamedTuple):
-    """size: (height, width) as an image is stored. orientation: that of Exif, from 1."""
+    """size: (height, width) as the image is stored. orientation: its Exif orientation, from 1."""
 
     size: Tuple[int, int]
     orientation: int
 
     @property
     def upright(self) -> Tuple[int, int]:
-        """(height, width) as the image is read."""
+        """(height, width) of the upright image, as it is read."""
         height, width = self.size
         return (width, height) if self.orientation >= 5 else self.size
 
@@ -25,8 +25,8 @@ def frame_of(path: Optional[str], content: Optional[bytes]) -> Frame:
     """Returns the frame of an image.
 
     Args:
-        path: Of the image; None where the annotations hold it.
-        content: Then, the encoded image.
+        path: The path of the image; None if the annotations hold it.
+        content: The encoded image, if the annotations hold it.
 
     Raises:
         ValueError: It is no image, or too large for the memory.
@@ -37,7 +37,7 @@ def frame_of(path: Optional[str], content: Optional[bytes]) -> Frame:
     assert content is not None
     try:
         header = read_header(content)
-    except ValueError as error:  # its message begins with a verb
+    except ValueError as error:  # the message of the error begins with a verb
         raise DataError('its image {}'.format(error)) from error
     if header.size is None and path is not None:
         height, width = read_image(path, convert=True).shape[:2]

@@ -1,4 +1,4 @@
-"""Which images a dataset from annotations has: where each is, what it is called, and what lies in it."""
+"""Which images a dataset from annotations has: their paths, names and objects."""
 
 import os
 import posixpath
@@ -16,11 +16,11 @@ from helpers.image_files.headers import read_header
 from helpers.image_search import IMAGE_EXTENSIONS, UNREAD_EXTENSIONS
 from helpers.progress import bar_options
 
-# Formats that are not read: an image may have been converted since annotations called it by one.
+# Formats that are not read: the image may have been converted after it was annotated.
 _UNREAD_EXTENSIONS = (*UNREAD_EXTENSIONS, 'npy')
 _EXTENSIONS = IMAGE_EXTENSIONS + _UNREAD_EXTENSIONS
 
-# Bytes of the longest name of an image; labels have another extension, and file systems mostly take 255.
+# The longest name of an image, in bytes; labels have another extension, and most file systems allow 255.
 _LONGEST_NAME = 200
 
 NO_IMAGE = 'its image is not there, or several have its name'
@@ -29,10 +29,10 @@ NO_IMAGE = 'its image is not there, or several have its name'
 class PlannedImage(NamedTuple):
     """An image of the dataset.
 
-    image: its path; None if the annotations hold it. name: in the dataset. frame: (height, width) of its shapes.
-    orientation: what leads from there to the image as it is read. named: where the annotations say that it lies.
-    agreement: how many of the last parts of that are its own, and whether it lies in the split that they are of.
-    objects: per label.
+    image: its path; None if the annotations hold it. name: its name in the dataset. frame: the (height, width) to which
+    its shapes refer. orientation: the Exif orientation that turns this into the image as read. named: its place
+    according to the annotations. agreement: how many of the last parts of that place are those of its path, and whether
+    it lies in the split of the annotations. objects: the number of objects of each label.
     """
 
     record: Record
@@ -48,13 +48,13 @@ class PlannedImage(NamedTuple):
 def plan_images(
     annotations: Source, folder: Folder, left_out: LeftOut, progress: bool
 ) -> Tuple[List[PlannedImage], Dict[object, int]]:
-    """Returns the images that can be used, and the objects of each label in them."""
+    """Returns the images that can be used, and the number of objects of each label in them."""
     found: List[PlannedImage] = []
     for record in tqdm(annotations.records, 'read', unit='image', **bar_options(progress)):
         try:
-            with left_out.paused() as reasons:  # until it is painted
+            with left_out.paused() as reasons:  # painting it notes them
                 image = record.read()
-            if reasons and not image.shapes:  # without them it would be an image of nothing but background
+            if reasons and not image.shapes:  # otherwise it would count as an image of background only
                 raise DataError('none of its objects can be used: {}'.format(reasons[0]))
             found.append(_placed(record, image, folder))
         except (*BAD_VALUES, OSError) as error:
@@ -68,9 +68,9 @@ def plan_images(
 
 
 def _distinct(found: Sequence[PlannedImage], left_out: LeftOut) -> List[PlannedImage]:
-    """One for each name in the dataset: of those that lead to one image, the one that names it best.
+    """Keeps one entry for each name in the dataset: of several entries for one image, the one that names it best.
 
-    Annotations of seq1/1.png lead to seq2/1.png as well where seq1 is not there.
+    Annotations of seq1/1.png also lead to seq2/1.png if seq1 does not exist.
     """
     by_stem: Dict[str, List[PlannedImage]] = {}
     for item in found:
@@ -124,13 +124,13 @@ def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> PlannedIma
 
 
 def _without_extension(named: str) -> str:
-    """The name without the extension of an image, which may have been saved in another format since."""
+    """The name without its image extension: the image may have been saved in another format since."""
     stem, extension = os.path.splitext(named)
     return stem if extension.lower().lstrip('.') in _EXTENSIONS else named
 
 
 def _safe_name(named: str, content: Optional[bytes]) -> str:
-    """The name of an image that the annotations hold, PNG or JPEG; with an extension by which it is found again."""
+    """The name for an image that the annotations hold, PNG or JPEG, with the matching extension."""
     name = posixpath.basename(named.replace('\\', '/'))
     name = name if name and not name.startswith('.') else 'image' + name
     if not name.isprintable() or len(name.encode('utf-8')) > _LONGEST_NAME:
@@ -141,20 +141,20 @@ def _safe_name(named: str, content: Optional[bytes]) -> str:
 
 
 def _with_short_names(planned: List[PlannedImage]) -> List[PlannedImage]:
-    """Names without the folders that all images have in common."""
+    """Removes the folders that all images have in common from the names."""
     folders = [posixpath.dirname(item.name) for item in planned]
     common = posixpath.commonpath(folders) if folders and all(folders) else ''
     return [item._replace(name=posixpath.relpath(item.name, common) if common else item.name) for item in planned]
 
 
 def names_below_splits(chosen: Sequence[Tuple[PlannedImage, str]]) -> List[str]:
-    """Returns the names below their splits, without a folder that repeats these; whole ones where two would meet."""
+    """Returns the names below their splits, without a folder that repeats the split, unless two names would clash."""
     names = [_below_split(item, split) for item, split in chosen]
     places = {(split, os.path.splitext(name)[0].lower()) for name, (_, split) in zip(names, chosen)}
     return names if len(places) == len(names) else [item.name for item, _ in chosen]
 
 
 def _below_split(item: PlannedImage, split: str) -> str:
-    """The name without a first folder that says the split that the image comes from and goes to."""
+    """The name without its first folder, if that names the split that the image comes from and goes to."""
     first, slash, below = item.name.partition('/')
     return below if slash and item.record.split == split and split_in_name(first) == split else item.name

@@ -1,4 +1,4 @@
-"""Which tool has written annotations, told by what is in the files."""
+"""Which tool has written annotations, recognised by the content of the files."""
 
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -16,13 +16,13 @@ from data_generator.annotations.shapes import LeftOut, Source
 from data_generator.annotations.values import BAD_VALUES
 from data_generator.errors import DataError
 
-# So many files of an extension are looked into, and the others where one of them is of many images.
+# How many files of an extension are examined; all of them if one of them describes many images.
 _LOOKED_INTO = 100
-# From so many bytes on a file of COCO is told without being parsed, where nothing is read of it: its own have 470 MB.
+# From this many bytes on, a COCO file is recognised without parsing if its content is not needed: some have 470 MB.
 _LARGE = 1 << 20
 _OF_OTHER_PROGRAMS = ('.json', '.csv', *LINES_OF_JSON)
 _COCO = 'export its annotations as COCO: '
-# Programs whose own files are not read: what the file or a part of it has there, and what to do instead.
+# Programs whose own files are not read: the entries by which their files are recognised, and what to do instead.
 _OTHER_PROGRAMS = (
     (('annotations', 'data'), 'Label Studio', _COCO + 'Export > COCO'),
     (('annotator', 'lead_time'), 'Label Studio', _COCO + 'Export > COCO'),
@@ -48,7 +48,9 @@ _UNREADABLE = 'files that cannot be read'
 
 
 class Format(NamedTuple):
-    """extension: of its files. holds: tells it by the content. read: makes a Source. is_one_file: of many images."""
+    """extension: that of its files. holds: recognises the format by the content. read: makes a Source. is_one_file:
+    whether one file describes many images.
+    """
 
     extension: str
     holds: Callable[[Any], bool]
@@ -67,7 +69,7 @@ FORMATS: Dict[str, Format] = {
     'kaggle': Format('.csv', lambda content: kaggle.is_kaggle(*content), kaggle.read_kaggle, True),
     'yolo': Format('.txt', lambda content: yolo.is_yolo(*content), yolo.read_yolo),
 }
-#: What is read without a document, from images alone; looked for last.
+#: The format that needs no documents, only images; it is tried last.
 _MASKS = 'masks'
 NAMES = (*FORMATS, _MASKS)
 
@@ -76,16 +78,16 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_to
     """Reads the annotations in a folder.
 
     Args:
-        name: Of NAMES; None to tell it by the content.
-        color_tolerance: Of masks of single classes, see `files.class_masks.read_mask`.
+        name: One of NAMES; None to recognise it by the content.
+        color_tolerance: For masks of single classes, see `files.class_masks.read_mask`.
 
     Raises:
-        DataError: There are no annotations, or of several tools, or a file of many images is damaged.
-        ValueError: A tolerance came, and the annotations are no masks of single classes.
+        DataError: There are no annotations, or those of several tools, or a file that describes many images is damaged.
+        ValueError: A tolerance was given, and the annotations are no masks of single classes.
     """
     found = _documents_by_format(folder, [name] if name in FORMATS else [] if name else list(FORMATS), left_out)
     if name is None and len(found) > 1:
-        found.pop('yolo', None)  # lists of names and the like look like its files
+        found.pop('yolo', None)  # lists of names and similar files look like YOLO's
     if not found:
         masks = class_masks.read_class_masks(folder, left_out, color_tolerance) if name in (None, _MASKS) else None
         if masks is not None:
@@ -125,7 +127,7 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_to
 
 
 def documents_in(root: str) -> Dict[str, str]:
-    """Says of which formats there are annotations below a folder, with a file of each; nothing is imported."""
+    """Returns the formats of annotations below a folder, with a file of each; nothing is imported."""
     folder = Folder(root)
     found = _documents_by_format(folder, list(FORMATS), LeftOut(), without_parsing=True)
     if len(found) > 1 or not yolo.belong_to_images(folder, found.get('yolo', [])):
@@ -134,7 +136,7 @@ def documents_in(root: str) -> Dict[str, str]:
 
 
 def masks_in(root: str) -> Optional[str]:
-    """Finds a mask of a single class or object, whose name or place says of which image; None without any."""
+    """Finds a mask of a single class or object whose name or place tells its image; None if there is none."""
     masks = class_masks.read_class_masks(Folder(root), LeftOut())
     return None if masks is None else masks.records[0].place
 
@@ -145,7 +147,7 @@ def other_program_in(root: str) -> Optional[Tuple[str, str]]:
 
 
 def _of_other_programs(folder: Folder) -> str:
-    """Names the program that wrote a file and what it can export; nothing where none is known."""
+    """Names the program that wrote a file and what it can export; '' if it is not known."""
     found = _of_other_program(folder)
     return '' if found is None else ' {} is {}.'.format(*found)
 
@@ -164,7 +166,9 @@ def _of_other_program(folder: Folder) -> Optional[Tuple[str, str]]:
 
 
 def _parts(content: Any) -> List[Dict[str, Any]]:
-    """What may tell the program: the content of JSON, what lies in it, and the first of each list; a table's heads."""
+    """The parts that may identify a program: JSON content, its entries and the first entry of each list; or the header
+    of a table.
+    """
     if isinstance(content, tuple):
         return [dict.fromkeys(content[1].partition('\n')[0].strip().split(','))]
     inner = list(content.values()) if isinstance(content, dict) else content[:1] if isinstance(content, list) else []
@@ -185,9 +189,9 @@ def _unreadable(left_out: LeftOut) -> str:
 def _documents_by_format(
     folder: Folder, names: Sequence[str], left_out: LeftOut, without_parsing: bool = False
 ) -> Dict[str, List[str]]:
-    """The files of each format: those that hold it, or all of its extension where there is one for each image.
+    """The files of each format: those that hold it, or if there is one file for each image all with its extension.
 
-    `without_parsing`: whether two words are enough to tell a large file of COCO.
+    `without_parsing`: whether two words are enough to recognise a large COCO file.
     """
     found: Dict[str, List[str]] = {}
     for extension in sorted({FORMATS[name].extension for name in names}):

@@ -1,7 +1,7 @@
-"""Masks as lengths of runs (COCO, CVAT), or as their starts and lengths (Kaggle).
+"""Run-length encoded masks: lengths of runs (COCO, CVAT), or starts and lengths (Kaggle).
 
-Both forms of COCO are read here: lists of numbers, and the text into which pycocotools packs them. In versions before
-2.0.8 its own decoder writes beyond its memory where lengths do not fit the mask.
+Both forms of COCO are read here: lists of numbers, and the text into which pycocotools packs them. Before version 2.0.8
+its own decoder writes out of bounds if lengths do not fit the mask.
 """
 
 from typing import Any, List, Sequence, Tuple
@@ -16,14 +16,14 @@ def window_of_runs(counts: Any, size: Tuple[int, int]) -> Window:
     """Returns the mask of COCO's RLE: runs of 0 and 1 in turn, 0 first, down the columns; `size` is (height, width).
 
     Raises:
-        ValueError: The lengths do not make up this size.
+        ValueError: The lengths do not add up to this size.
     """
     lengths = unpacked(counts) if isinstance(counts, (str, bytes)) else counts
     return Window(0, 0, _expand(lengths, size[0] * size[1]).reshape(size[1], size[0]).T)
 
 
 def window_of_box_runs(counts: Sequence[int], top: int, left: int, size: Tuple[int, int]) -> Window:
-    """Returns the mask of CVAT's RLE: the same along the rows of a box."""
+    """Returns the mask of CVAT's RLE: as COCO's, but along the rows of a box."""
     if min(size) < 1 or size[0] * size[1] > MAX_MASK_PIXELS:
         raise ValueError('a mask of {} x {} pixels'.format(*size))
     return Window(top, left, _expand(counts, size[0] * size[1]).reshape(size))
@@ -33,10 +33,10 @@ def window_of_starts(text: str, size: Tuple[int, int], along_rows: bool) -> Wind
     """Returns the mask of Kaggle's runs, 'start length start length ...', of an image of this (height, width).
 
     Args:
-        along_rows: Whether pixels are numbered along the rows; else down the columns. The first one is 1.
+        along_rows: Whether pixels are numbered along the rows; else down the columns. The first pixel is number 1.
 
     Raises:
-        ValueError: No such numbers, or some beyond the image.
+        ValueError: The text holds no such numbers, or numbers outside the image.
     """
     starts, lengths = _starts_and_lengths(text)
     if (starts[1:] < starts[:-1] + lengths[:-1]).any():
@@ -51,13 +51,12 @@ def window_of_starts(text: str, size: Tuple[int, int], along_rows: bool) -> Wind
 
 
 def goes_along_rows(text: str, size: Tuple[int, int]) -> float:
-    """Says which way the runs of a mask go: more than 0 along the rows, less down the columns, 0 if it can't be told.
+    """Finds the direction of the runs of a mask: above 0 along the rows, below 0 down the columns, 0 if undecided.
 
-    Runs that follow one another lie side by side in the direction in which they were counted. In square images they do
-    so in both.
+    Read in the right direction, consecutive runs lie side by side. In square images they do so in both directions.
 
     Raises:
-        ValueError: No such numbers.
+        ValueError: The text holds no such numbers.
     """
     starts, lengths = _starts_and_lengths(text)
     shares = []
@@ -94,12 +93,12 @@ def _expand(lengths: Any, num_pixels: int) -> np.ndarray:
 def unpacked(text: Any) -> List[int]:
     """Returns the lengths in COCO's packed form.
 
-    A number is written in groups of five bits, the lowest first, as the characters from '0' on; 32 is added where more
-    follow, and the highest bit of the last is the sign. From the fourth number on it is the difference to the last but
-    one (cocoapi, common/maskApi.c).
+    A number is written in groups of five bits, the lowest first, as characters from '0' on. 32 is added if more groups
+    follow, and the highest bit of the last group is the sign. From the fourth number on, each is the difference from
+    the number two places before (cocoapi, common/maskApi.c).
 
     Raises:
-        ValueError: It ends within a number, or a character is none of these.
+        ValueError: The text ends within a number, or has an invalid character.
     """
     codes = text.encode('ascii', 'replace') if isinstance(text, str) else text
     numbers: List[int] = []

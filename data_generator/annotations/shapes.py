@@ -1,4 +1,4 @@
-"""What every annotation tool says in its own words: images, and in each the shapes of objects with their classes."""
+"""The common form of all tools' annotations: images, and in each the shapes of objects with their classes."""
 
 import contextlib
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -9,18 +9,18 @@ from data_generator.annotations.values import BAD_VALUES, split_of
 from helpers.aliases import Color
 from helpers.polygons import Window, fill_pixels, fill_rings
 
-#: The label of what never counts, whatever the tool calls it.
+#: The label of pixels that never count, whatever the tool calls it.
 VOID = object()
 
 
 class Shape(NamedTuple):
     """One shape of an object.
 
-    label: its class, or VOID. parts: closed outlines, float [K, 2] of (x, y); what is in any of them belongs to the
-    shape. holes: outlines of what does not. draw: instead of outlines, a function that makes the mask of a part of an
-    image, whose (height, width) it is given. of_size: the (height, width) that the image has to have for it. in_pixels:
-    whether points are pixels or continuous coordinates (`helpers.polygons`). is_share: whether they are shares of width
-    and height instead. layer: shapes of a higher one lie over those of a lower.
+    label: its class, or VOID. parts: closed outlines, float [K, 2] of (x, y); their union belongs to the shape. holes:
+    outlines of areas that do not. draw: in place of outlines, a function from the image's (height, width) to the mask
+    of a part of it. of_size: the (height, width) that the image has to have for `draw`. in_pixels: whether points are
+    pixels or continuous coordinates (`helpers.polygons`). is_share: whether points are shares of width and height.
+    layer: shapes of a higher layer lie over those of a lower one.
     """
 
     label: object
@@ -36,9 +36,10 @@ class Shape(NamedTuple):
 class AnnotatedImage(NamedTuple):
     """The shapes of one image.
 
-    path: the image as the annotations call it. size: (height, width) as they say; None where they do not. shapes: in
-    their order. place: where this was written, for messages. content: the encoded image, where the annotations hold it.
-    beside: the folder that `path` may start from. named: where the image had to lie, if `path` was found by that.
+    path: the image as the annotations call it. size: (height, width) according to the annotations, or None. shapes: its
+    shapes, in their order. place: where this was written, for messages. content: the encoded image, if the annotations
+    hold it. beside: a folder to which `path` may be relative. named: the expected place of the image, if `path` was
+    found by it.
     """
 
     path: str
@@ -51,7 +52,7 @@ class AnnotatedImage(NamedTuple):
 
 
 class Record(NamedTuple):
-    """An image that can be read when its turn comes; `split` is the one the source has it in, or None."""
+    """An image whose annotations are read later; `split` is its split in the source, or None."""
 
     read: Callable[[], AnnotatedImage]
     split: Optional[str]
@@ -59,17 +60,17 @@ class Record(NamedTuple):
 
 
 def record_of_document(path: str, root: str, read: Callable[[str], AnnotatedImage]) -> Record:
-    """Returns the image of a document that is about one image; read: the document -> its image."""
+    """Returns the record of a document that describes one image; read: function from the document to its image."""
     return Record(lambda: read(path), split_of(path, root), path)
 
 
 class Source(NamedTuple):
-    """All that a tool has written.
+    """All annotations that a tool has written.
 
-    kind: as of `recognise`. records: one for each image. class_names: in the order of the tool; None where it has none,
-    and the names that occur are taken. colors: of some or all classes. order: how shapes overlap unless something else
-    is asked for, 'file' or 'area'. void_names: classes of the tool that never count. rest: 'background' or 'void', what
-    pixels without a shape are unless something else is asked for.
+    kind: one of `recognise.NAMES`. records: one for each image. class_names: in the order of the tool; None if it has
+    no list, so that the names that occur are used. colors: those of some or all classes. order: how shapes overlap by
+    default, 'file' or 'area'. void_names: classes of the tool that never count. rest: the default for pixels without a
+    shape, 'background' or 'void'.
     """
 
     kind: str
@@ -82,11 +83,11 @@ class Source(NamedTuple):
 
 
 class LeftOut:
-    """What was left out and why: reasons with their places; and masks that were not taken as they are.
+    """What was left out and why: reasons with their places; and masks of which some colours were replaced.
 
     Attributes:
-        places: By reason.
-        moved: For each mask with pixels that count as another colour than they have, how many these are.
+        places: The places of each reason.
+        moved: The number of pixels whose colour was replaced, for each mask that has any.
     """
 
     def __init__(self) -> None:
@@ -96,7 +97,7 @@ class LeftOut:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[List[str]]:
-        """Notes nothing while it is open, for what is read twice would be noted twice; yields the reasons that come."""
+        """A context in which nothing is noted, for a reading that will be repeated; yields a list of the reasons."""
         self._paused = []
         try:
             yield self._paused
@@ -111,20 +112,20 @@ class LeftOut:
         self.places.setdefault(reason, []).append(place)
 
     def count_moved(self, path: str, pixels: int) -> None:
-        """Notes how many pixels of a mask count as another colour than they have; twice is once."""
+        """Notes the number of pixels of a mask whose colour was replaced. Noting a mask again changes nothing."""
         if pixels:
             self.moved[path] = pixels
 
     def readable(
         self, objects: Iterable[Any], shapes_of: Callable[[Any], Sequence[Shape]], place: str, what: str = 'objects'
     ) -> List[Shape]:
-        """Reads the shapes of objects, and notes those objects that have none that can be drawn.
+        """Reads the shapes of objects, and notes the objects without any shape that can be drawn.
 
         Args:
-            objects: In their order.
-            shapes_of: An object -> its shapes; one of `values.BAD_VALUES` where it is no area.
-            place: Where they are written.
-            what: What the tool calls them.
+            objects: The objects, in their order.
+            shapes_of: Function from an object to its shapes; raises one of `values.BAD_VALUES` if it is no area.
+            place: Where the objects are written.
+            what: The tool's word for objects.
         """
         shapes: List[Shape] = []
         for one in objects:
@@ -188,6 +189,6 @@ def _cut(window: Window, size: Tuple[int, int]) -> Window:
 
 
 def part_of(image: np.ndarray, window: Window) -> np.ndarray:
-    """Returns the part of an image that a window is about, as a view."""
+    """Returns the part of an image that a window covers, as a view."""
     height, width = window.mask.shape
     return image[window.top : window.top + height, window.left : window.left + width]

@@ -1,4 +1,4 @@
-"""Which image goes into which split: as the source has them, by lists of names, or by chance."""
+"""Which image goes into which split: by the source's splits, by lists of names, or at random."""
 
 import random
 from typing import Dict, List, Optional, Sequence, Set
@@ -27,16 +27,15 @@ def assign_splits(
     """Returns the split of each image, or None for one that is in no list.
 
     Args:
-        names: What the images are called in the dataset, with '/'.
-        paths: Where they lie, from the root of the disk on.
-        own: The split that the source has each in, or None.
-        val_share: The share of images that become 'val', by chance; None takes the source's own splits if it has both
-            'train' and 'val', and a fifth otherwise.
-        lists: Text files of image names by split; they go before all else.
+        names: The names of the images in the dataset, with '/'.
+        paths: Their absolute paths.
+        own: The split of each image in the source, or None.
+        val_share: The share of images that become 'val', at random. None uses the source's own splits if it has both
+            'train' and 'val', else a fifth.
+        lists: Text files of image names by split; they take precedence.
 
     Raises:
-        ValueError: A name is in two lists, a list names no image, or there is a seed and nothing to be chosen by
-            chance.
+        ValueError: A name is in two lists, a list names no image, or there is a seed but no random choice.
     """
     if lists:
         _refuse_seed(seed, 'the lists of names decide')
@@ -51,7 +50,7 @@ def assign_splits(
     count = int(round(share * len(choice)))
     if share > 0 and len(choice) > 1:
         count = min(max(count, 1), len(choice) - 1)
-    # Sorted, so that the order of the files on a disk decides nothing.
+    # Sorted, so that the order of files on the disk does not matter.
     choice.sort(key=lambda index: names[index])
     val = set(random.Random(seed).sample(choice, count))
     return ['val' if index in val else 'test' if own[index] == 'test' else 'train' for index in range(len(names))]
@@ -92,7 +91,7 @@ def _refuse_two_splits(lines: Sequence[Line]) -> None:
 
 
 def _refuse_useless(path: str, lines: Sequence[Line], used: Set[str], names: Sequence[str]) -> None:
-    """Raises ValueError for a list that names no image: its split would not be there, or be all that is left."""
+    """Raises ValueError for a list that names no image: its split would be empty, or get all remaining images."""
     if not any(line.key in used for line in lines):
         raise ValueError(
             '{} names none of the images: {}, and the images are called {}. Write a name a line.'.format(

@@ -1,4 +1,4 @@
-"""What an import made and left out, in words."""
+"""A summary of what an import made and left out."""
 
 from typing import Dict, List, NamedTuple
 
@@ -7,15 +7,15 @@ from helpers.counted import counted
 from helpers.label_spaces import LabelSpace
 from helpers.tables import one_line
 
-# What objects that never count are called among those of the classes.
+# The name of objects that never count, in the table of objects.
 VOID_OBJECTS = '(void)'
 
 
 class Imported(NamedTuple):
     """What was made.
 
-    kind: the tool. splits: images per split. objects: per label. pixels: per class, void last. left_out: places by
-    reason. moved: pixels that count as another colour than they have, per mask.
+    kind: the tool. splits: images per split. objects: objects per label. pixels: pixels per class, void last. left_out:
+    places by reason. moved: pixels whose colour was replaced, per mask.
     """
 
     out_dir: str

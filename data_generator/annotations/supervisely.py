@@ -16,7 +16,7 @@ from helpers.aliases import Color
 
 
 def is_supervisely(content: Any) -> bool:
-    """Tells whether the content of a JSON file is of Supervisely: its classes, or one image."""
+    """Tells whether the content of a JSON file comes from Supervisely: its classes, or one image."""
     return is_meta(content) or is_annotation(content)
 
 
@@ -36,7 +36,7 @@ def is_annotation(content: Any) -> bool:
 
 
 def read_supervisely(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """Reads the images that these documents are about."""
+    """Reads the images that these documents describe."""
     names: List[str] = []
     colors: Dict[str, Color] = {}
     records = []

@@ -9,29 +9,29 @@ import numpy as np
 
 from data_generator.files.splits import SPLIT_NAMES
 
-#: What it raises to take a value for something that it is not.
+#: The exceptions that a value of a wrong type or form causes.
 BAD_VALUES = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
-#: Of the largest mask of one object that says its own size, which no image bounds.
+#: The most pixels of an object's mask that states its own size, which no image limits.
 MAX_MASK_PIXELS = 2**28
 
-# Words beside that of a split in the name of a folder. With any other one it may be a class: 'train station'.
+# Words that may accompany a split in the name of a folder. With any other word it may be a class: 'train station'.
 _UNTELLING = (
     *('annotation', 'annotations', 'data', 'image', 'images', 'img', 'imgs', 'label', 'labels', 'mask', 'masks'),
     *('photo', 'photos', 'picture', 'pictures', 'set', 'split'),
 )
-# What files write as numbers. float() and int() also take '1_0', digits of other scripts, and the true of JSON for 1.
+# Numbers as files write them. float() and int() also accept '1_0', digits of other scripts, and JSON's true as 1.
 _NUMBER = re.compile(r'\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$', re.ASCII)
 
 
 def number_of(value: Any) -> float:
-    """Returns the number that an entry of a file is. Raises ValueError where it is none."""
+    """Returns an entry of a file as a number. Raises ValueError if it is none."""
     if type(value) not in (int, float) and not (isinstance(value, str) and _NUMBER.match(value)):
         raise ValueError('{!r:.40}, which is no number'.format(value))
     return float(value)
 
 
 def whole_number_of(value: Any) -> int:
-    """Returns the whole number that an entry of a file is. Raises ValueError where it is none."""
+    """Returns an entry of a file as a whole number. Raises ValueError if it is none."""
     if type(value) is int:
         return value
     number = number_of(value)
@@ -41,10 +41,10 @@ def whole_number_of(value: Any) -> int:
 
 
 def points_of(values: Any) -> np.ndarray:
-    """Returns points as float [K, 2] of (x, y), from pairs of numbers or from x and y in turn.
+    """Returns points as float [K, 2] of (x, y), from pairs of numbers or from alternating x and y.
 
     Raises:
-        ValueError: They are something else.
+        ValueError: The values are neither.
     """
     if isinstance(values, (list, tuple)):
         _check_numbers(values)
@@ -85,7 +85,7 @@ def whole_size(height: Any, width: Any) -> Optional[Tuple[int, int]]:
 
 
 def color_of(value: Any) -> Optional[Tuple[int, int, int]]:
-    """Reads RGB from '#rrggbb', 'r,g,b' or three numbers; None where it is no colour."""
+    """Reads RGB from '#rrggbb', 'r,g,b' or three numbers; None if the value is no colour."""
     if isinstance(value, str):
         digits = re.match(r'#([0-9a-fA-F]{6})', value)
         value = [int(digits.group(1)[i : i + 2], 16) for i in (0, 2, 4)] if digits else value.split(',')
@@ -104,7 +104,7 @@ def split_of(path: str, root: str) -> Optional[str]:
 
 
 def _split_of_folder(name: str) -> Optional[str]:
-    """The split that the only telling word of a name is: of train, train2017, images_train and 'a. Training Set'."""
+    """The split in a folder's name, or None: train for train, train2017, images_train and 'a. Training Set'."""
     words = [word for word in re.findall(r'[^\W\d_]+', name.lower()) if len(word) > 1 and word not in _UNTELLING]
     return SPLIT_NAMES.get(words[0]) if len(words) == 1 else None
 

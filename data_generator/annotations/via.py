@@ -15,7 +15,7 @@ from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, S
 from data_generator.annotations.values import number_of, points_of, split_in_name, split_of
 from data_generator.errors import DataError
 
-# The class where no region has an attribute.
+# The class if no region has an attribute.
 _ONLY_CLASS = 'object'
 
 
@@ -26,10 +26,10 @@ def is_via(content: Any) -> bool:
 
 
 def read_via(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """Reads the images that these documents are about; an image without regions has no object.
+    """Reads the images that these documents describe; an image without regions has no objects.
 
     Raises:
-        DataError: Regions have several attributes, of which any could be the class.
+        DataError: Regions have several attributes, and any of them could be the class.
     """
     contents = {path: _images(read_json_document(path)) for path in documents}
     attribute = _attribute_of_classes(contents)
@@ -41,19 +41,19 @@ def read_via(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
 
 
 def _images(content: Dict[str, Any]) -> Dict[str, Any]:
-    """The images of an export, or of a project, which has settings beside them."""
+    """The images of an export, or of a project, which also holds settings."""
     images = content.get('_via_img_metadata', content)
     return images if isinstance(images, dict) else {}
 
 
 def _regions(image: Dict[str, Any]) -> List[Any]:
-    """Version 1 numbers them, and so does MakeSense; version 2 lists them."""
+    """The regions of an image: version 1 and MakeSense number them, version 2 lists them."""
     regions = image['regions']
     return list(regions.values()) if isinstance(regions, dict) else list(regions or ())
 
 
 def _attribute_of_classes(contents: Dict[str, Dict[str, Any]]) -> Optional[str]:
-    """The only attribute that regions have; None where they have none."""
+    """The only attribute of regions; None if they have none."""
     found: Dict[str, str] = {}
     for path, images in contents.items():
         for name in _attributes(images):
@@ -77,7 +77,7 @@ def _attributes(images: Dict[str, Any]) -> Iterator[str]:
 
 
 def _chosen(value: Any) -> Set[str]:
-    """The values of an attribute: a text, or of a list of boxes those that are ticked."""
+    """The values of an attribute: its text, or the ticked ones of several check boxes."""
     if isinstance(value, dict):
         return {name for name, is_ticked in value.items() if is_ticked}
     return {value.strip()} - {''} if isinstance(value, str) else set()

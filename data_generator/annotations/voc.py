@@ -1,8 +1,8 @@
-"""PASCAL VOC: XML for each image in Annotations, masks in SegmentationClass, whose colours are classes.
+"""PASCAL VOC: XML for each image in Annotations, masks in SegmentationClass in the colours of the classes.
 
-http://host.robots.ox.ac.uk/pascal/VOC/voc2012/. Other tools write the same with colours of their own, which
-labelmap.txt lists (CVAT, Datumaro), or with polygons in the XML (Roboflow). XML of one image with polygons is also what
-LabelMe of MIT writes (http://labelme.csail.mit.edu, "LabelMe" in CVAT).
+http://host.robots.ox.ac.uk/pascal/VOC/voc2012/. Other tools write the same with their own colours, which labelmap.txt
+lists (CVAT, Datumaro), or with polygons in the XML (Roboflow). MIT's LabelMe also writes an XML with polygons for each
+image (http://labelme.csail.mit.edu, "LabelMe" in CVAT).
 """
 
 import os
@@ -27,9 +27,9 @@ from helpers.polygons import Window
 
 _MASK_FOLDER = 'SegmentationClass'
 _COLOR_FILE = 'labelmap.txt'
-# A folder with Annotations, SegmentationClass and ImageSets -> folded name without extension -> its mask, or split.
+# Folder with Annotations, SegmentationClass and ImageSets -> folded name without extension -> its mask or split.
 _ByDataset = Dict[str, Dict[str, str]]
-_NOTHING = -1  # in place of a colour where a mask is transparent
+_NOTHING = -1  # in place of a colour for transparent pixels of a mask
 
 
 def is_voc(root: Element) -> bool:
@@ -38,7 +38,7 @@ def is_voc(root: Element) -> bool:
 
 
 def read_voc(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """Reads the images that these documents are about."""
+    """Reads the images that these documents describe."""
     colors = _colors(folder)
     masks: _ByDataset = {}
     for path in folder.images:
@@ -57,7 +57,7 @@ def _above(path: str, levels: int) -> str:
 
 
 def _of_document(path: str, found: _ByDataset) -> Optional[str]:
-    """What has the name of a document in its dataset, or where that has nothing of the kind, alone in all of them."""
+    """The mask or split with a document's name in its dataset; if that has none at all, the only one anywhere."""
     dataset, name = _above(path, 2), folded(stem_of(path))
     datasets = [found[dataset]] if dataset in found else found.values()
     values = {names[name] for names in datasets if name in names}
@@ -95,7 +95,7 @@ def _listed_colors(path: str) -> Dict[str, Color]:
 
 
 def _splits(folder: Folder) -> _ByDataset:
-    """The split of each name in ImageSets/Segmentation/train.txt and val.txt, or as tools call these."""
+    """The split of each name in ImageSets/Segmentation/train.txt and val.txt, or in lists with tools' other names."""
     found: _ByDataset = {}
     for path in folder.documents:
         split = SPLIT_NAMES.get(stem_of(path).lower())
@@ -117,7 +117,7 @@ def _record(
         root = read_xml(path)
         named = (root.findtext('filename') or '').strip() or stem_of(path) + '.jpg'
         size = whole_size(root.findtext('size/height'), root.findtext('size/width'))
-        if root.find('imagesize') is not None:  # of LabelMe, in whose folders names recur
+        if root.find('imagesize') is not None:  # LabelMe: names recur in its folders
             named = posixpath.join((root.findtext('folder') or '').strip(), named)
             size = whole_size(root.findtext('imagesize/nrows'), root.findtext('imagesize/ncols'))
         mask = _of_document(path, masks)
@@ -134,7 +134,7 @@ def _record(
 def _polygons(root: Element, path: str, left_out: LeftOut) -> List[Shape]:
     shapes = []
     for one in root.findall('object'):
-        if (one.findtext('deleted') or '').strip() == '1':  # LabelMe keeps what was deleted
+        if (one.findtext('deleted') or '').strip() == '1':  # LabelMe keeps deleted objects
             continue
         points = _points(one.find('polygon'))
         if points is None or _is_box(one):
@@ -170,7 +170,7 @@ def _points(polygon: Optional[Element]) -> Optional[np.ndarray]:
 
 
 def _corners(polygon: Element) -> List[Tuple[Any, ...]]:
-    """Pairs of x and y as text: of the elements x1, y1, x2, ..., or of the elements pt of LabelMe."""
+    """Pairs of x and y as text, from the elements x1, y1, x2, ..., or from LabelMe's elements pt."""
     corners = polygon.findall('pt')
     if corners:
         return [tuple((corner.findtext(axis) or '').strip() for axis in 'xy') for corner in corners]
@@ -180,7 +180,7 @@ def _corners(polygon: Element) -> List[Tuple[Any, ...]]:
 
 
 def _codes(path: str) -> np.ndarray:
-    """A number for the colour of each pixel of a mask, int32 [H, W]; -1 for those that are transparent."""
+    """The colour code of each pixel of a mask, int32 [H, W]; -1 for transparent pixels."""
     colors = read_color_labels(path, keep_alpha=True)
     codes = color_codes(colors)
     if colors.shape[2] == 4:
@@ -189,7 +189,7 @@ def _codes(path: str) -> np.ndarray:
 
 
 def _shapes_of_mask(path: str, codes: np.ndarray, colors: Dict[str, Color]) -> List[Shape]:
-    """A shape for each colour of a mask, and none where it is transparent; the border of objects in VOC is void."""
+    """A shape for each colour of a mask, none for transparent pixels; the borders of objects in VOC are void."""
     classes: Dict[int, object] = {color_code(color): name for name, color in colors.items()}
     for color in VOC.ignore_colors:
         classes.setdefault(color_code(color), VOID)

@@ -59,6 +59,6 @@ class DatasetWriter:
         elif self._copy_images:
             shutil.copyfile(source, target)
         else:
-            # From where the link will be, so that source and dataset may be moved together.
+            # Relative to the final place of the link, so that source and dataset may be moved together.
             here = os.path.dirname(os.path.join(self._final_root, name))
             os.symlink(os.path.relpath(os.path.realpath(source), here), target)

@@ -1,4 +1,4 @@
-"""YAML of others: keys with texts, lists and tables, whatever their types; nothing in a file is executed."""
+"""YAML from others: keys with texts, lists and tables; every value is read as text, and nothing is executed."""
 
 from typing import Any, Dict, List, Union
 
@@ -6,12 +6,12 @@ import yaml
 
 Value = Union[str, List[Any], Dict[str, Any]]
 
-# Characters of the longest text that is read: a data.yaml of a thousand classes has some ten thousand.
+# The longest text that is read, in characters: a data.yaml of a thousand classes has about ten thousand.
 _LONGEST = 2**20
 
 
 class _Loader(yaml.BaseLoader):
-    """Takes every value for a text, as 'no' and 1e3 may be names, and refuses a key that is there twice."""
+    """Reads every value as text, since 'no' and 1e3 may be names, and refuses repeated keys."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -24,10 +24,10 @@ class _Loader(yaml.BaseLoader):
 
 
 def entries_of(text: str) -> Dict[str, Value]:
-    """Returns the table of a file's first document that is not empty; an empty one where that is no table.
+    """Returns the table in a file's first non-empty document; an empty table if that is none.
 
     Raises:
-        ValueError: It is no YAML, has a key twice, or is longer than any table of classes.
+        ValueError: It is no YAML, repeats a key, or is longer than any table of classes.
     """
     if len(text) > _LONGEST:
         raise ValueError('it has {} characters, and at most {} are read'.format(len(text), _LONGEST))
@@ -38,6 +38,6 @@ def entries_of(text: str) -> Dict[str, Value]:
         raise ValueError(str(error.problem) + line) from error
     except RecursionError as error:
         raise ValueError('it has too many lists in lists') from error
-    except (yaml.YAMLError, OverflowError, ValueError) as error:  # a character that there is not
+    except (yaml.YAMLError, OverflowError, ValueError) as error:  # for an invalid character
         raise ValueError(' '.join(str(error).split())) from error
     return document if isinstance(document, dict) else {}

@@ -1,4 +1,4 @@
-"""YOLO segmentation: a text file for each image, a line for each object: class x1 y1 x2 y2 ..., as shares of the sides.
+"""YOLO segmentation: a text file per image and a line per object: class x1 y1 x2 y2 ..., as shares of width and height.
 
 https://docs.ultralytics.com/datasets/segment/
 """
@@ -21,13 +21,13 @@ _LINE = re.compile(r'\s*\d+(\.0*)?([ \t]+[-+.\deE]+)+\s*$')
 
 
 def is_yolo(path: str, text: str) -> bool:
-    """Tells whether the first line of a text file is an object, or it is one of the files that name the classes."""
+    """Tells whether the first line of a text file is an object, or the file names the classes."""
     first = next((line for line in text.splitlines() if line.strip()), '')
     return names_classes(path, text) or (path.lower().endswith('.txt') and _LINE.match(first) is not None)
 
 
 class _Label(NamedTuple):
-    """A label file, its image, and where that had to lie."""
+    """A label file, its image, and the expected place of the image."""
 
     path: str
     image: str
@@ -35,8 +35,8 @@ class _Label(NamedTuple):
 
 
 def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """Reads the images beside these label files; images without a label file have no object, as YOLO takes it, unless
-    there may be one that is not known for theirs, or none of their split has one.
+    """Reads the images of these label files. As in YOLO, images without a label file have no objects, unless some label
+    file of unknown image may be theirs, or no image of their split has one.
     """
     named: Dict[str, List[str]] = {}
     splits: Dict[str, str] = {}
@@ -49,7 +49,7 @@ def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
             splits = dict(splits_in(path, text, folder, left_out), **splits)
         elif path.lower().endswith('.txt'):
             image, place = _image_of(folder, path)
-            if image is not None:  # whatever the file holds: not to read it is not to say that nothing is there
+            if image is not None:  # whatever the file holds: an unreadable file does not mean that there are no objects
                 labels.append(_Label(path, image, place))
             else:
                 astray.add(folded(stem_of(path)))
@@ -65,7 +65,7 @@ def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
 
 
 def _splits_of_images(named: Dict[str, str], folder: Folder, left_out: LeftOut) -> Dict[str, Optional[str]]:
-    """The split of each image, as data.yaml says or its folders; without those that a data.yaml uses for nothing."""
+    """The split of each image, by data.yaml or by its folders; without images that a data.yaml does not use."""
     are_both_named = {'train', 'val'} <= set(named.values())
     found: Dict[str, Optional[str]] = {}
     for image in folder.images:
@@ -80,9 +80,9 @@ def _splits_of_images(named: Dict[str, str], folder: Folder, left_out: LeftOut) 
 def _without_labels(
     splits: Dict[str, Optional[str]], labelled: Set[str], astray: Set[str], folder: Folder, left_out: LeftOut
 ) -> List[str]:
-    """The images of which to have no label file says that nothing is there.
+    """The images for which a missing label file means that there are no objects.
 
-    astray: what label files, and others that may be some, are called whose images are not known.
+    astray: the names of files that are or may be label files, and whose images are not known.
     """
     with_labels = {splits[image] for image in labelled if image in splits}
     in_images = bool(labelled) and all(_is_in_images(image, folder) for image in labelled)
@@ -102,7 +102,7 @@ def _without_labels(
 
 
 def belong_to_images(folder: Folder, documents: List[str]) -> bool:
-    """Tells whether one of these files says an object of an image that is there; lists of classes alone do not."""
+    """Tells whether one of these files describes an object in an existing image; lists of classes alone do not."""
     for path in documents:
         if path.lower().endswith('.txt') and not is_list(path) and _image_of(folder, path)[0] is not None:
             return True
@@ -114,7 +114,7 @@ def _is_in_images(image: str, folder: Folder) -> bool:
 
 
 def _one_list(named: Dict[str, List[str]], folder: Folder) -> List[str]:
-    """The names of the classes, on which the files that name them have to agree."""
+    """The names of the classes. All files that name them have to agree."""
     if not named:
         raise DataError(
             'No data.yaml or classes.txt in {} names the classes. Add the data.yaml that belongs to these files, or a '
@@ -131,8 +131,9 @@ def _one_list(named: Dict[str, List[str]], folder: Folder) -> List[str]:
 
 
 def _image_of(folder: Folder, path: str) -> Tuple[Optional[str], str]:
-    """The image of a label file, none that is of another split: in 'images' where that is in 'labels', beside it, or
-    the only one of its name in all, in its split, or below a folder that both lie in; and where it had to lie.
+    """The image of a label file, and its expected place. The image must not be in another split. It lies in 'images' if
+    the label is in 'labels', or beside the label; or it is the only one of its name among all images, in the split, or
+    below a common folder.
     """
     stem = os.path.splitext(os.path.relpath(path, folder.root))[0].replace(os.sep, '/')
     parts, split = stem.split('/'), split_of(path, folder.root)
@@ -186,7 +187,9 @@ def _without_objects(image: str, split: Optional[str]) -> Record:
 
 
 def _naming(read: Any, names: List[str], left_out: LeftOut) -> Any:
-    """Class numbers as names. Points stay shares of the sides, which `data_generator.annotations.painting` scales."""
+    """Replaces class numbers by names. Points stay shares of the sides; `data_generator.annotations.painting` scales
+    them.
+    """
 
     def read_named() -> AnnotatedImage:
         image = read()

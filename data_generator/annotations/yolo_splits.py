@@ -1,4 +1,4 @@
-"""Which images of YOLO train, validate and test, as its data.yaml says: folders, lists of images, or several of these.
+"""Which images of YOLO are for training, validation and test by its data.yaml: folders, lists, or several of these.
 
 https://docs.ultralytics.com/datasets/segment/#dataset-yaml-format
 """
@@ -14,15 +14,15 @@ from data_generator.annotations.yaml_text import Value
 from helpers.image_search import folded
 
 _SPLITS = ('train', 'val', 'test')
-# Of a path of another machine so many last parts have to be those of a folder: 'images' alone would be any.
+# A path from another machine has to share this many last parts with a folder: 'images' alone would match any.
 _FEWEST_PARTS = 2
 
 
 def splits_in(path: str, text: str, folder: Folder, left_out: LeftOut) -> Dict[str, str]:
     """Returns the splits of the images that a data.yaml names.
 
-    An image that is in several is in the one that its folder is called after, or in the first, as where 'train' and
-    'val' are the same. What is named and is not there is noted in `left_out`.
+    An image that is named in several splits belongs to the one in its folder's name, or else to the first, for example
+    if 'train' and 'val' are the same. Named places that do not exist are noted in `left_out`.
 
     Raises:
         DataError: A list cannot be read.
@@ -41,7 +41,7 @@ def splits_in(path: str, text: str, folder: Folder, left_out: LeftOut) -> Dict[s
 
 
 def _named(content: Dict[str, Value], key: str, path: str, left_out: LeftOut) -> List[str]:
-    """The paths behind a key: none, one or a list of them."""
+    """The paths of a key: none, one or several."""
     value = content.get(key, '')
     if isinstance(value, dict):
         left_out.add('splits of data.yaml that are not read', '{}, {}: a table'.format(path, key))
@@ -51,7 +51,7 @@ def _named(content: Dict[str, Value], key: str, path: str, left_out: LeftOut) ->
 
 
 def _bases(content: Dict[str, Value], path: str, folder: Folder) -> List[str]:
-    """The folders that paths may start from: what is behind 'path', that of the file, and those of the source."""
+    """The folders to which paths may be relative: the one in 'path', that of the file, and those of the source."""
     here = os.path.abspath(os.path.dirname(path))
     above = content.get('path')
     below = [os.path.join(here, _slashed(above))] if isinstance(above, str) and above else []
@@ -79,7 +79,7 @@ def _images_in_list(named: str, bases: Sequence[str], folder: Folder, split: str
 
 
 def _matching(named: str, bases: Sequence[str], places: Set[str], fewest: int) -> Set[str]:
-    """The places that a path means: from a base on, or those whose ends are as much of its end as any has."""
+    """The places that a path means: relative to a base, else the places with the longest end in common with it."""
     slashed = _slashed(named)
     parts = [part for part in slashed.split(os.sep) if part not in ('', '.', '..')]
     for base in bases:
@@ -96,7 +96,7 @@ def _matching(named: str, bases: Sequence[str], places: Set[str], fewest: int) -
 
 
 def _above(place: str, roots: Set[str]) -> Iterator[str]:
-    """The folders that one is in, up to a root."""
+    """The folders above a place, up to a root."""
     while place not in roots and os.path.dirname(place) != place:
         place = os.path.dirname(place)
         yield place

@@ -1,4 +1,4 @@
-"""What gives a city and an hour their looks: palettes, habits of building, the camera car, light and weather."""
+"""The look of a city and of an hour: palettes, styles of building, the camera car, light and weather."""
 
 import colorsys
 from typing import NamedTuple, Optional, Tuple, Union
@@ -33,7 +33,7 @@ class City(NamedTuple):
     focal: float  # in image widths
     eye: float  # metres
     horizon: float  # in image heights
-    bonnet: Optional[Color]  # of the camera car, None where the camera does not see it
+    bonnet: Optional[Color]  # of the camera car; None if the camera does not see it
 
 
 class Light(NamedTuple):
@@ -50,7 +50,7 @@ class Light(NamedTuple):
     lamps: float  # share of windows and lamps that are lit, 0..1
 
     def shade(self, normal: Tuple[float, float, float]) -> np.ndarray:
-        """Returns the RGB factor that a surface with this unit normal is lit with (Lambert)."""
+        """Returns the RGB factor of the light on a surface with this unit normal (Lambert)."""
         incidence = max(0.0, float(np.dot(self.sun, normal)))
         skylight = 0.8 + 0.2 * normal[1]
         return self.ambient * skylight + self.sun_color * incidence

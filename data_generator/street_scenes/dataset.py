@@ -29,7 +29,7 @@ DRIVE_FRAME_RATE = 15.0  # frames per second
 DRIVE_SPEED = 7.0  # metres per second
 FRAME_OF_SEQUENCE = 19  # Cityscapes labels the 20th frame of each of its sequences of 30
 
-# Below this a process takes longer to start than to draw its share.
+# For fewer scenes than this a process takes longer to start than to draw them.
 SCENES_WORTH_A_PROCESS = 20
 
 
@@ -43,12 +43,12 @@ def write_dataset(
     progress: bool = False,
     with_depth: bool = False,
 ) -> None:
-    """Writes a dataset of generated street scenes, whole or not at all.
+    """Writes a dataset of generated street scenes, atomically.
 
-    Below `out_dir` there will be `leftImg8bit/<split>/<city>/<city>_<number>_000019_leftImg8bit.png` with
+    `out_dir` gets `leftImg8bit/<split>/<city>/<city>_<number>_000019_leftImg8bit.png` with
     `gtFine/<split>/<city>/<city>_<number>_000019_gtFine_labelIds.png` for the splits train and val, which share no
     city, and `drive/leftImg8bit/` with `drive/gtFine/`, the consecutive frames of one drive through a third city.
-    With depth there is `depth/...<stem>_depth.png` beside both: 16 bits, metres * 256, 0 in the sky.
+    `with_depth` adds `depth/...<stem>_depth.png` to both: 16 bits, metres * 256, 0 in the sky.
 
     Args:
         out_dir: The directory to write; it must not exist, or be empty.
@@ -159,7 +159,7 @@ def _city(name: str, seed: int) -> City:
 
 
 def _number(name: str) -> int:
-    """A number for a name that, other than `hash`, is the same in every process."""
+    """A number for a name that, unlike `hash`, is the same in every process."""
     return zlib.crc32(name.encode())
 
 

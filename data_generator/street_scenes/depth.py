@@ -1,4 +1,4 @@
-"""How far away what a picture shows is, drawn along with the picture."""
+"""The distance of every pixel, drawn along with the picture."""
 
 from typing import List, Tuple
 
@@ -8,13 +8,13 @@ import numpy as np
 from data_generator.street_scenes.camera import Camera
 
 LARGEST_DEPTH = 255.0  # metres
-UNITS_PER_METRE = 256  # of files, as in those of the KITTI depth benchmark
+UNITS_PER_METRE = 256  # in files, as in the KITTI depth benchmark
 
 
 class DepthMap:
     """The nearness of every pixel, 1 / (metres from the eye along the view); 0 is the sky.
 
-    In a picture the nearness of a plane is a linear function of place, which its depth is not.
+    In a picture the nearness of a plane is a linear function of position; its depth is not.
     """
 
     def __init__(self, camera: Camera) -> None:
@@ -45,7 +45,7 @@ def metres(nearness: np.ndarray) -> np.ndarray:
 
 
 def stored(depth: np.ndarray) -> np.ndarray:
-    """Turns depth into what files hold: uint16, metres * 256, 0 where nothing is measured (the sky)."""
+    """Converts depth to the form of files: uint16, metres * 256, 0 where nothing is measured (the sky)."""
     known = np.isfinite(depth)
     units = np.where(known, depth, 0).clip(0, LARGEST_DEPTH) * UNITS_PER_METRE
     return np.where(known, np.rint(units).clip(1), 0).astype(np.uint16)

@@ -141,7 +141,7 @@ def bollard(city: City, x: float, z: float) -> Post:
 
 
 class Bin(NamedTuple):
-    """A wheeled rubbish bin; Cityscapes calls what will be elsewhere tomorrow dynamic."""
+    """A wheeled rubbish bin; Cityscapes calls things that are moved from day to day dynamic."""
 
     x: float
     z: float

@@ -1,6 +1,6 @@
 """The ground: asphalt with markings, kerbs, paving slabs and grass.
 
-It is computed for every pixel from where the pixel's ray meets the ground.
+It is computed for every pixel from the point where the pixel's ray meets the ground.
 """
 
 from typing import NamedTuple, Sequence
@@ -18,7 +18,7 @@ FAR = 160.0  # metres; the ground ends here and the backdrop begins
 
 
 class GroundPoints(NamedTuple):
-    """What the ground pixels of an image look at; float32 `[rows, width]` unless said otherwise."""
+    """The points that the ground pixels of an image show; float32 `[rows, width]` unless stated otherwise."""
 
     first_row: int
     x: np.ndarray  # street coordinates, metres
@@ -44,7 +44,7 @@ def draw_ground(painter: Painter, shadows: Sequence[np.ndarray]) -> None:
 
 
 def ground_points(painter: Painter) -> GroundPoints:
-    """Says where the rays of the pixels below the horizon meet the ground."""
+    """Returns where the rays of the pixels below the horizon meet the ground."""
     camera, street = painter.camera, painter.street
     first_row = min(int(np.ceil(camera.horizon + camera.focal * camera.eye / FAR)), camera.height - 1)
     x, z, distance = camera.ground_points(first_row)

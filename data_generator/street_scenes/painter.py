@@ -1,6 +1,6 @@
 """Draws polygons, textured walls and flat figures into an image and its label map at once.
 
-Who draws the farthest first gets what hides what right (the painter's algorithm).
+Drawing the farthest objects first makes nearer ones hide them correctly (the painter's algorithm).
 """
 
 import math
@@ -24,12 +24,12 @@ UNIT_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 
 
 class Painter:
-    """One canvas with what is needed to draw on it.
+    """One canvas with everything needed to draw on it.
 
     Attributes:
         image: uint8 `[H, W, 3]`, RGB.
         label_ids: uint8 `[H, W]`, Cityscapes label IDs.
-        depth: the depth of what the label IDs name; None where nobody asked for it.
+        depth: the depth of the labelled surfaces; None if it was not asked for.
         cache: textures and sprites by key, kept from frame to frame of a drive.
     """
 
@@ -53,7 +53,7 @@ class Painter:
         return (1 - haze) * color + haze * self.light.sky_horizon
 
     def haze(self, distance: float) -> float:
-        """Returns the share of the haze in what is seen at a distance, 0..1."""
+        """Returns the share of haze in the colour of a surface at a distance, 0..1."""
         return 1 - math.exp(-max(distance, 0.0) / self.light.haze_distance)
 
     def fill_face(self, face: np.ndarray, color: AnyColor, label: Optional[int]) -> None:
@@ -83,8 +83,8 @@ class Painter:
 
         Args:
             texture: uint8 `[h, w, 3]` in final colours, apart from the haze.
-            left: camera points `[2, 3]` where the top and the bottom of the first texture column are.
-            right: the same of the last column.
+            left: camera points `[2, 3]` of the top and the bottom of the first texture column.
+            right: the same for the last column.
             label: the label ID of the quadrilateral.
         """
         span = visible_span(left, right)
@@ -172,7 +172,7 @@ class Painter:
         """Returns a flat figure that stands on a street point and faces the camera.
 
         None if it is out of sight: no part within `reach` metres to either side of its foot is in the picture, or its
-        characteristic `detail`, in metres, is smaller than what a picture shows (`SMALLEST_DETAIL`).
+        characteristic `detail`, in metres, is too small to be seen in the picture (`SMALLEST_DETAIL`).
         """
         foot = self.to_camera([[x, 0.0, z]])
         distance = float(foot[0, 2])
@@ -234,7 +234,7 @@ class Figure(NamedTuple):
 def fixed_point(polygon: np.ndarray) -> np.ndarray:
     """Writes image points as OpenCV's fixed-point integers.
 
-    OpenCV puts pixel centres at integers, this package at halves.
+    In OpenCV pixel centres are at integers, in this package at halves.
     """
     return np.rint((polygon - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)
 
@@ -254,7 +254,7 @@ def _quad_corners(left: np.ndarray, right: np.ndarray, span: Tuple[float, float]
 
 
 def visible_span(left: np.ndarray, right: np.ndarray) -> Optional[Tuple[float, float]]:
-    """Returns which part of the way from edge `left` to edge `right` lies before the near plane, a span within 0..1."""
+    """Returns which part of the way from edge `left` to edge `right` is beyond the near plane, a span within 0..1."""
     near_left, near_right = left[:, 2].min(), right[:, 2].min()
     if near_left < NEAR and near_right < NEAR:
         return None

@@ -1,4 +1,4 @@
-"""From a world to pictures: painting it at twice the size, then what lens and sensor do to it."""
+"""Renders pictures of a world: painted at twice the size, then with the effects of lens and sensor."""
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -23,7 +23,7 @@ SMALLEST_SIDE = 16  # pixels
 
 
 class Lens(NamedTuple):
-    """How the camera is aimed and what it does to the light."""
+    """How the camera is aimed, and the effects of its lens and sensor."""
 
     lane_offset: float  # metres from the middle of the lane
     yaw: float  # radians from the direction of the street
@@ -37,10 +37,10 @@ class Lens(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A picture and what is known of every pixel of it.
+    """A picture with the label ID and the depth of every pixel.
 
     image: uint8 `[height, width, 3]`, RGB. label_ids: Cityscapes label IDs, uint8 `[height, width]`. depth: metres
-    along the view, float32 `[height, width]`, infinite in the sky; None if nobody asked for it.
+    along the view, float32 `[height, width]`, infinite in the sky; None if it was not asked for.
     """
 
     image: np.ndarray
@@ -78,7 +78,7 @@ def draw_scene(
 
 
 def checked_size(size: Tuple[int, int]) -> Tuple[int, int]:
-    """Returns the size as integers; refuses those in which no street can be seen."""
+    """Returns the size as integers; refuses sizes too small to show a street."""
     return checked_pair('size', size, low=SMALLEST_SIDE, remedy='Try (128, 256).')
 
 
@@ -113,7 +113,7 @@ def render(
         lens: the camera.
         size: height and width in pixels.
         time: seconds since the camera was at z = 0.
-        cache: where textures are kept between pictures of one world at one size; a dict that begins empty.
+        cache: keeps textures between pictures of one world at one size; an empty dict at first.
         noise_rng: draws the noise of the sensor.
         with_depth: whether to draw the depth too.
     """

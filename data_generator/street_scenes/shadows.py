@@ -11,7 +11,7 @@ MAX_REACH = 2.5  # shadow lengths per height; keeps a low sun from covering the 
 
 
 def shadow_shift(painter: Painter, height: float) -> np.ndarray:
-    """Says how far (x, z) the shadow of a point `height` metres up lies from the point's foot."""
+    """Returns the offset (x, z) of a point's shadow from its foot, for a point `height` metres up."""
     sun = painter.light.sun
     reach = min(float(np.hypot(sun[0], sun[2]) / max(sun[1], 1e-3)), MAX_REACH) * height
     return -np.array([sun[0], sun[2]]) / max(float(np.hypot(sun[0], sun[2])), 1e-6) * reach

@@ -1,8 +1,8 @@
 """Drawing scenes in several processes.
 
-Drawing is thousands of small calls, which threads cannot share out. The processes are started as commands of their own
-and not through `multiprocessing`: that would either fork, which must not happen in a process that has TensorFlow
-loaded, or run the caller's script a second time where it has no `if __name__ == '__main__'`.
+Drawing consists of thousands of small calls, which threads cannot share. The processes are started as separate commands
+and not through `multiprocessing`: that would either fork, which must not happen in a process with TensorFlow loaded, or
+run the caller's script a second time if it has no `if __name__ == '__main__'`.
 """
 
 import contextlib
@@ -14,16 +14,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import BinaryIO, Callable, List
 
-# A process imports from where this one does, in the same order: PYTHONPATH would put packages before Python's own
-# library, and packages of the same names as modules there (`typing`) are not rare.
+# A process gets the sys.path of this one, in the same order: PYTHONPATH would put packages before Python's own library,
+# and packages with names of modules there (`typing`) are not rare.
 COMMAND = 'import os, sys; sys.path[:] = sys.argv.pop(1).split(os.pathsep); from {} import main; main()'
 
 
 def run_shards(module: str, arguments: List[str], num_shards: int, on_scene: Callable[[], None]) -> None:
-    """Runs `main` of a module with ARGUMENTS SHARD NUM_SHARDS for every shard at once, each in a process of its own.
+    """Runs `main` of a module with ARGUMENTS SHARD NUM_SHARDS for all shards at once, each in its own process.
 
-    on_scene is called for every line that a process writes. Raises OSError with the last line of what a process wrote
-    to its standard error where one fails; the others are ended then, as they are on Ctrl-C.
+    on_scene is called for every line that a process writes. If a process fails, the others are ended, as on Ctrl-C, and
+    OSError is raised with the last line of its standard error.
     """
     lock = threading.Lock()
 
@@ -38,7 +38,7 @@ def run_shards(module: str, arguments: List[str], num_shards: int, on_scene: Cal
             )
 
     with contextlib.ExitStack() as stack:
-        # Files take all that a process says; a pipe that nobody reads yet would halt it.
+        # Files, since a process would block on a full pipe that nobody reads yet.
         errors = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(num_shards)]
         processes = [
             stack.enter_context(_start(module, arguments + [str(shard), str(num_shards)], file))
@@ -68,9 +68,9 @@ def _last_line(errors: BinaryIO) -> str:
 
 
 def _end(processes: List['subprocess.Popen[str]']) -> None:
-    """Ends those that are still running; what they have written lies in a temporary directory that is thrown away."""
+    """Ends the processes that still run. Their files are in a temporary directory that will be removed."""
     for process in processes:
-        # Python 3.7 may not know yet that one is gone for which another thread waits.
+        # Python 3.7 may not know yet that a process is gone if another thread waits for it.
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
     for process in processes:
