@@ -1,4 +1,4 @@
-"""Types that many modules name."""
+"""Types that many modules use."""
 
 import os
 from typing import Tuple, Union

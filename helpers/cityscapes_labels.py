@@ -10,13 +10,13 @@ class CityscapesLabel(NamedTuple):
     """One label of the dataset's files.
 
     Fields:
-        name: What it is called.
-        id: Its value in `*_labelIds.png`; -1 is in no file of labels.
+        name: The name of the label.
+        id: Its value in `*_labelIds.png`; -1 occurs in no label file.
         train_id: Its class in training and scoring, 0 to 18; 255 (and -1) is ignored.
         category: The name of its group.
         category_id: The number of its group.
-        has_instances: Whether single objects are told apart in `*_instanceIds.png`.
-        ignore_in_eval: Whether its pixels count in no score.
+        has_instances: Whether `*_instanceIds.png` distinguishes single objects.
+        ignore_in_eval: Whether scores ignore its pixels.
         color: RGB, 0 to 255.
     """
 

@@ -1,6 +1,6 @@
-"""The classes of CamVid, PASCAL VOC and ADE20K as their publishers list them, by ID: facts alone.
+"""The classes of CamVid, PASCAL VOC and ADE20K as their publishers list them, by ID: data only.
 
-What the library makes of them is in `helpers/label_spaces.py`.
+`helpers/label_spaces.py` makes label spaces of them.
 """
 
 from typing import Dict, Tuple

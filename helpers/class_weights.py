@@ -6,8 +6,8 @@ import numpy as np
 def median_frequency_weights(class_pixels: np.ndarray) -> np.ndarray:
     """Balances classes by median frequency: median(frequency) / frequency of each class.
 
-    The frequency of a class is its share of the valid pixels of those images in which it appears (Eigen and Fergus,
-    ICCV 2015, section 6.3.2, https://arxiv.org/abs/1411.4734). The median is that of the classes that appear.
+    The frequency of a class is its share of the valid pixels of the images in which it appears (Eigen and Fergus, ICCV
+    2015, section 6.3.2, https://arxiv.org/abs/1411.4734). The median is over the classes that appear.
 
     Args:
         class_pixels: Valid pixels by image and class, [N, C].
@@ -16,7 +16,7 @@ def median_frequency_weights(class_pixels: np.ndarray) -> np.ndarray:
         float64 [C]. A class that never appears gets 1, the weight of the median.
 
     Raises:
-        ValueError: The counts have another shape, or one of them is negative.
+        ValueError: The counts are not two-dimensional, or one of them is negative.
     """
     counts = np.asarray(class_pixels, np.float64)
     if counts.ndim != 2 or not np.all(counts >= 0):

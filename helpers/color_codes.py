@@ -1,4 +1,4 @@
-"""Colours as single numbers, red << 16 | green << 8 | blue, by which they are compared, counted and looked up."""
+"""Colours as single numbers, red << 16 | green << 8 | blue, for comparing, counting and look-up."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from helpers.aliases import Color
 
 
 def color_codes(rgb: np.ndarray) -> np.ndarray:
-    """Returns the number of each colour, int32 [...], of uint8 [..., 3], RGB; a fourth channel is passed over."""
+    """Returns the number of each colour, int32 [...], for RGB uint8 [..., 3]; a fourth channel is ignored."""
     codes = rgb[..., 0].astype(np.int32)
     for channel in (1, 2):
         codes = (codes << 8) | rgb[..., channel]

@@ -1,4 +1,4 @@
-"""Colours of classes that people with a colour vision deficiency can tell apart, too."""
+"""Class colours that people with a colour vision deficiency can also tell apart."""
 
 import functools
 from typing import List, Optional, Sequence, Tuple
@@ -21,17 +21,19 @@ DEUTERANOPIA = np.array(
 _TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 _WHITE = _TO_XYZ.sum(axis=1)
 
-# Candidates: this many values a channel, and lighter than black, which is no class, but darker than white paper.
+# Candidates: this many values per channel, with a lightness between these: off black, which is no class, and off white
+# paper.
 _LEVELS, _DARKEST, _LIGHTEST = 9, 20.0, 95.0
-# How often the search begins anew, for so many colours at most; for more each is the one furthest from those before.
+# The number of searches from new beginnings, for at most this many colours; beyond, each further colour is the one that
+# is furthest from those before.
 _BEGINNINGS, _MOST_SEARCHED = 150, 40
-# What a unit of distance from a class's own colour counts beside the forces between neighbours: little.
+# The weight of a unit of distance from a class's own colour against the forces between neighbours: small.
 _LIKENESS = 1e-4
-# Gains below that are rounding.
+# Gains below this are rounding errors.
 _LITTLE = 1e-9
 
-# What share of the boundaries in streets, in per cent, lies between two classes: about the mean of CamVid and of
-# generated scenes. Their colours are to be furthest apart.
+# The share of boundaries in street scenes, in per cent, that lies between two classes: roughly the mean of CamVid and
+# of generated scenes. The colours of frequent neighbours should be furthest apart.
 _NEIGHBORS = {
     ('building', 'vegetation'): 13,
     ('sky', 'vegetation'): 12,
@@ -64,7 +66,7 @@ _NEIGHBORS = {
     ('road', 'terrain'): 1,
     ('sidewalk', 'vegetation'): 1,
 }
-# What other datasets call them.
+# Names of these classes in other datasets.
 _ALIASES = {
     'tree': 'vegetation',
     'sign': 'traffic sign',
@@ -80,7 +82,7 @@ def with_palette(label_space: LabelSpace, palette: str) -> LabelSpace:
     """Returns the label space with the colours of a palette.
 
     Args:
-        palette: 'dataset', its own colours, or 'color-blind'.
+        palette: 'dataset' for its own colours, or 'color-blind'.
 
     Raises:
         ValueError: There is no such palette.
@@ -93,18 +95,18 @@ def with_palette(label_space: LabelSpace, palette: str) -> LabelSpace:
 
 
 def color_blind_colors(class_names: Sequence[str], own_colors: Sequence[Sequence[int]]) -> np.ndarray:
-    """Chooses colours far apart, and off black and white, in normal vision, with protanopia and with deuteranopia.
+    """Chooses colours that differ clearly, also from black and white, in normal vision, protanopia and deuteranopia.
 
-    The smallest distance between any two (CIEDE2000, the worst of the three visions) is as large as a search with
-    many beginnings makes it. Then classes that touch each other often in street scenes, and else the first classes,
-    get those of them that are furthest apart, and each one like its own where that is free.
+    A search with many beginnings makes the smallest distance between any two colours as large as it can (CIEDE2000, the
+    worst of the three kinds of vision). Then classes that often touch each other in street scenes, or else the first
+    classes, get the colours that are furthest apart. With a small weight, each class gets a colour like its own.
 
     Args:
-        class_names: Of all classes, in the order of their IDs.
-        own_colors: [C, 3], RGB, which they have in their dataset.
+        class_names: The names of all classes, in the order of their IDs.
+        own_colors: [C, 3], RGB, the colours of the classes in their dataset.
 
     Returns:
-        uint8 [C, 3], RGB. Beyond some 700 classes colours repeat.
+        uint8 [C, 3], RGB. Beyond about 700 classes colours repeat.
     """
     own = tuple((int(red), int(green), int(blue)) for red, green, blue in own_colors)
     return np.array(_colors_of(tuple(class_names), own), np.uint8)
@@ -130,7 +132,7 @@ def _candidates() -> np.ndarray:
 
 
 def _furthest_apart(distances: np.ndarray, count: int) -> List[int]:
-    """The candidates [count] whose smallest distance is the largest that is found. distances: [N, N] of candidates."""
+    """The `count` candidates with the largest minimum distance that the search finds. distances: [N, N]."""
     random = np.random.RandomState(0)
     best, best_distance = _filled(distances, [int(distances.max(axis=1).argmax())], count), -1.0
     for beginning in range(_BEGINNINGS if 1 < count <= _MOST_SEARCHED else 0):
@@ -142,7 +144,7 @@ def _furthest_apart(distances: np.ndarray, count: int) -> List[int]:
 
 
 def _filled(distances: np.ndarray, chosen: List[int], count: int) -> List[int]:
-    """Adds the candidate that is furthest from those that are chosen until there are `count`."""
+    """Repeatedly adds the candidate that is furthest from the chosen ones, until there are `count`."""
     chosen, nearest = list(chosen), distances[chosen].min(axis=0)
     while len(chosen) < count:
         chosen.append(int(nearest.argmax()))
@@ -151,7 +153,10 @@ def _filled(distances: np.ndarray, chosen: List[int], count: int) -> List[int]:
 
 
 def _exchanged(distances: np.ndarray, chosen: List[int]) -> Tuple[List[int], float]:
-    """Exchanges one of the two nearest for what is further from the rest while that helps; with the distance."""
+    """Replaces one of the two nearest colours by one further from the rest, while that helps.
+
+    Returns the colours and their smallest distance.
+    """
     while True:
         among = distances[np.ix_(chosen, chosen)] + np.where(np.eye(len(chosen)), np.inf, 0)
         first, second = np.unravel_index(among.argmin(), among.shape)
@@ -166,7 +171,7 @@ def _exchanged(distances: np.ndarray, chosen: List[int]) -> Tuple[List[int], flo
 
 
 def _frequencies(class_names: Sequence[str]) -> np.ndarray:
-    """How much the distance of two classes matters, [C, C]: what touches often, and a little, what comes first."""
+    """How much the distance of two classes matters, [C, C]: much for frequent neighbours, a bit for early classes."""
     names = [_ALIASES.get(name.lower(), name.lower()) for name in class_names]
     ranks = 1.0 / (1 + np.arange(len(names)))
     found = 0.1 * np.outer(ranks, ranks)
@@ -179,10 +184,11 @@ def _frequencies(class_names: Sequence[str]) -> np.ndarray:
 
 
 def _assigned(distances: np.ndarray, frequencies: np.ndarray, unlike: np.ndarray) -> np.ndarray:
-    """Which of the colours each class gets, [C]: the sums of frequency / distance^2 over pairs, and with a small weight
-    of the distances from the classes' own colours, are as small as is found.
+    """Assigns a colour to each class, [C]. A search minimises the sum of frequency / distance^2 over pairs of classes
+    plus, with a small weight, the distances from the classes' own colours.
 
-    distances: [C, C] of the colours. frequencies: [C, C] of the classes. unlike: [C, C], of a class's own and a colour.
+    distances: [C, C] between colours. frequencies: [C, C] of pairs of classes. unlike: [C, C], the distance of each
+    class's own colour from each colour.
     """
     random, classes = np.random.RandomState(0), np.arange(len(distances))
     forces = 1.0 / np.square(distances + np.where(np.eye(len(distances)), np.inf, 0))
@@ -196,7 +202,7 @@ def _assigned(distances: np.ndarray, frequencies: np.ndarray, unlike: np.ndarray
 
 
 def _swapped(order: np.ndarray, forces: np.ndarray, frequencies: np.ndarray, unlike: np.ndarray) -> np.ndarray:
-    """Swaps the two classes that gain most by it, while any gain: a quadratic assignment, by 2-exchanges."""
+    """Repeats the best swap of two classes while it helps: 2-exchange for a quadratic assignment problem."""
     order = order.copy()
     while True:
         between = forces[np.ix_(order, order)]
@@ -228,15 +234,15 @@ def as_seen(colors: np.ndarray) -> np.ndarray:
 
 
 def color_distances(colors: np.ndarray, others: Optional[np.ndarray] = None) -> np.ndarray:
-    """Computes CIEDE2000 between colours, as the worst of the three visions sees it.
+    """Computes CIEDE2000 between colours: the smallest distance in the three kinds of vision.
 
-    Rounded to thousandths, so that nothing that is chosen by it depends on how a machine rounds.
+    Rounded to thousandths, so that choices based on it do not depend on the rounding of a machine.
 
     Args:
         colors: [N, 3], RGB, 0 to 255. others: [M, 3]; None for `colors`.
 
     Returns:
-        float64 [N, M]. 1 is hardly seen side by side, 10 at a glance.
+        float64 [N, M]. A difference of 1 is hardly visible side by side, 10 is visible at a glance.
     """
     seen = as_seen(colors)
     seen_others = seen if others is None else as_seen(others)
@@ -244,8 +250,8 @@ def color_distances(colors: np.ndarray, others: Optional[np.ndarray] = None) -> 
 
 
 def ciede2000(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Computes the difference of two colours by CIEDE2000, all weights 1: Sharma, Wu, Dalal, "The CIEDE2000
-    Color-Difference Formula", Color Research and Application 2005, in its symbols.
+    """Computes the difference of two colours by CIEDE2000, all weights 1, with the symbols of Sharma, Wu, Dalal, "The
+    CIEDE2000 Color-Difference Formula", Color Research and Application 2005.
 
     Args:
         first, second: CIELAB, [..., 3], broadcast against each other.

@@ -21,14 +21,14 @@ import numpy as np
 
 from helpers.aliases import PathLike
 
-# Characters of the final name that a temporary name repeats: with four bytes a character it stays below the usual
-# limit of 255 bytes a name.
+# How many characters of the final name a temporary name repeats: with four bytes per character it stays below the usual
+# limit of 255 bytes per name.
 _STEM_LENGTH = 40
-# What stands between stem and suffix of a temporary name: where and by which process it was made, and a random number.
-# Version 1.0 had the number alone.
+# The part between stem and suffix of a temporary name: the machine and process that made it, and a random number.
+# Version 1.0 had only the number.
 TEMPORARY_PATTERN = r'(?:([0-9a-f]{8})-(\d+)-)?[0-9a-f]{12}\.tmp'
 _TEMPORARY = re.compile(r'^\..*\.' + TEMPORARY_PATTERN + r'(?:\.\w+)?$')
-#: A zip records times, and its earliest stands for none: the same content then gives the same bytes.
+#: Zip files record times. The earliest possible time stands for none, so that equal content gives equal bytes.
 NO_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 # Directories that this process has looked through for leftovers.
 _cleaned: Set[str] = set()
@@ -36,7 +36,7 @@ _cleaned: Set[str] = set()
 
 @contextlib.contextmanager
 def atomic_path(final_path: PathLike) -> Iterator[str]:
-    """Yields a temporary path beside `final_path`, and moves what was written there into place.
+    """Yields a temporary path beside `final_path`, and moves the file written there to `final_path`.
 
     The temporary name starts with a dot and has the same suffix, so writers that choose a format by suffix work.
     Missing parent directories are made. A `final_path` that is a symbolic link keeps being one: its target is replaced.
@@ -48,9 +48,9 @@ def atomic_path(final_path: PathLike) -> Iterator[str]:
 
     Raises:
         ValueError: `final_path` is a directory, a device or a pipe, or begins with `~`.
-        FileNotFoundError: The body ended without having written the temporary file.
-        OSError: With the path and what to do, for a full disk, missing permission, a read-only file system or a file in
-            the place of a directory.
+        FileNotFoundError: The body ended without writing the temporary file.
+        OSError: The disk is full, permission is missing, the file system is read-only, or a file is in the place of a
+            directory. The message has the path and what to do.
     """
     check_home(final_path)
     final = os.path.realpath(path_of(final_path))
@@ -63,9 +63,9 @@ def atomic_path(final_path: PathLike) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _moved_into_place(final: str, shown: str) -> Iterator[str]:
-    """Does what `atomic_path` says. shown: the path that messages name.
+    """Implements `atomic_path`. shown: the path that messages name.
 
-    What goes into the temporary directory of an `atomic_directory` is not made to last: that is done with all of it.
+    Files in the temporary directory of an `atomic_directory` are not synced one by one: the whole directory is synced.
     """
     temporary = _temporary_sibling(final)
     lasts = not any(_TEMPORARY.match(part) for part in os.path.dirname(final).split(os.sep))
@@ -89,7 +89,7 @@ def _moved_into_place(final: str, shown: str) -> Iterator[str]:
 def atomic_directory(final_path: PathLike) -> Iterator[str]:
     """Yields a temporary directory beside `final_path`, and renames it to `final_path` when the body succeeds.
 
-    When the body raises, the temporary directory is removed and `final_path` stays as it was.
+    If the body raises, the temporary directory is removed and `final_path` is unchanged.
 
     Raises:
         FileExistsError: `final_path` is a file or a directory that is not empty. Nothing is ever written into it.
@@ -107,7 +107,7 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
             yield temporary
             _fsync_tree(temporary)
             check_new_directory(final)
-            # POSIX renames onto an empty directory, and refuses one that has been filled in the meantime.
+            # POSIX can rename onto an empty directory, and refuses one that has been filled in the meantime.
             os.rename(temporary, final)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -119,11 +119,10 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
 def temporary_directory(name: str) -> Iterator[str]:
     """Yields a new directory in the folder for temporary files, and removes it at the end.
 
-    What killed processes left of theirs is removed first. A forked process that ends does not remove that of its
-    parent.
+    Leftovers of killed processes are removed first. A forked process does not remove its parent's directory at its end.
 
     Raises:
-        OSError: With the path and what to do, where that folder is full or cannot be written to.
+        OSError: That folder is full or cannot be written to. The message has the path and what to do.
     """
     root, maker = os.path.realpath(tempfile.gettempdir()), os.getpid()
     folder = _temporary_sibling(os.path.join(root, name))
@@ -149,7 +148,7 @@ def _explain_full_temporary_place(folder: str) -> Iterator[None]:
 
 
 def path_of(value: Any) -> str:
-    """Returns a path as text. Raises ValueError for what is none, such as the None of an option that was left out."""
+    """Returns a path as text. Raises ValueError for anything else, such as None for an option that was left out."""
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
     if not isinstance(path, str):
         raise ValueError('{!r} came as a path; it has to be text or a pathlib.Path.'.format(value))
@@ -157,10 +156,10 @@ def path_of(value: Any) -> str:
 
 
 def check_home(path: PathLike) -> None:
-    """Raises ValueError for a path to write that begins with `~`, of which Python makes a folder of that name.
+    """Raises ValueError for an output path that begins with `~`, for which Python would make a folder called `~`.
 
-    Shells put the home directory in its place, but neither within quotes nor in `--run=~/runs`. Where there is a folder
-    of that name, it is meant.
+    Shells replace `~` by the home directory, but neither within quotes nor in `--run=~/runs`. If a folder of that name
+    exists, the path is accepted.
     """
     first, _, rest = path_of(path).partition(os.sep)
     home = os.path.expanduser(first)
@@ -172,11 +171,11 @@ def check_home(path: PathLike) -> None:
 
 
 def make_directory(directory: PathLike) -> None:
-    """Makes a directory where there is none.
+    """Makes a directory, unless it exists.
 
     Raises:
-        ValueError: It begins with `~`, see `check_home`.
-        OSError: With the path and what to do.
+        ValueError: The path begins with `~`, see `check_home`.
+        OSError: It cannot be made. The message has the path and what to do.
     """
     check_home(directory)
     with explain_os_errors(directory):
@@ -184,7 +183,7 @@ def make_directory(directory: PathLike) -> None:
 
 
 def check_no_device(path: PathLike) -> None:
-    """Raises ValueError for a device or a pipe, which would be gone once a file has been moved into its place."""
+    """Raises ValueError for a device or a pipe, which moving a file to this path would replace."""
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         raise ValueError(
             '{} is a device or a pipe, and a file would take its place. Give a file name.'.format(os.fspath(path))
@@ -192,9 +191,9 @@ def check_no_device(path: PathLike) -> None:
 
 
 def check_folder(directory: PathLike) -> None:
-    """Makes a folder and raises OSError, saying what to do, where nothing can be written there.
+    """Makes a folder. Raises OSError, saying what to do, if nothing can be written there.
 
-    What is written to find out has a name of its own: two processes may look at once.
+    The test file has a unique name, since two processes may check at once.
     """
     check_home(directory)
     folder = os.path.realpath(path_of(directory))
@@ -208,19 +207,19 @@ def atomic_write_json(path: PathLike, obj: Any) -> None:
     """Writes `obj` as indented UTF-8 JSON through `atomic_path`.
 
     Raises:
-        TypeError: `obj` holds something that JSON has no form for.
+        TypeError: `obj` holds something that JSON cannot represent.
         ValueError: `obj` holds NaN or an infinity, which strict JSON readers refuse.
     """
     text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
     if any('\ud800' <= character <= '\udfff' for character in text):
-        # Bytes of a path that are no UTF-8: as escapes they can be written, and are read back as they were.
+        # Paths may hold bytes that are not UTF-8: as escapes they can be written, and are read back unchanged.
         text = json.dumps(obj, indent=2, allow_nan=False)
     with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
         file.write(text + '\n')
 
 
 def atomic_write_csv(path: PathLike, rows: Iterable[Sequence[Any]]) -> None:
-    """Writes rows of cells as a CSV file through `atomic_path`; names of bytes that are no UTF-8 keep these bytes."""
+    """Writes rows of cells as a CSV file through `atomic_path`; bytes of file names that are not UTF-8 are kept."""
     text = io.StringIO()
     csv.writer(text, lineterminator='\n').writerows(rows)
     with atomic_path(path) as temporary, open(temporary, 'wb') as file:
@@ -228,15 +227,15 @@ def atomic_write_csv(path: PathLike, rows: Iterable[Sequence[Any]]) -> None:
 
 
 def is_below(path: PathLike, folder: PathLike) -> bool:
-    """Tells whether a path leads into a folder, links followed; the folder itself does not."""
+    """Tells whether a path lies below a folder, with links followed; the folder itself does not."""
     return os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), ''))
 
 
 def sha256_of(path: PathLike) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal; it is read in pieces.
+    """Returns the SHA-256 of a file, in hexadecimal. The file is read in pieces.
 
     Raises:
-        ValueError: `path` is no file; a pipe would be waited for, and a device read without end.
+        ValueError: `path` is no regular file: a pipe would block, and a device might never end.
     """
     if not os.path.isfile(path):
         raise ValueError('{!r} is no file. Copy it again.'.format(os.fspath(path)))
@@ -248,7 +247,7 @@ def sha256_of(path: PathLike) -> str:
 
 
 def to_json(value: Any) -> Any:
-    """Returns the same with arrays as lists, named tuples as dicts, paths as strings, NaN (not JSON) as None."""
+    """Returns a value with arrays as lists, named tuples as dicts, paths as strings and NaN (not JSON) as None."""
     if isinstance(value, dict):
         return {key: to_json(item) for key, item in value.items()}
     if hasattr(value, '_asdict'):
@@ -266,15 +265,15 @@ def to_json(value: Any) -> Any:
 
 @contextlib.contextmanager
 def explain_os_errors(path: PathLike) -> Iterator[None]:
-    """Re-raises the `OSError`s that a user can do something about with the path, the reason and the remedy.
+    """Adds the path, the reason and the remedy to `OSError`s that a user can do something about.
 
-    The type and `errno` stay what they were. Errors that are not about writing (a missing input, say) pass unchanged.
+    Type and `errno` are kept. Errors that are not about writing (a missing input, say) pass unchanged.
     """
     try:
         yield
     except OSError as error:
         remedy = _remedy(error, os.fspath(path))
-        # Words other than the system's come from whoever knew more about the file than this function does.
+        # Another text than the system's comes from code that knew more about the file than this function does.
         if error.errno is None or error.strerror != os.strerror(error.errno) or remedy is None:
             raise
         place = os.fspath(path)
@@ -287,11 +286,11 @@ def explain_os_errors(path: PathLike) -> Iterator[None]:
 
 
 def is_temporary_place_full() -> bool:
-    """Tells whether the folder for temporary files has no space left, of which a child process dies without a word."""
+    """Tells whether the folder for temporary files is full, which ends child processes without a message."""
     return _free_megabytes(tempfile.gettempdir()) == 0
 
 
-#: What to do about a limit of the place that is written to, by errno.
+#: What to do about a limit of the disk or folder, by errno.
 SPACE_REMEDIES = {
     errno.ENOSPC: 'Free some space or choose another directory.',
     errno.EDQUOT: 'Free some space of your quota or choose another directory.',
@@ -311,21 +310,21 @@ _PLACE_REMEDIES = {
 def _remedy(error: OSError, path: str) -> Optional[str]:
     if error.errno is not None and error.errno in SPACE_REMEDIES:
         return SPACE_REMEDIES[error.errno]
-    # These may as well be about a file that was to be read: then they are not this module's to explain.
+    # These errors may also be about a file that was to be read, which this module does not explain.
     if error.errno is None or error.filename is None or not _is_for_writing(os.fsdecode(error.filename), path):
         return None
     return _PLACE_REMEDIES.get(error.errno)
 
 
 def _is_for_writing(path: str, final: str) -> bool:
-    """Whether a path is that of `final`, of a directory that holds it, or of what is written for it or into it."""
+    """Whether a path is `final`, a directory above it, something in it, or a temporary file for it."""
     path, final = os.path.abspath(path), os.path.abspath(final)
     if path == final or final.startswith(os.path.join(path, '')) or path.startswith(os.path.join(final, '')):
         return True
     folder = os.path.join(os.path.dirname(final), '')
     if path.startswith(folder) and _TEMPORARY.match(path[len(folder) :].split(os.sep)[0]):
         return True
-    # Another file of a folder that holds it is one that was to be read, if it is there at all.
+    # Another existing file in a folder above `final` was to be read.
     return folder.startswith(os.path.join(os.path.dirname(path), '')) and not os.path.lexists(path)
 
 
@@ -345,7 +344,7 @@ def _temporary_sibling(final: str) -> str:
 
 @functools.lru_cache(maxsize=None)
 def _process_space() -> str:
-    """Names where process IDs mean the same: this machine, and on Linux this container. 8 hexadecimal digits."""
+    """Identifies the scope of process IDs: this machine, and on Linux this container. 8 hexadecimal digits."""
     try:
         namespace = os.readlink('/proc/self/ns/pid')
     except OSError:
@@ -354,15 +353,15 @@ def _process_space() -> str:
 
 
 def _remove_leftovers(directory: str) -> None:
-    """Removes what killed processes left half-written in a directory; once a process, before it writes there itself.
+    """Removes unfinished files of killed processes from a directory, once per process, before it writes there itself.
 
-    Only what carries the name that `_temporary_sibling` gives, of a process of this machine that is no more.
+    Only files named as by `_temporary_sibling`, by a process of this machine that no longer runs.
     """
     if directory in _cleaned:
         return
     _cleaned.add(directory)
     names = []
-    with contextlib.suppress(OSError):  # one may be allowed to write where one may not look
+    with contextlib.suppress(OSError):  # a directory may be writable but not readable
         names = os.listdir(directory)
     for name in names:
         match = _TEMPORARY.match(name)
@@ -373,10 +372,10 @@ def _remove_leftovers(directory: str) -> None:
 
 
 def _is_alive(process_id: int) -> bool:
-    if os.name == 'nt':  # where signal 0 ends a process
+    if os.name == 'nt':  # signal 0 would end the process
         return True
     with contextlib.suppress(OSError), open('/proc/{}/stat'.format(process_id), 'rb') as file:
-        # It has ended and nobody has asked how, as in containers whose first process asks for no orphan.
+        # A zombie: ended but not waited for, as in containers whose first process reaps no orphans.
         return file.read().rpartition(b')')[2].split()[0] not in (b'Z', b'X')
     try:
         os.kill(process_id, 0)
@@ -388,7 +387,7 @@ def _is_alive(process_id: int) -> bool:
 
 
 def check_new_directory(final: PathLike) -> None:
-    """Raises FileExistsError unless nothing is there, or an empty directory; ValueError for `~` as `check_home`."""
+    """Raises FileExistsError unless the path is free or an empty directory; ValueError for `~`, as `check_home`."""
     check_home(final)
     if os.path.isdir(final) and not os.listdir(final):
         return
@@ -399,7 +398,7 @@ def check_new_directory(final: PathLike) -> None:
 
 
 def numbered(path: str) -> str:
-    """Returns the path, with a number before its suffix where something is there: 'a.svg', 'a-2.svg', 'a-3.svg'."""
+    """Returns the path, with a number before its suffix if it exists: 'a.svg', 'a-2.svg', 'a-3.svg'."""
     stem, suffix = os.path.splitext(path)
     paths = itertools.chain([path], ('{}-{}{}'.format(stem, number, suffix) for number in itertools.count(2)))
     return next(free for free in paths if not os.path.lexists(free))
@@ -414,7 +413,7 @@ def _fsync(path: str) -> None:
 
 
 def _fsync_directory(path: str) -> None:
-    # Makes the rename itself last. Some network file systems cannot, and the content is safe without it.
+    # Makes the rename itself durable. Some network file systems cannot; the content is safe without it.
     with contextlib.suppress(OSError):
         _fsync(path)
 

@@ -8,9 +8,9 @@ import numpy as np
 
 
 def check_flags(**flags: Any) -> None:
-    """Raises ValueError, with its name, for a value that is neither True nor False, nor 1 or 0.
+    """Raises ValueError, naming the flag, for a value other than True, False, 1 and 0.
 
-    Python takes every text for true, 'no' and 'False' among them.
+    In Python every non-empty text is true, even 'no' and 'False'.
     """
     for name, value in flags.items():
         if not isinstance(value, np.bool_) and not (isinstance(value, numbers.Integral) and value in (0, 1)):
@@ -18,20 +18,20 @@ def check_flags(**flags: Any) -> None:
 
 
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
-    """Returns `value`; raises ValueError, naming the choices, where it is none of them."""
-    if value not in tuple(choices):  # a table's keys would have to be hashed: lists cannot
+    """Returns `value`; raises ValueError, naming the choices, if it is none of them."""
+    if value not in tuple(choices):  # a tuple: `value` may be a list, which a dict cannot look up
         raise ValueError('{} is {!r}; choose from {}.'.format(name, value, ', '.join(map(str, choices))))
     return value
 
 
 def check_function(name: str, value: Any, what: str) -> None:
-    """Raises ValueError, with its name, for a value that cannot be called. what: of what, and an example of one."""
+    """Raises ValueError, naming the argument, for a value that is not callable. what: its arguments, and an example."""
     if not callable(value):
         raise ValueError('{} is of the type {}; it has to be a function {}.'.format(name, type(value).__name__, what))
 
 
 def is_real(value: Any) -> bool:
-    """Tells whether a value is a real number; True and False, which Python takes for 1 and 0, are none."""
+    """Tells whether a value is a real number. True and False are not, although Python treats them as 1 and 0."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
@@ -47,19 +47,19 @@ def check_alpha(alpha: float) -> None:
 
 
 def is_whole(value: Any) -> bool:
-    """Tells whether a value is an integer, of Python or of NumPy; neither True and False nor 2.0 are."""
+    """Tells whether a value is an integer of Python or NumPy. True, False and 2.0 are not."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def checked_whole(name: str, value: Any, low: int, high: Optional[int] = None, remedy: str = '') -> int:
-    """Returns an integer as Python's own, which JSON takes and which does not overflow.
+    """Returns an integer as Python's int, which JSON accepts and which does not overflow.
 
     Args:
-        low, high: The least and the greatest that it may be; None for no greatest.
-        remedy: A sentence behind the rule.
+        low, high: The smallest and the largest value allowed; None for no largest.
+        remedy: A sentence that the message adds to the rule.
 
     Raises:
-        ValueError: `value` is none, or out of its range.
+        ValueError: `value` is no integer, or out of its range.
     """
     if not is_whole(value) or value < low or (high is not None and value > high):
         rule = 'of at least {}'.format(low) if high is None else 'from {} to {}'.format(low, high)
@@ -71,12 +71,12 @@ def checked_whole(name: str, value: Any, low: int, high: Optional[int] = None, r
 def checked_pair(
     name: str, pair: Any, what: str = '(height, width)', low: int = 1, remedy: str = ''
 ) -> Tuple[int, int]:
-    """Returns two whole numbers as integers; half of a size is a float in Python, so that 2.0 is one, too.
+    """Returns two whole numbers as integers. 2.0 is accepted, since half of a size is a float in Python.
 
     Args:
-        what: The two, as the message calls them.
-        low: The least that each may be.
-        remedy: A sentence behind the rule.
+        what: The name of the pair in the message.
+        low: The smallest value allowed for each.
+        remedy: A sentence that the message adds to the rule.
 
     Raises:
         ValueError: `pair` is no such pair.

@@ -1,7 +1,7 @@
 """Conversions between the forms of ground truth: class IDs, colours and one-hot vectors.
 
-Class IDs are integer arrays of shape [..., H, W]; uint8 holds them unless an ID is above 255, then uint16 does.
-Nothing is guessed: a colour or an ID that the table does not know is an error that names it.
+Class IDs are integer arrays of shape [..., H, W]: uint8, or uint16 if an ID is above 255.
+Nothing is guessed: a colour or an ID that the table lacks is an error that names it.
 """
 
 from typing import Collection, Dict, Mapping, Sequence, Tuple, Union
@@ -30,7 +30,7 @@ def convert_colors_to_ids(label_rgb: np.ndarray, color_to_id: Mapping[Color, int
         An array of shape [..., H, W]; uint8, or uint16 where the table has an ID above 255.
 
     Raises:
-        ValueError: A colour of the image is not in the table; the image or the table are malformed.
+        ValueError: A colour of the image is not in the table; the image or the table is malformed.
     """
     label_rgb = np.asarray(label_rgb)
     if label_rgb.dtype != np.uint8 or label_rgb.ndim < 3 or label_rgb.shape[-1] != 3:
@@ -41,8 +41,8 @@ def convert_colors_to_ids(label_rgb: np.ndarray, color_to_id: Mapping[Color, int
         )
     if not isinstance(color_to_id, Mapping):
         raise ValueError('A {} came, but a dict from (r, g, b) to ID is expected.'.format(type(color_to_id).__name__))
-    # One entry for every colour there is, holding ID + 1. The zeros cost no memory: pages that are never written to
-    # are not allocated.
+    # One entry for every possible colour, holding ID + 1. The zeros cost no memory: pages that are never written to are
+    # not allocated.
     table = np.zeros(1 << 24, np.int32)
     for color, class_id in color_to_id.items():
         table[color_code(_checked_color(color))] = _checked_id(class_id) + 1
@@ -57,16 +57,16 @@ def convert_colors_to_ids(label_rgb: np.ndarray, color_to_id: Mapping[Color, int
 
 
 def nearest_colors(label_rgb: np.ndarray, colors: Collection[Color], tolerance: int) -> Tuple[np.ndarray, int]:
-    """Moves colours to the nearest one of a table, as the borders of anti-aliased or JPEG masks need it.
+    """Replaces colours by the nearest one of a table, as the borders of anti-aliased or JPEG masks require.
 
     Args:
         label_rgb: A uint8 array of shape [H, W, 3], RGB.
         colors: The table.
-        tolerance: How far a colour may be from the nearest: the largest difference in a channel, 0 to 255. What is
-            farther stays as it is.
+        tolerance: How far a colour may be from the nearest: the largest difference in any channel, 0 to 255. Colours
+            further away are unchanged.
 
     Returns:
-        A uint8 array of shape [H, W, 3], and the number of pixels that were moved.
+        A uint8 array of shape [H, W, 3], and the number of pixels whose colour changed.
     """
     codes = color_codes(label_rgb)
     found, places = np.unique(codes, return_inverse=True)
@@ -134,7 +134,7 @@ def convert_ids_to_colors(ids: np.ndarray, colors: Sequence[Color]) -> np.ndarra
 
 def look_up(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Returns table[ids], where IDs that the table lacks get its last entry."""
-    # In a type that has room for the length of the table, which NumPy 2 would wrap into that of the IDs.
+    # In a type with room for the length of the table: in the type of the IDs it might not fit.
     return table[np.where((ids < 0) | (ids >= len(table)), len(table) - 1, ids.astype(np.intp))]
 
 

@@ -1,7 +1,7 @@
-"""How an image of any kind becomes what a network takes: uint8 [H, W, C].
+"""How an image of any kind becomes the input of a network: uint8 [H, W, C].
 
-Training, evaluation and prediction read images by one `ImageRules`, which a run keeps in its config.json, so that a
-network sees in all of them the same numbers for the same file.
+Training, evaluation and prediction read images by the same `ImageRules`, which a run keeps in its config.json. So a
+network always gets the same numbers for the same file.
 """
 
 import warnings
@@ -12,38 +12,38 @@ import numpy as np
 from helpers.counted import counted
 from helpers.flags import check_choice, checked_whole, is_whole
 
-#: What transparent pixels may be laid over; 'refuse' reads no image with alpha.
+#: The backgrounds on which transparent pixels may be laid; 'refuse' refuses images with alpha.
 ALPHAS = ('black', 'white', 'refuse')
 
 MAX_CHANNELS = 64
 
-#: The window that takes each file's own range.
+#: The window that is each file's own range.
 FILE_RANGE = 'file'
 
-# At which share of its range the brightest pixel of a file makes one ask whether the range is the right one.
+# If the brightest pixel of a file is below this share of the range, the range may be the wrong one.
 _DARK_SHARE = 1 / 8.0
 
-# Up to so many bands share one range: they are colours.
+# Up to this many bands share one range, since they are colours.
 _MOST_BANDS_ALIKE = 4
 
 Window = Tuple[float, float]
 
 
 class ImageConversionWarning(UserWarning):
-    """An image was brought to the channels and the 8 bits of the network; each kind is told once."""
+    """An image was converted to the channels and the 8 bits of the network; each kind of conversion warns once."""
 
 
 class ImageRules(NamedTuple):
-    """The rule. All fields are plain values, for JSON.
+    """How images are read. All fields are plain values, for JSON.
 
-    channels: Of the network: 3 are red, green and blue, into which a grey image is repeated.
-    bands: Which bands of a file they are, counted from 1, such as (4, 3, 2), as the file holds them: printing inks stay
-        inks. None for all in their order.
-    window: What becomes 0 and 255 in files of more than 8 bits: None for the whole range of an unsigned type, 'file'
-        for the range of each file (of its finite numbers), or ((low, high),), or one such pair for each channel. 8 bits
-        stay as they are. An alpha band that is no channel has the whole range of its type, or 0 to 1 where it holds
-        fractions.
-    alpha: Of `ALPHAS`. A network of as many channels as a file has with its alpha takes alpha as a channel.
+    channels: The channels of the network. 3 are red, green and blue; a grey image is repeated in them.
+    bands: Which bands of a file become the channels, counted from 1, such as (4, 3, 2). They are used as the file holds
+        them: printing inks stay inks. None for all bands in order.
+    window: Which values become 0 and 255 in files of more than 8 bits: None for the whole range of an unsigned type,
+        'file' for the range of each file (of its finite numbers), or ((low, high),), or one such pair for each channel.
+        8-bit values are unchanged. For an alpha band that is no channel: the whole range of its type, or 0 to 1 if it
+        holds fractions.
+    alpha: One of `ALPHAS`. If the bands of a file including alpha are as many as the channels, alpha is a channel.
     """
 
     channels: int = 3
@@ -53,28 +53,28 @@ class ImageRules(NamedTuple):
 
     @property
     def are_colours(self) -> bool:
-        """Whether the channels are taken for red, green and blue."""
+        """Whether the channels are treated as red, green and blue."""
         return self.channels == 3
 
     def to_json(self) -> Dict[str, Any]:
-        """Returns what `image_rules_from_json` takes."""
+        """Returns the fields in the form that `image_rules_from_json` takes."""
         window = [list(pair) for pair in self.window] if isinstance(self.window, tuple) else self.window
         return dict(self._asdict(), bands=None if self.bands is None else list(self.bands), window=window)
 
 
-#: Of a network for RGB, and of every model and run that was written before there were rules.
+#: The rules of networks for RGB, and of all models and runs that were written before rules existed.
 RGB_RULES = ImageRules()
 
 
 class Pixels(NamedTuple):
     """An image as its file holds it.
 
-    values: [H, W, B] of an integer or floating type, the way up that the file says; indices where there is a palette.
+    values: [H, W, B] of an integer or floating type, upright; palette indices if there is a palette.
     bits: Significant bits of a sample of an integer type.
-    alpha: 'straight' or 'premultiplied' where the last band is alpha, else None.
+    alpha: 'straight' or 'premultiplied' if the last band is alpha, else None.
     palette: uint8 [n, 3] or, with alpha, [n, 4].
-    is_inverted: Whether 0 is white. is_cmyk: Whether the four bands are inks. is_lossy: Whether values were changed by
-        compression.
+    is_inverted: Whether 0 is white. is_cmyk: Whether the four bands are inks. is_lossy: Whether compression changed
+        values.
     """
 
     values: np.ndarray
@@ -87,10 +87,10 @@ class Pixels(NamedTuple):
 
 
 def checked_rules(rules: ImageRules) -> ImageRules:
-    """Returns the rules, their lists as tuples.
+    """Returns the rules, with tuples for lists.
 
     Raises:
-        ValueError: A field is out of its range, or two do not go together.
+        ValueError: A field is out of its range, or two cannot be combined.
     """
     if not isinstance(rules, ImageRules):
         raise ValueError(
@@ -102,7 +102,7 @@ def checked_rules(rules: ImageRules) -> ImageRules:
 
 
 def image_rules_from_json(values: Any) -> ImageRules:
-    """Returns the rules of a config.json; those of RGB for None, as in files without them.
+    """Returns the rules of a config.json; `RGB_RULES` for None, which stands for a file without rules.
 
     Raises:
         ValueError: `values` is no set of rules.
@@ -116,10 +116,10 @@ def image_rules_from_json(values: Any) -> ImageRules:
 
 
 def window_of_numbers(numbers: Sequence[str]) -> Optional[Union[str, Tuple[Window, ...]]]:
-    """Says what is written behind `--window`: 'file', or low and high, or both for each channel one behind the other.
+    """Parses the values of `--window`: 'file', or low and high, or low and high for each channel in turn.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: The values are none of these.
     """
     if list(numbers) == [FILE_RANGE]:
         return FILE_RANGE
@@ -135,16 +135,16 @@ def window_of_numbers(numbers: Sequence[str]) -> Optional[Union[str, Tuple[Windo
 
 
 def apply_rules(pixels: Pixels, rules: ImageRules, name: Any) -> np.ndarray:
-    """Brings an image to uint8 [H, W, rules.channels]; tells each kind of conversion once, as a warning.
+    """Converts an image to uint8 [H, W, rules.channels]; warns once of each kind of conversion.
 
     Args:
         pixels: See `Pixels`.
-        rules: Checked.
-        name: Of the file, for messages.
+        rules: Rules that were checked.
+        name: The name of the file, for messages.
 
     Raises:
-        ValueError: The image has other bands than the rules can use, alpha that they refuse, or a type whose range they
-            do not state.
+        ValueError: The image has bands that the rules cannot use, or alpha that they refuse, or a type for which they
+            give no range.
     """
     values, bits, alpha = _without_palette(pixels)
     values, alpha = chosen_bands(values, alpha, rules, name)
@@ -166,9 +166,9 @@ def apply_rules(pixels: Pixels, rules: ImageRules, name: Any) -> np.ndarray:
 
 
 def shown_channels(image: np.ndarray, show: Optional[Sequence[int]] = None) -> np.ndarray:
-    """Picks three channels of uint8 [H, W, C] to look at: those that `show` numbers from 1, by default the first three.
+    """Picks three channels of uint8 [H, W, C] for display: those in `show`, counted from 1; by default the first three.
 
-    A single channel is grey; of two the second is shown as green and blue.
+    A single channel is shown as grey; the second of two is shown as green and blue.
     """
     if show is None and image.shape[2] == 3:
         return image
@@ -189,7 +189,7 @@ def check_show(show: Sequence[int], channels: int) -> Tuple[int, ...]:
 
 
 def check_frames(source: str, rules: ImageRules) -> None:
-    """Raises ValueError where a network takes others than the three channels that the frames of a video have."""
+    """Raises ValueError if a network takes other channels than the three that frames of a video have."""
     if rules.channels != 3:
         raise ValueError(
             '{} is a video or a camera, whose frames are RGB, and the network takes {}. Give a folder of images (TIFF '
@@ -208,15 +208,15 @@ def _without_palette(pixels: Pixels) -> Tuple[np.ndarray, int, Optional[str]]:
 def chosen_bands(
     values: np.ndarray, alpha: Optional[str], rules: ImageRules, name: Any
 ) -> Tuple[np.ndarray, Optional[str]]:
-    """Picks the bands that the rules name, and says what alpha the last of them is.
+    """Picks the bands that the rules name. Returns them, and which kind of alpha the last of them is, if any.
 
     Args:
         values: [H, W, B].
-        alpha: As in `Pixels`, of all bands.
-        name: Of the file, for messages.
+        alpha: As in `Pixels`, for all bands.
+        name: The name of the file, for messages.
 
     Raises:
-        ValueError: The rules name a band that there is not.
+        ValueError: The rules name a band that does not exist.
     """
     num_bands = values.shape[2]
     if rules.bands is not None and (num_bands > 1 or rules.channels == 1):
@@ -242,7 +242,7 @@ def _to_8_bits(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> n
 
 
 def _opacity(values: np.ndarray, bits: int) -> np.ndarray:
-    """An alpha band as uint8: the whole range of its type becomes 0 to 255, and 0 to 1 where it holds fractions."""
+    """An alpha band as uint8: the whole range of its type becomes 0 to 255, or for fractions the range 0 to 1."""
     if values.dtype == np.uint8:
         return _stretched(values, bits)
     largest = {'u': 2**bits - 1, 'i': 2 ** (bits - 1) - 1}.get(values.dtype.kind, 1)
@@ -286,9 +286,9 @@ def _windows(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> Tup
 
 
 def band_ranges(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """Returns the smallest and the largest number of each band of [H, W, B]; inf and -inf where none is finite.
+    """Returns the smallest and the largest finite number of each band of [H, W, B]; inf and -inf if there is none.
 
-    NaN and infinity are no numbers of an image: they stand for pixels without data.
+    NaN and infinity are left out: they stand for pixels without data.
     """
     if np.issubdtype(values.dtype, np.integer):
         return values.min(axis=(0, 1)), values.max(axis=(0, 1))
@@ -298,10 +298,10 @@ def band_ranges(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def file_windows(lows: np.ndarray, highs: np.ndarray) -> Tuple[Window, ...]:
-    """Returns the windows of a file by its own range: one for all bands, or for more than four bands one for each.
+    """Returns the windows for a file's own range: one for all bands, or for more than four bands one for each.
 
     Args:
-        lows, highs: Of the bands, as `band_ranges` returns them.
+        lows, highs: The ranges of the bands, as `band_ranges` returns them.
     """
     if len(lows) <= _MOST_BANDS_ALIKE:
         lows, highs = lows.min(keepdims=True), highs.max(keepdims=True)
@@ -309,7 +309,7 @@ def file_windows(lows: np.ndarray, highs: np.ndarray) -> Tuple[Window, ...]:
 
 
 def _widened(low: float, high: float) -> Window:
-    """The window from low to high; one of hardly any width where a single number is all there is, or none."""
+    """The window from low to high; a very narrow one if there is only one number, or none."""
     if low > high:
         low = high = 0.0
     return low, max(high, low + max(1e-6, float(np.spacing(abs(low)))))
@@ -369,7 +369,7 @@ def _wrong_bands(num_bands: int, rules: ImageRules, name: Any) -> str:
 
 
 def tell(text: str) -> None:
-    """Warns of a kind of conversion. Python shows a warning of one text and place once: a text must not name a file."""
+    """Warns of a kind of conversion. `text` must not name a file: Python shows a warning once per text and place."""
     warnings.warn(text, ImageConversionWarning, stacklevel=2)
 
 

@@ -1,4 +1,4 @@
-"""Finding images: by their extensions, in the order that people expect, without what systems leave beside them."""
+"""Finds images by their extensions, in the order that people expect, without files that operating systems add."""
 
 import glob
 import os
@@ -9,18 +9,18 @@ from typing import Any, Iterable, Iterator, List, Sequence, Tuple
 from helpers.aliases import PathLike
 from helpers.image_rules import ImageRules
 
-#: Of the formats that are read and written.
+#: The extensions of formats that are read and written.
 IMAGE_EXTENSIONS = ('png', 'jpg', 'jpeg', 'jfif', 'tif', 'tiff', 'webp', 'bmp')
-#: Of formats that change values.
+#: The extensions of formats that change values.
 LOSSY_EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.webp')
 
-#: Of images in formats that are not looked for, of which GIF is one of labels.
+#: The extensions of images that are not searched for. Labels may be GIF files, though.
 UNREAD_EXTENSIONS = (
     *('heic', 'heif', 'avif', 'jxl', 'gif', 'jp2', 'j2k', 'ppm', 'pgm', 'pnm', 'tga', 'exr', 'hdr'),
     *('dng', 'cr2', 'cr3', 'nef', 'arw', 'raf', 'dcm'),
 )
 
-# Folders in which systems keep what is no image of anybody's: Synology's thumbnails, and what macOS adds to archives.
+# Folders of operating systems, whose images are not the user's: Synology's thumbnails, and what macOS adds to archives.
 _FOLDERS_OF_SYSTEMS = ('@eadir', '__macosx', '#recycle', '$recycle.bin', 'lost+found')
 
 
@@ -28,15 +28,15 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
     """Lists image files in natural order ('frame2' before 'frame10').
 
     Args:
-        source: A file, a directory or a glob pattern (`**` crosses directories). Links are followed, and one that leads
-            nowhere counts, so that reading tells of it; hidden files and directories, with a name that begins with a
-            dot, and the folders @eaDir and __MACOSX are left out. A file that is named itself counts whatever its
+        source: A file, a directory or a glob pattern (`**` crosses directories). Links are followed; broken links are
+            listed too, so that reading reports them. Hidden files and directories (names that begin with a dot) and
+            folders of operating systems, such as @eaDir and __MACOSX, are left out. A single file is accepted with any
             extension.
         extensions: The extensions that count, with or without the dot, in any letter case.
-        recursive: Whether a directory is searched with everything below it.
+        recursive: Whether subdirectories are searched, too.
 
     Returns:
-        Paths that begin with `source` as it was given; at least one.
+        At least one path. Paths begin with `source` as it was given.
 
     Raises:
         FileNotFoundError: There is no such file or directory, or it holds no image.
@@ -74,7 +74,7 @@ def unread_images(directory: PathLike, recursive: bool = True) -> List[str]:
 
 
 def about_unread(directory: PathLike, recursive: bool = True) -> str:
-    """Returns a sentence, with a blank before it, about `unread_images`; '' without any."""
+    """Returns a sentence about `unread_images`, with a space before it; '' if there are none."""
     found = unread_images(directory, recursive)
     if not found:
         return ''
@@ -92,16 +92,16 @@ def check_extension(image_file_extension: str) -> None:
 
 
 def extensions_for(rules: ImageRules) -> Sequence[str]:
-    """Returns the extensions of images for a network: NumPy files count where bands are chosen and for others than RGB,
-    beside whose images they are features or results as often as not.
+    """Returns the extensions of images for a network: with NumPy files if bands are chosen or there are not three
+    channels. Beside RGB images, NumPy files are often features or results.
     """
     return IMAGE_EXTENSIONS if rules.channels == 3 and rules.bands is None else IMAGE_EXTENSIONS + ('npy',)
 
 
 def natural_sort_key(name: str) -> Tuple[Any, ...]:
-    """Returns a sorting key that compares runs of digits as numbers and directories level by level.
+    """Returns a sorting key that compares digit sequences as numbers and directories level by level.
 
-    Letter case decides only between names that are equal without it, so the order is the same on every machine.
+    Letter case only breaks ties, so the order is the same on every machine.
     """
     levels = tuple(
         tuple(
@@ -115,7 +115,7 @@ def natural_sort_key(name: str) -> Tuple[Any, ...]:
 
 
 def folded(name: str) -> str:
-    """Returns names that look alike as one: upper and lower case, and accents as macOS and as others write them."""
+    """Returns the same text for names that look the same: in any letter case, with composed or decomposed accents."""
     return unicodedata.normalize('NFC', name).lower()
 
 
@@ -127,13 +127,13 @@ def _walk(directory: str, recursive: bool, above: Tuple[str, ...] = ()) -> Itera
         path = os.path.join(directory, name)
         if _is_file(path):
             yield path
-        # Hidden folders hold what programs left for themselves: .ipynb_checkpoints, results half written.
+        # Hidden folders hold files of programs: .ipynb_checkpoints, unfinished results.
         elif recursive and os.path.isdir(path) and not name.startswith('.') and not _is_of_system(name):
             yield from _walk(path, recursive, above + (here,))
 
 
 def _is_file(path: str) -> bool:
-    """Whether it is a file, or a link to one that is not there."""
+    """Whether a path is a file or a broken link."""
     return os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path))
 
 

@@ -1,6 +1,6 @@
 """Reading, writing and resizing images, and reading and writing label files.
 
-Everything is RGB. What is read is what is in the file: an image that is not 8-bit RGB is refused unless a rule says how
+Everything is RGB. Reading returns what the file holds: an image that is not 8-bit RGB is refused unless a rule says how
 to convert it, and label files are never scaled, blended or turned into colours.
 """
 
@@ -25,18 +25,19 @@ from helpers.process.memory import require_memory
 
 _LABEL_EXTENSIONS = ('.png', '.tif', '.tiff')
 
-#: Formats that change values, by what `helpers.image_files.headers` calls them.
+#: Formats that change values, by their names in `helpers.image_files.headers`.
 LOSSY_FORMATS = ('jpeg', 'webp', 'jp2')
 
 # Decodes to RGB without a second pass over the pixels; OpenCV has it since 4.11.
 _DECODE_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)
 
-#: Of larger images OpenCV 4 picks wrong pixels (INTER_NEAREST_EXACT) or refuses to move them (warpAffine).
+#: The longest side that OpenCV 4 can handle: beyond, it picks wrong pixels (INTER_NEAREST_EXACT) or refuses the image
+#: (warpAffine).
 MAX_OPENCV_SIDE = 32766
 
 
 class EncodedImage(NamedTuple):
-    """An image file as it is on the disk, for readers that look at one file in several ways."""
+    """The content of an image file, for code that reads one file in several ways."""
 
     path: PathLike
     data: bytes
@@ -44,9 +45,9 @@ class EncodedImage(NamedTuple):
 
 
 class NotRgbError(ValueError):
-    """An image that is not 8-bit RGB came where no conversion was asked for; `kind` is what it is.
+    """An image is not 8-bit RGB, and no conversion was asked for.
 
-    kind: 'alpha', 'cmyk', 'grey', 'bands' (others than one, three, or three with alpha) or '16_bit' (more than 8 bits).
+    kind: 'alpha', 'cmyk', 'grey', 'bands' (not one, three, or three with alpha) or '16_bit' (more than 8 bits).
     """
 
     def __init__(self, message: str, kind: str) -> None:
@@ -55,7 +56,7 @@ class NotRgbError(ValueError):
 
 
 class TransparentLabelError(ValueError):
-    """Colour labels with transparent pixels came, and nobody said what these are; `share` of the pixels are."""
+    """Colour labels have transparent pixels, and their meaning was not given; `share` is their share of the pixels."""
 
     def __init__(self, message: str, share: float) -> None:
         super().__init__(message)
@@ -65,14 +66,14 @@ class TransparentLabelError(ValueError):
 def read_image(
     path: Union[PathLike, EncodedImage], convert: bool = False, rules: Optional[ImageRules] = None
 ) -> np.ndarray:
-    """Reads an image as RGB, or as the channels that rules name, the way up that its Exif data says.
+    """Reads an image as RGB, or as the channels that rules name, turned upright by its Exif orientation.
 
     Args:
-        path: A PNG, JPEG, TIFF, WebP or BMP file, or a NumPy file [H, W] or [H, W, C]; or what `read_encoded` read of
-            one. Of several frames the first is taken, which a warning tells once.
+        path: A PNG, JPEG, TIFF, WebP or BMP file, or a NumPy file [H, W] or [H, W, C]; or the result of `read_encoded`.
+            Of several frames the first is used, with one warning.
         convert: Whether to convert what is not 8-bit RGB, by `rules`.
-        rules: See `helpers.image_rules.ImageRules`, which are those of RGB for None: grey becomes three equal channels,
-            alpha is laid over black, 16 bits are scaled to 8. Rules that are given ask for conversion.
+        rules: See `helpers.image_rules.ImageRules`. None stands for the rules of RGB: grey becomes three equal
+            channels, alpha is laid over black, 16 bits are scaled to 8. If `rules` are given, images are converted.
 
     Returns:
         A uint8 array of shape [H, W, 3], or [H, W, rules.channels].
@@ -80,7 +81,8 @@ def read_image(
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is no image, truncated, damaged or too large for the memory; or it is grey, has alpha or 16
-            bits and no conversion is asked for; or the rules cannot use it. The message names the file and what it is.
+            bits and no conversion is asked for; or the rules cannot be applied to it. The message names the file and
+            the reason.
     """
     name, data, header = path if isinstance(path, EncodedImage) else read_encoded(path)
     if holds_frames(data):
@@ -101,7 +103,7 @@ def read_image(
 def read_size(path: PathLike) -> Optional[Tuple[int, int]]:
     """Reads (height, width) of a PNG file from its first bytes.
 
-    Returns None for files of other formats and for those that cannot be read: reading them whole says what is wrong.
+    Returns None for other formats and for files that cannot be read: reading the whole file reports what is wrong.
     """
     try:
         with open(path, 'rb') as file:
@@ -112,7 +114,7 @@ def read_size(path: PathLike) -> Optional[Tuple[int, int]]:
 
 
 def read_encoded(path: PathLike) -> EncodedImage:
-    """Reads a file's bytes and what its header says; nothing is decoded.
+    """Reads the bytes of a file and parses its header; nothing is decoded.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -123,7 +125,7 @@ def read_encoded(path: PathLike) -> EncodedImage:
 
 
 def read_alpha(file: EncodedImage) -> Optional[np.ndarray]:
-    """Reads the alpha channel of an image, [H, W], the way up that `read_labels` reads it; None without one.
+    """Reads the alpha channel of an image, [H, W], in the orientation of `read_labels`; None if there is none.
 
     Raises:
         ValueError: The file is truncated, damaged or too large for the memory.
@@ -136,7 +138,7 @@ def read_labels(source: Union[PathLike, EncodedImage]) -> np.ndarray:
     """Reads a label file as numbers: values of a grey file, grey values of a palette of greys, else palette indices.
 
     Args:
-        source: A file's path, or what `read_encoded` read of it.
+        source: The path of a file, or the result of `read_encoded`.
 
     Returns:
         A uint8 array of shape [H, W], or uint16 for a file of more than 8 bits.
@@ -149,18 +151,18 @@ def read_labels(source: Union[PathLike, EncodedImage]) -> np.ndarray:
 
 
 def read_label_file(source: Union[PathLike, EncodedImage]) -> LabelFile:
-    """Reads a label file with the palette that its values stand for.
+    """Reads a label file, with the palette to which its values refer.
 
-    Colours that are all grey are these grey values, whether a palette or the three channels of a PNG hold them.
+    Colours that are all grey are read as grey values, whether a palette or the three channels of a PNG hold them.
 
     Args:
-        source: A file's path, or what `read_encoded` read of it.
+        source: The path of a file, or the result of `read_encoded`.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is no image, truncated, damaged or too large for the memory; or it holds colours, alpha,
-            fractions or numbers beyond 0 to 65535, or several frames; or its compression changes labels, as JPEG does.
-            Whole numbers of a floating type are IDs.
+            fractions, numbers beyond 0 to 65535 or several frames; or its compression changes labels, as JPEG does.
+            Whole numbers of a floating type are accepted as IDs.
     """
     path, data, header = source if isinstance(source, EncodedImage) else read_encoded(source)
     _require_one_frame(data, path)
@@ -187,22 +189,22 @@ def read_color_labels(
     keep_alpha: bool = False,
     greys: Collection[Color] = (),
 ) -> np.ndarray:
-    """Reads a label file whose classes are told apart by colour, as the CamVid originals and KITTI Road are.
+    """Reads a label file in which colours stand for classes, as in the CamVid originals and KITTI Road.
 
     Args:
-        source: A file's path, or what `read_encoded` read of it.
-        lossy: Whether JPEG, and grey as a colour, are taken: for readers that go to the nearest colour of a table.
-        keep_alpha: Whether transparent pixels are taken: for readers that know what these are.
-        greys: Colours that a grey file may hold, for it may be one that an optimiser made of a file of colours.
+        source: The path of a file, or the result of `read_encoded`.
+        lossy: Whether to accept JPEG, and grey as a colour: for callers that move colours to the nearest of a table.
+        keep_alpha: Whether to accept transparent pixels: for callers that know what they mean.
+        greys: Colours that a grey file may hold: an optimiser may have made it from a file of colours.
 
     Returns:
-        A uint8 array of shape [H, W, 3], RGB, or with `keep_alpha` [H, W, 4] where some pixels are transparent, with an
-        alpha of 0. A pixel that is transparent in part has the colour that the file gives it.
+        A uint8 array of shape [H, W, 3], RGB; or with `keep_alpha`, if some pixels are transparent (alpha 0),
+        [H, W, 4]. A partly transparent pixel keeps its colour.
 
     Raises:
         FileNotFoundError: There is no such file.
-        TransparentLabelError: There are transparent pixels, which may be void or a class.
-        ValueError: As `read_labels`, and for a file of class IDs, which `read_labels` reads.
+        TransparentLabelError: There are transparent pixels, without `keep_alpha`: they may be void or a class.
+        ValueError: As `read_labels`; and the file holds class IDs, which `read_labels` reads.
     """
     path, data, header = source if isinstance(source, EncodedImage) else read_encoded(source)
     _require_one_frame(data, path)
@@ -260,7 +262,7 @@ def _require_known(grey: np.ndarray, colors: Collection[Color], path: PathLike) 
 
 
 def checked_rgb(image: np.ndarray, name: str) -> np.ndarray:
-    """Returns an image as an array; raises ValueError, naming it, unless it is uint8 [H, W, 3] with a pixel."""
+    """Returns an image as an array; raises ValueError, naming it, unless it is uint8 [H, W, 3] and not empty."""
     image = np.asarray(image)
     if not _is_rgb(image):
         raise ValueError(
@@ -272,14 +274,14 @@ def checked_rgb(image: np.ndarray, name: str) -> np.ndarray:
 
 
 def write_image(path: PathLike, rgb: np.ndarray) -> None:
-    """Writes an image in the format that the suffix of `path` names, whole or not at all.
+    """Writes an image atomically, in the format that the suffix of `path` names.
 
     Args:
         path: Where to write; an existing file is replaced.
         rgb: A uint8 array of shape [H, W, 3].
 
     Raises:
-        ValueError: `rgb` is something else, or no format is known for the suffix.
+        ValueError: `rgb` is no such array, or no format is known for the suffix.
         OSError: As `helpers.files.atomic_path`.
     """
     rgb = np.asarray(rgb)
@@ -294,15 +296,15 @@ def write_image(path: PathLike, rgb: np.ndarray) -> None:
 
 
 def write_labels(path: PathLike, ids: np.ndarray) -> None:
-    """Writes class IDs as a grey PNG or TIFF, whole or not at all.
+    """Writes class IDs atomically, as a grey PNG or TIFF.
 
     Args:
         path: Where to write; an existing file is replaced.
-        ids: An integer array of shape [H, W] with values from 0 to 65535. uint8 and uint16 are written as they are,
-            other types as uint8 where all values fit and as uint16 otherwise.
+        ids: An integer array of shape [H, W] with values from 0 to 65535. uint8 and uint16 keep their type; other types
+            are written as uint8 if all values fit, else as uint16.
 
     Raises:
-        ValueError: `ids` is something else, or the suffix does not name a format without loss.
+        ValueError: `ids` is no such array, or the suffix does not name a lossless format.
         OSError: As `helpers.files.atomic_path`.
     """
     ids = np.asarray(ids)
@@ -325,19 +327,19 @@ def write_labels(path: PathLike, ids: np.ndarray) -> None:
 
 
 def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """Resizes a uint8 image [h, w, C] to `size` (height, width): by area where a side shrinks to half or less,
-    bilinearly otherwise. An image of that size is returned as it is.
+    """Resizes a uint8 image [h, w, C] to `size` (height, width): by area if a side shrinks to half or less, otherwise
+    bilinearly. An image of that size is returned unchanged.
 
-    One rule for the sizes of training and evaluation and for the sizes and scales of prediction: a network then sees
-    the same image in all of them. Raises ValueError where `size` is no pair of whole numbers of at least 1.
+    Training, evaluation and prediction all use this rule, so a network always sees the same image. Raises ValueError
+    unless `size` is a pair of whole numbers of at least 1.
     """
     size = checked_pair('size', size)
     height, width = image.shape[:2]
     if (height, width) == tuple(size):
         return image
-    # Bilinear interpolation looks at two pixels along each side: from half the size on it would pass over some.
+    # Bilinear interpolation uses two pixels along each side: from half the size on it would skip some.
     if 2 * size[0] <= height or 2 * size[1] <= width:
-        # OpenCV averages only where no side grows; a side that does, grows afterwards.
+        # OpenCV averages only if no side grows; a growing side is resized afterwards.
         image = _interpolated(image, (min(size[0], height), min(size[1], width)), cv2.INTER_AREA)
     return image if image.shape[:2] == tuple(size) else _interpolated(image, size, cv2.INTER_LINEAR)
 
@@ -347,7 +349,7 @@ def _interpolated(image: np.ndarray, size: Tuple[int, int], interpolation: int) 
 
 
 def resize_labels(labels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """Resizes integer labels [h, w] to `size` (height, width): each pixel takes the ID of the nearest.
+    """Resizes integer labels [h, w] to `size` (height, width) by nearest neighbour.
 
     Raises ValueError as `resize_image`.
     """
@@ -355,13 +357,13 @@ def resize_labels(labels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     if max(labels.shape) > MAX_OPENCV_SIDE:
         rows, columns = ((2 * np.arange(to) + 1) * side // (2 * to) for side, to in zip(labels.shape, size))
         return labels[rows[:, np.newaxis], columns]
-    # INTER_NEAREST samples at the upper left corner of a pixel and so shifts labels against images by up to half a
+    # INTER_NEAREST samples at the upper left corner of a pixel, which shifts labels against images by up to half a
     # source pixel; INTER_NEAREST_EXACT samples at its centre.
     return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def by_four_channels(image: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Applies `change` to any number of channels: OpenCV warps and averages at most four, and drops the axis of one."""
+    """Applies `change` to any number of channels: OpenCV handles at most four, and drops the axis of a single one."""
     if image.ndim == 2 or image.shape[2] in (2, 3, 4):
         return change(image)
     parts = [change(np.ascontiguousarray(image[..., start : start + 4])) for start in range(0, image.shape[2], 4)]
@@ -441,7 +443,7 @@ def _ids(pixels: Pixels, path: PathLike) -> np.ndarray:
 
 
 def _one_channel(values: np.ndarray, path: PathLike) -> np.ndarray:
-    """Numbers [H, W] of what has one channel, or three that are equal, with alpha if that is opaque everywhere."""
+    """The numbers [H, W] of one channel or of three equal ones; alpha is accepted if it is opaque everywhere."""
     values = values[..., np.newaxis] if values.ndim == 2 else values
     colors = values[..., :-1] if values.shape[2] in (2, 4) and _is_opaque(values[..., -1]) else values
     if colors.shape[2] not in (1, 3) or (colors.shape[2] == 3 and (colors != colors[..., :1]).any()):
@@ -463,13 +465,13 @@ def _grey_png_labels(data: bytes, header: ImageHeader, path: PathLike) -> np.nda
     elif pixels.ndim != 2:  # a grey file with a transparent grey
         pixels = np.ascontiguousarray(pixels[..., 0])
     if header.channels == 1 and header.bit_depth is not None and header.bit_depth < 8:
-        # Decoders stretch 1, 2 and 4 bits to 0..255; the numbers in the file are wanted.
+        # Decoders scale 1, 2 and 4 bits to 0..255; the numbers in the file are wanted.
         pixels = pixels // (255 // (2**header.bit_depth - 1))
     return pixels
 
 
 def _grey_step(bits: Optional[int]) -> int:
-    """How many greys of 8 bits there are from one value to the next; 0 for more bits."""
+    """The step between consecutive values on the 8-bit grey scale; 0 for more than 8 bits."""
     return 255 // (2**bits - 1) if bits is not None and bits <= 8 else 0
 
 
@@ -479,7 +481,7 @@ def _by_look(indices: np.ndarray, palette: np.ndarray, path: PathLike) -> LabelF
 
 
 def _labels_by_pillow(data: bytes, header: ImageHeader, path: PathLike) -> LabelFile:
-    """Files of palettes, whose indices only Pillow hands out."""
+    """Reads files with palettes, for which only Pillow returns the indices."""
     if header.format not in ('png', 'bmp', 'gif'):
         raise ValueError(
             '{} cannot be decoded: it is no image, or in none of the formats that labels are read from: PNG, TIFF, '

@@ -1,4 +1,4 @@
-"""JSON files of others: bounded before they take memory, and their numbers checked before they are used."""
+"""JSON files from others: their size is limited before they take memory, and their numbers are checked before use."""
 
 import json
 import math
@@ -8,9 +8,9 @@ from typing import Any, Iterator, Tuple
 from helpers.aliases import PathLike
 from helpers.process.memory import readable_size, require_memory
 
-# What a byte of JSON takes as Python objects, at most: lists of nothing.
+# The most bytes of Python objects that one byte of JSON makes: empty lists.
 _BYTES_OF_A_BYTE = 24
-#: Bytes of the largest JSON file that is read, but for annotations; the losses of 3 million steps take as many.
+#: The largest JSON file that is read, except annotations, in bytes; the losses of 3 million steps take that much.
 LARGEST = 2**26
 
 
@@ -18,15 +18,15 @@ def read_json(path: PathLike, largest: int = LARGEST) -> Any:
     """Reads the content of a JSON file.
 
     Args:
-        largest: Bytes that it may have.
+        largest: The largest size that it may have, in bytes.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is no file, larger than that, no text in UTF-8, no JSON or nested too deeply. The message says
-            which; the caller names the path and the remedy.
+        ValueError: It is no regular file, larger than `largest`, not UTF-8, not JSON or nested too deeply. The message
+            says which; the caller adds the path and the remedy.
     """
     if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError('it is no file')  # to open a pipe would wait for whoever writes into it
+        raise ValueError('it is no file')  # opening a pipe would wait for a writer
     with open(path, 'rb') as file:
         content = file.read(largest + 1)
     if len(content) > largest:
@@ -41,7 +41,7 @@ def read_json(path: PathLike, largest: int = LARGEST) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Tells whether a value of a JSON file is a finite number that a float holds; true and false are none."""
+    """Tells whether a value of a JSON file is a number that a finite float can hold; true and false are not."""
     try:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # an integer of hundreds of digits
@@ -61,7 +61,7 @@ def is_count(value: Any, least: int = 0) -> bool:
 def differences(name: str, first: Any, second: Any) -> Iterator[Tuple[str, Any, Any]]:
     """Yields (place, first value, second value) for every entry of two nested JSON values that differs.
 
-    name: of the two values, with which each place begins.
+    name: the name of both values, with which each place begins.
     """
     if isinstance(first, dict) and isinstance(second, dict):
         for key in sorted(set(first) | set(second)):

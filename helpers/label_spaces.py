@@ -1,6 +1,6 @@
 """Which classes a dataset has: names, colours, the ID of ignored pixels, and the IDs in the dataset's own files.
 
-What the datasets' publishers say is in `helpers/cityscapes_labels.py` and `helpers/class_tables.py`.
+The tables of the datasets' publishers are in `helpers/cityscapes_labels.py` and `helpers/class_tables.py`.
 """
 
 import colorsys
@@ -15,14 +15,14 @@ from helpers.class_tables import ADE20K_NAMES, CAMVID_COLORS, VOC_NAMES
 from helpers.files import to_json
 from helpers.flags import checked_whole, is_whole
 
-#: Where the colours of classes come from: `helpers.color_vision.with_palette`.
+#: Sources of the colours of classes, see `helpers.color_vision.with_palette`.
 PALETTES = ('dataset', 'color-blind')
-#: The label of pixels that never count, unless said otherwise.
+#: The default ID of pixels that never count.
 DEFAULT_IGNORE_ID = 255
-#: Of a network: its labels are uint8, and one of their values stays free for ignored pixels.
+#: The most classes of a network: its labels are uint8, and one value is reserved for ignored pixels.
 MAX_CLASSES = 255
 _GENERIC = 'generic'
-# What a pixel without a class has in the files of Cityscapes ('unlabeled') and ADE20K ('other objects').
+# The ID of pixels without a class in the files of Cityscapes ('unlabeled') and ADE20K ('other objects').
 _UNLABELED_FILE_ID = 0
 
 
@@ -30,12 +30,12 @@ class LabelSpace(NamedTuple):
     """The classes of a dataset, indexed by class ID.
 
     Fields:
-        name: How the space is called in settings and messages.
+        name: The name of the space in settings and messages.
         class_names: A name per class ID.
         colors: RGB per class ID, 0 to 255.
         ignore_id: The ID of pixels that never count: in no loss, no gradient and no score.
-        void_class_ids: Classes that the network has and that scores leave out.
-        file_ids: Per class ID, the ID in the dataset's own files, where that differs.
+        void_class_ids: Classes of the network that scores leave out.
+        file_ids: Per class ID, the ID in the dataset's own files; None if these hold class IDs.
         categories: Per class ID, the name of the group that it belongs to.
         ignore_colors: Colours that mark ignored pixels in the dataset's own colour labels.
     """
@@ -56,10 +56,10 @@ class LabelSpace(NamedTuple):
 
     @property
     def color_to_id(self) -> Dict[Color, int]:
-        """(r, g, b) -> class ID for the dataset's own colour labels, ignored colours among them.
+        """(r, g, b) -> class ID for the dataset's own colour labels, including the colours of ignored pixels.
 
         Raises:
-            ValueError: Two classes have the same colour, or a class and ignored pixels: colours do not tell the class.
+            ValueError: Two classes have the same colour, or a class and ignored pixels: the colour is ambiguous.
         """
         table = {color: class_id for class_id, color in enumerate(self.colors)}
         are_distinct = len(table) == len(self.colors)
@@ -72,16 +72,16 @@ class LabelSpace(NamedTuple):
         return table
 
     def to_dict(self) -> Dict[str, Any]:
-        """Returns the fields as what JSON can hold."""
+        """Returns the fields as types that JSON can hold."""
         return to_json(dict(self._asdict()))
 
     @staticmethod
     def from_dict(fields: Dict[str, Any]) -> 'LabelSpace':
-        """Makes a label space of what `to_dict` returned. Fields that have a default may be missing.
+        """Makes a label space from the result of `to_dict`. Fields with a default may be missing.
 
         Raises:
-            ValueError: A field is missing or unknown, holds what it cannot hold, or the fields disagree about the
-                number of classes.
+            ValueError: A field is missing, unknown or has an invalid value, or the fields disagree about the number of
+                classes.
         """
         unknown = sorted(set(fields) - set(LabelSpace._fields))
         missing = [field for field in ('name', 'class_names', 'colors') if field not in fields]
@@ -97,7 +97,7 @@ class LabelSpace(NamedTuple):
 def generic_label_space(
     num_classes: int, ignore_id: int = DEFAULT_IGNORE_ID, class_names: Optional[Sequence[str]] = None
 ) -> LabelSpace:
-    """Returns a label space for a dataset that is not known by name.
+    """Returns a label space for a dataset that is not built in.
 
     Args:
         num_classes: The number of classes, 1 to 65535.
@@ -105,7 +105,7 @@ def generic_label_space(
         class_names: A name per class; 'class 0', 'class 1', ... by default.
 
     Raises:
-        ValueError: An argument is out of its range, or there is not one name per class.
+        ValueError: An argument is out of its range, or the number of names is not that of the classes.
     """
     num_classes = checked_whole('num_classes', num_classes, 1, 65535)
     if isinstance(class_names, str):
@@ -116,10 +116,11 @@ def generic_label_space(
 
 
 def checked_label_space(space: Any) -> LabelSpace:
-    """Returns a label space with tuples for lists and arrays, as it is read again where it was saved.
+    """Returns a label space with tuples in place of lists and arrays, as reading a saved one gives.
 
     Raises:
-        ValueError: It is none, a field holds what it cannot hold, or the fields disagree about the number of classes.
+        ValueError: It is no label space, a field has an invalid value, or the fields disagree about the number of
+            classes.
     """
     if not isinstance(space, LabelSpace):
         raise ValueError(
@@ -133,22 +134,22 @@ def checked_label_space(space: Any) -> LabelSpace:
 
 
 def is_nameless(space: LabelSpace) -> bool:
-    """Tells whether the classes of a label space are called 'class 0', 'class 1', ..., because nobody named them."""
+    """Tells whether the classes have the default names 'class 0', 'class 1', ..."""
     return list(space.class_names) == _default_names(space.num_classes)
 
 
 def has_own_colors(space: LabelSpace) -> bool:
-    """Tells whether the colours of a label space are those of a dataset, and not this library's own."""
+    """Tells whether the colours of a label space come from a dataset, and not from this library."""
     return space.colors != _distinct_colors(space.num_classes)
 
 
 def is_of_a_table(space: LabelSpace) -> bool:
-    """Tells whether a label space was made of a table of somebody's classes, and is not one that is known by name."""
+    """Tells whether a label space was made from a user's table of classes, and is not a built-in one."""
     return space.name == _GENERIC
 
 
 def are_counted(labels: np.ndarray, space: LabelSpace) -> np.ndarray:
-    """Tells which pixels of integer labels count in scores, bool [H, W]: those neither ignored nor of a void class."""
+    """Returns which pixels of integer labels count in scores, bool [H, W]: neither ignored nor of a void class."""
     return (labels != space.ignore_id) & ~np.isin(labels, space.void_class_ids)
 
 
@@ -165,9 +166,9 @@ def file_ids_to_class_ids(space: LabelSpace) -> np.ndarray:
     """Returns the map from the IDs in the dataset's own files to class IDs.
 
     Returns:
-        A uint8 array of shape [256]; longer, or uint16, where an ID above 255 takes it. An ID that is no class becomes
-        the void class where the network has one, and `space.ignore_id` otherwise. For a space whose files hold class
-        IDs the map is the identity, so that wrong labels stay visible.
+        A uint8 array of shape [256]; longer, or uint16, if an ID above 255 requires it. An ID that is no class becomes
+        the void class if the network has one, else `space.ignore_id`. For a space whose files hold class IDs the map is
+        the identity, so that wrong labels stay visible.
     """
     if space.file_ids is None:
         return np.arange(256, dtype=np.uint8)
@@ -179,7 +180,7 @@ def class_ids_to_file_ids(space: LabelSpace) -> np.ndarray:
     """Returns the map from class IDs to the IDs in the dataset's own files, as its evaluation server expects them.
 
     Returns:
-        A uint8 array of shape [256]; longer, or uint16, where an ID above 255 takes it. An ID that is no class becomes
+        A uint8 array of shape [256]; longer, or uint16, if an ID above 255 requires it. An ID that is no class becomes
         0, 'unlabeled'. For a space whose files hold class IDs the map is the identity.
     """
     if space.file_ids is None:
@@ -188,7 +189,7 @@ def class_ids_to_file_ids(space: LabelSpace) -> np.ndarray:
 
 
 def _id_table(rest: int, entries: Dict[int, int]) -> np.ndarray:
-    """What each ID becomes, of at least 256: by the entries, and `rest` without one."""
+    """A table of at least 256 IDs: the new ID from `entries`, or `rest` for IDs without an entry."""
     table = np.full(max(256, max(entries) + 1), rest)
     table[list(entries)] = list(entries.values())
     return table.astype(np.uint8 if table.max() <= 255 else np.uint16)
@@ -219,14 +220,14 @@ def cityscapes_train_ids_to_cityscapes20() -> np.ndarray:
     return cityscapes_ids_to_cityscapes20()[cityscapes_train_ids_to_ids()]
 
 
-#: Names go to terminals, reports and file names; the longest of a known dataset has 43 characters.
+#: Names appear in terminals, reports and file names; the longest of a built-in dataset has 43 characters.
 MAX_NAME_LENGTH = 200
-# Within words of Persian and of scripts of India, and within emoji: they part and join letters.
+# Characters within Persian and Indic words and within emoji that separate and join letters.
 _JOINERS = '\u200c\u200d'
 
 
 def _check_types(space: LabelSpace) -> None:
-    """Raises ValueError where a field holds what that field cannot hold."""
+    """Raises ValueError if a field has an invalid value."""
     for field in ('class_names', 'categories'):
         for name in _entries(field, getattr(space, field)):
             _check_name(field, name)
@@ -250,7 +251,7 @@ def _entries(field: str, value: Any) -> Tuple[Any, ...]:
 
 
 def is_class_name(name: Any) -> bool:
-    """Tells whether something can be the name of a class: what can be printed, in any script, in a line."""
+    """Tells whether a value can be the name of a class: printable text in any script, on one line, not blank."""
     return _can_be_printed(name) and bool(name.strip())
 
 
@@ -261,7 +262,7 @@ def _can_be_printed(name: Any) -> bool:
 
 
 def _check_name(field: str, name: Any) -> None:
-    if not _can_be_printed(name):  # also of blanks, as version 1.0 took it
+    if not _can_be_printed(name):  # blank names are accepted, as in version 1.0
         shown = ascii(name)
         raise ValueError(
             '{} has {}; a name is 1 to {} characters that can be printed.'.format(
@@ -299,7 +300,7 @@ def _as_tuples(value: Any) -> Any:
 
 
 def _distinct_colors(count: int) -> Tuple[Color, ...]:
-    """Colours that differ from their neighbours: hues at steps of the golden ratio, in six shades."""
+    """Colours of which neighbours differ: hues at steps of the golden ratio, in six shades."""
     shades = ((0.75, 0.95), (0.95, 0.65), (0.45, 0.95), (0.60, 0.45), (0.95, 0.95), (0.30, 0.75))
     colors: List[Color] = []
     for index in range(count):
@@ -310,7 +311,7 @@ def _distinct_colors(count: int) -> Tuple[Color, ...]:
 
 
 def _voc_colors(count: int) -> Tuple[Color, ...]:
-    """The palette of PASCAL VOC: bits 0, 3, 6 of an ID are the high bits of red, 1, 4, 7 of green, 2, 5 of blue."""
+    """The palette of PASCAL VOC: bits 0, 3, 6 of an ID are the high bits of red, 1, 4, 7 of green and 2, 5 of blue."""
 
     def channel(index: int, offset: int) -> int:
         return sum((index >> 3 * bit + offset & 1) << 7 - bit for bit in range(3))
@@ -330,7 +331,7 @@ def _cityscapes() -> LabelSpace:
 
 
 def _with_void_class(space: LabelSpace, name: str) -> LabelSpace:
-    """The space with 'void' as class 0, which training may predict and scores leave out."""
+    """The space with 'void' as class 0: the network may predict it, and scores leave it out."""
     return space._replace(
         name=name,
         class_names=('void',) + space.class_names,
@@ -373,13 +374,13 @@ CAMVID32 = LabelSpace(
 )
 CAMVID = _camvid(CAMVID32)
 
-# The road benchmark's development kit: red is valid ground that is no road, magenta is road, black is not evaluated.
+# The road benchmark's development kit: red is valid area that is not road, magenta is road, black is not evaluated.
 KITTI_ROAD = LabelSpace('kitti_road', ('background', 'road'), ((255, 0, 0), (255, 0, 255)), ignore_colors=((0, 0, 0),))
 
 # The boundaries of objects, index 255 of the palette in the files, are drawn in cream.
 VOC = LabelSpace('voc', VOC_NAMES, _voc_colors(len(VOC_NAMES)), ignore_colors=((224, 224, 192),))
 
-# Its files hold 0 for other objects and k for class k - 1. They hold no colours, so the colours are this library's.
+# The files hold 0 for other objects and k for class k - 1. They hold no colours, so the colours are this library's.
 ADE20K = LabelSpace(
     'ade20k', ADE20K_NAMES, _distinct_colors(len(ADE20K_NAMES)), file_ids=tuple(range(1, len(ADE20K_NAMES) + 1))
 )

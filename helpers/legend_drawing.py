@@ -1,6 +1,6 @@
-"""Legends: which colour stands for which class, drawn on white, below a picture perhaps.
+"""Legends: which colour stands for which class, drawn on white, alone or below a picture.
 
-Images are uint8 arrays of shape [H, W, 3], RGB. Nothing that comes in is changed.
+Images are uint8 arrays of shape [H, W, 3], RGB. Arguments are not modified.
 """
 
 from typing import List, Optional, Sequence, Tuple
@@ -16,7 +16,7 @@ from helpers.text_drawing import SMALLEST_LINE, draw_text, drawable_name, shorte
 _WHITE = (255, 255, 255)
 _INK = (32, 32, 32)
 
-# What an entry of a legend takes beside its name, and the most that a picture is widened for names; in lines.
+# In line heights: the width of an entry besides its name, and the most by which a picture is widened for names.
 _ENTRY_LINES = 4
 _NAME_LINES = 10
 
@@ -27,17 +27,17 @@ def draw_legend(
     """Draws a legend on white: a swatch and a name per class, in as many columns as fit.
 
     Args:
-        label_space: The classes. Those that its scores leave out are not shown.
+        label_space: The classes. Void classes, which scores leave out, are not shown.
         width: The width of the legend in pixels.
         class_ids: The classes to show, in this order; all by default.
-        line_height: The height of a line in pixels; by default in proportion to the width.
+        line_height: The height of a line in pixels; by default proportional to the width.
 
     Returns:
-        uint8 [h, width, 3], RGB; the height follows from the number of rows.
+        uint8 [h, width, 3], RGB; the height depends on the number of rows.
 
     Raises:
-        ValueError: The width is too small for a swatch, or there is nothing to show or no such class; or a size is no
-            whole number.
+        ValueError: The width is too small for a swatch, there is nothing to show, a class does not exist, or a size is
+            no whole number.
     """
     shown = _legend_classes(label_space, class_ids)
     line = _legend_line(width, line_height)
@@ -62,9 +62,9 @@ def draw_legend(
 def legend_width(
     label_space: LabelSpace, width: int, class_ids: Optional[Sequence[int]] = None, line_height: Optional[int] = None
 ) -> int:
-    """Returns the width of a legend for a picture of this width: more where names would not fit into a column.
+    """Returns the width of a legend for a picture of this width: larger if names would not fit into a column.
 
-    Names are given ten times the height of a line at most; longer ones are shortened.
+    Names get at most ten times the height of a line; longer ones are shortened.
     """
     line = _legend_line(width, line_height)
     shown = _legend_classes(label_space, class_ids)
@@ -73,12 +73,12 @@ def legend_width(
 
 
 def default_line_height(width: int) -> int:
-    """Returns the height of a line of a legend of this width, in pixels."""
+    """Returns the default height of a line in a legend of this width, in pixels."""
     return max(SMALLEST_LINE, int(round(width / 45.0)))
 
 
 def put_above_legend(image: np.ndarray, legend: np.ndarray) -> np.ndarray:
-    """Returns a picture with a legend under it, uint8 [H, W, 3] all; the narrower of both gets white on its right."""
+    """Returns a picture with a legend under it, all uint8 [H, W, 3]; the narrower one gets white on its right."""
     width = max(image.shape[1], legend.shape[1])
     return np.vstack(
         [
@@ -96,7 +96,7 @@ def add_legend(
 ) -> np.ndarray:
     """Draws a legend under the image; the arguments are those of `draw_legend`.
 
-    Both have the width of the image, or that of `legend_width` where the image is too narrow: white is added then.
+    Both get the width of the image, or if the image is too narrow that of `legend_width`: then white is added.
     """
     image = checked_rgb(image, 'image')
     width = legend_width(label_space, image.shape[1], class_ids, line_height)
@@ -143,7 +143,7 @@ def _draw_legend_entry(
 ) -> None:
     (top, left), bottom, right = position, position[0] + line - 1, position[1] + int(1.5 * line)
     cv2.rectangle(legend, (left, top), (right, bottom), label_space.colors[class_id], cv2.FILLED)
-    # An outline, so that a white swatch is seen on white paper.
+    # An outline, so that a white swatch is visible on white.
     cv2.rectangle(legend, (left, top), (right, bottom), (128, 128, 128), 1)
     name = shorten_text(_name(label_space, class_id), line, column_width - int(2.2 * line))
     draw_text(legend, name, (top, left + int(2.0 * line)), line, _INK)

@@ -1,4 +1,4 @@
-"""Attributes of the reference implementation of 2017 that are gone: whoever reads one is told what replaces it."""
+"""Attributes of the reference implementation of 2017 that are gone. Reading one raises an error with a replacement."""
 
 from typing import Any, Callable, Dict, Mapping, Type, TypeVar
 
@@ -30,9 +30,9 @@ OF_FCN8S: Dict[str, str] = {
 
 
 def with_replacements(replacements: Mapping[str, str]) -> Callable[[Type[Class]], Type[Class]]:
-    """Makes a decorator of a class: who reads an attribute of 2017 that it lacks is told what replaces it.
+    """Makes a class decorator: reading a missing attribute of 2017 raises an AttributeError that says what to use.
 
-    replacements: name of the attribute -> what the AttributeError says.
+    replacements: name of the attribute -> text of the AttributeError.
     """
 
     def decorate(decorated: Any) -> Any:
@@ -43,7 +43,7 @@ def with_replacements(replacements: Mapping[str, str]) -> Callable[[Type[Class]]
                         type(self).__name__, name, replacements[name]
                     )
                 )
-            return object.__getattribute__(self, name)  # raises again what was raised, by a property perhaps
+            return object.__getattribute__(self, name)  # raises the original error again, perhaps from a property
 
         decorated.__getattr__ = missing
         return decorated

@@ -1,9 +1,9 @@
-"""Polygons from label maps and label maps from polygons, exact to the pixel both ways.
+"""Polygons from label maps and label maps from polygons, exact to the pixel in both directions.
 
-Two conventions are met. In continuous coordinates the pixel in row r and column c is the square from (c, r) to
-(c + 1, r + 1), and belongs to a polygon that holds its centre (COCO, CVAT, YOLO, GeoJSON). In pixel coordinates a
-vertex is a pixel, which belongs to the polygon itself (labelme, Cityscapes, Supervisely); a fraction says where in
-that pixel. Points are (x, y).
+There are two conventions. In continuous coordinates the pixel in row r and column c is the square from (c, r) to
+(c + 1, r + 1), and belongs to a polygon that contains its centre (COCO, CVAT, YOLO, GeoJSON). In pixel coordinates a
+vertex is a pixel, which belongs to the polygon itself (labelme, Cityscapes, Supervisely); a fraction is a position
+within that pixel. Points are (x, y).
 """
 
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -13,19 +13,19 @@ import numpy as np
 
 from helpers.label_spaces import LabelSpace
 
-# Crossings of edges and rows that a polygon may have: no outline that somebody drew comes near it.
+# The most crossings of edges and rows that a polygon may have: no hand-drawn outline comes near it.
 _MAX_CROSSINGS = 2**25
-# Coordinates beyond this are none; differences and products of those below it are finite.
+# Larger coordinates are refused; differences and products of smaller ones are finite.
 _LARGEST = 1e100
-# Edges in one row up to which OpenCV sorts them fast; its time grows with their square.
+# Up to this many edges in one row OpenCV sorts them fast; its time grows with the square of their number.
 _MOST_SORTED = 1024
-# Pixels beside the image from which on polygons in pixel coordinates are cut: OpenCV runs along every row of an edge,
-# also where there is no image. Cut so far from it, an edge in it is off by less than a pixel.
+# Polygons in pixel coordinates are cut this many pixels outside the image, since OpenCV runs along every row of an
+# edge, also outside. A cut so far away moves an edge within the image by less than a pixel.
 _FARTHEST = 2**15
 
 
 class Window(NamedTuple):
-    """A mask of a part of an image: bool [h, w], whose first pixel is in row `top` and column `left`."""
+    """A mask of a part of an image: bool [h, w], with its first pixel in row `top` and column `left`."""
 
     top: int
     left: int
@@ -33,7 +33,7 @@ class Window(NamedTuple):
 
 
 class Region(NamedTuple):
-    """A connected region of one class (by the sides of pixels), as a window, with its area in pixels."""
+    """A connected region of one class (pixels that share a side are neighbours): its mask, and its area in pixels."""
 
     class_id: int
     window: Window
@@ -41,7 +41,7 @@ class Region(NamedTuple):
 
 
 def fill_rings(rings: Sequence[np.ndarray], size: Tuple[int, int]) -> Window:
-    """Fills the pixels whose centres lie inside of an odd number of rings, in continuous coordinates.
+    """Fills the pixels whose centres lie inside an odd number of rings, in continuous coordinates.
 
     Args:
         rings: float [K, 2] each; the last point is joined to the first. They may reach beyond the image.
@@ -55,7 +55,7 @@ def fill_rings(rings: Sequence[np.ndarray], size: Tuple[int, int]) -> Window:
     top, left, bottom, right = _bounds(low, high, size)
     if bottom <= top or right <= left:
         return Window(0, 0, np.zeros((0, 0), bool))
-    # An edge crosses the rows whose centres, r + 0.5, lie from its upper end on to before its lower end.
+    # An edge crosses the rows whose centres, r + 0.5, lie between its upper end (included) and lower end (excluded).
     first = np.clip(np.ceil(low[:, 1] - 0.5), top, bottom).astype(np.int64)
     last = np.clip(np.ceil(high[:, 1] - 0.5), top, bottom).astype(np.int64)
     counts = last - first
@@ -101,7 +101,7 @@ def fill_pixels(ring: np.ndarray, size: Tuple[int, int]) -> Window:
 
 
 def _most_edges_in_a_row(rows: np.ndarray, height: int) -> int:
-    """How many edges of a polygon, of whose points the rows are given, the fullest row of an image has."""
+    """The largest number of a polygon's edges in one row of an image. rows: the rows of its points."""
     other = np.roll(rows, -1)
     begins = np.bincount(np.clip(np.minimum(rows, other), 0, height), minlength=height + 1)
     ends = np.bincount(np.clip(np.maximum(rows, other), 0, height), minlength=height + 1)
@@ -109,7 +109,7 @@ def _most_edges_in_a_row(rows: np.ndarray, height: int) -> int:
 
 
 def _cut(ring: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The part of a polygon in a box, (x, y) of whose corners are given (Sutherland and Hodgman, 1974)."""
+    """The part of a polygon in the box with corners `low` and `high`, (x, y) each (Sutherland and Hodgman, 1974)."""
     for axis in (0, 1):
         for sign, bound in ((1, high[axis]), (-1, -low[axis])):
             values = sign * ring[:, axis]
@@ -136,7 +136,7 @@ def _finite(ring: np.ndarray) -> np.ndarray:
 
 
 def _bounds(low: np.ndarray, high: np.ndarray, size: Tuple[int, int]) -> Tuple[int, int, int, int]:
-    """(top, left, bottom, right) of the part of an image that points lie in."""
+    """(top, left, bottom, right) of the part of an image that contains all points."""
     left, top = np.floor(np.clip(low.min(axis=0), 0, size[::-1]))
     right, bottom = np.ceil(np.clip(high.max(axis=0), 0, size[::-1]))
     return int(top), int(left), int(bottom), int(right)
@@ -145,8 +145,8 @@ def _bounds(low: np.ndarray, high: np.ndarray, size: Tuple[int, int]) -> Tuple[i
 def regions(class_ids: np.ndarray) -> Iterator[Region]:
     """Yields the connected regions of every class of a label map, uint8 [H, W], the largest bounding box first.
 
-    A region lies within a hole of another only after it, so that painting them in this order, holes filled, gives the
-    label map again.
+    A region comes after the region in whose hole it lies. So painting the regions in this order with their holes filled
+    gives the label map again.
     """
     found: List[Tuple[int, int, Region]] = []
     for class_id in np.unique(class_ids):
@@ -165,16 +165,16 @@ def outlines(window: Window) -> List[np.ndarray]:
     """Returns the outline of a connected region along the sides of its pixels, then those of its holes.
 
     Returns:
-        int [K, 2] each, corners in continuous coordinates, with the region on the right hand for the outline and for
-        the holes; `fill_rings` of them is the region.
+        int [K, 2] each, corners in continuous coordinates, with the region on the right-hand side of the outline and of
+        the holes; `fill_rings` of them gives the region.
     """
     filled = np.pad(window.mask, 1, 'constant').astype(bool)
     top_left, top_right, below_left, below_right = filled[:-1, :-1], filled[:-1, 1:], filled[1:, :-1], filled[1:, 1:]
     is_corner = top_left ^ top_right ^ below_left ^ below_right
     falling = top_left & below_right & ~top_right & ~below_left  # two pixels that touch at a corner only
     rising = top_right & below_left & ~top_left & ~below_right
-    # (row, column, whether a side goes to the right of it, whether one goes down from it); a point where two pixels
-    # touch is two corners, each with the two sides of one pixel.
+    # (row, column, whether a side leads to the right, whether a side leads down); a point where only two pixels touch
+    # is two corners, each with the two sides of one pixel.
     corners = np.concatenate(
         [_corners(is_corner, 0, 0), _corners(falling, 0, 0), _corners(falling, 1, 1)]
         + [_corners(rising, 0, 1), _corners(rising, 1, 0)]
@@ -196,7 +196,7 @@ def _corners(where: np.ndarray, goes_right: int, goes_down: int) -> np.ndarray:
 
 
 def _partners(order: np.ndarray) -> List[int]:
-    """For each corner the other end of its side: along a line, sides go from each second corner to the next."""
+    """For each corner the other end of its side: along a line, sides lead from every second corner to the next."""
     partners = np.empty(len(order), np.int64)
     partners[order[0::2]], partners[order[1::2]] = order[1::2], order[0::2]
     return partners.tolist()
@@ -218,8 +218,8 @@ def _cycles(along_row: List[int], along_column: List[int]) -> Iterator[List[int]
 
 
 def signed_area(ring: np.ndarray) -> float:
-    """Returns the area of a ring [K, 2] in square pixels; positive where its points go round clockwise as seen on a
-    screen, where y goes down.
+    """Returns the area of a ring [K, 2] in square pixels; positive if its points run clockwise as seen on a screen,
+    where y points down.
     """
     x, y = ring[:, 0].astype(np.float64), ring[:, 1].astype(np.float64)
     return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
@@ -230,9 +230,9 @@ def pixel_outline(window: Window) -> np.ndarray:
     holes.
     """
     found = cv2.findContours(window.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    contours = found[-2]  # OpenCV 3 returned the image before them
+    contours = found[-2]  # OpenCV 3 returns the image before them
     ring = max(contours, key=len)[:, 0, :]
-    if len(ring) < 3:  # a row or column of pixels; tools want three points
+    if len(ring) < 3:  # a row or column of pixels; tools require three points
         ring = np.concatenate([ring, np.repeat(ring[-1:], 3 - len(ring), axis=0)])
     return ring + (window.left, window.top)
 
@@ -260,8 +260,8 @@ def geojson(
     Args:
         class_ids: uint8 [H, W].
         label_space: Names and colours of the classes; regions of ignored pixels are left out.
-        transform: (x, y), arrays of continuous image coordinates -> (east, north), of map coordinates. None leaves
-            image coordinates, in which y goes down.
+        transform: Function from (x, y), arrays of continuous image coordinates, to (east, north), arrays of map
+            coordinates. None keeps image coordinates, in which y points down.
         tolerance: See `simplified`.
         crs: The coordinate reference system of the map, such as 'urn:ogc:def:crs:EPSG::25832', named as GeoJSON of 2008
             did; None for longitude and latitude (WGS 84) and for image coordinates.
@@ -281,7 +281,7 @@ def geojson_feature(class_id: int, rings: Sequence[np.ndarray], pixels: int, lab
     """Returns one region as a Feature of GeoJSON.
 
     Args:
-        rings: [K, 2] each, in the coordinates of the file, run in any direction: the outline, then those of the holes.
+        rings: [K, 2] each, in the coordinates of the file and in any direction: the outline, then those of the holes.
         pixels: The area of the region.
     """
     return {
@@ -311,7 +311,7 @@ def _mapped(ring: np.ndarray, transform: Optional[Transform]) -> np.ndarray:
 
 
 def _closed(ring: np.ndarray, is_hole: bool) -> List[Any]:
-    """As RFC 7946 wants it: the first point again at the end, outlines counterclockwise, holes clockwise."""
+    """A ring as RFC 7946 requires it: the first point again at the end, outlines counterclockwise, holes clockwise."""
     is_positive = signed_area(ring) > 0
     ring = ring if is_positive != is_hole else ring[::-1]
     return np.concatenate([ring, ring[:1]]).tolist()

@@ -1,6 +1,6 @@
 """Split views: several pictures with captions on one canvas.
 
-Images are uint8 arrays of shape [H, W, 3], RGB. But for panels that get a caption, nothing that comes in is changed.
+Images are uint8 arrays of shape [H, W, 3], RGB. Arguments are not modified, except by `draw_caption`.
 """
 
 from typing import List, Optional, Sequence, Tuple
@@ -25,25 +25,25 @@ def create_split_view(
     sizes: Sequence[Tuple[int, int]],
     captions: Optional[Sequence[Optional[str]]] = None,
 ) -> np.ndarray:
-    """Arranges images on one canvas, which is black where nothing lies.
+    """Arranges images on one black canvas.
 
     Args:
         target_size: (height, width) of the canvas.
         images: uint8 arrays of shape [h, w, 3], RGB, or grey [h, w] or [h, w, 1], of any sizes.
         positions: (y, x) of the top left corner of each image on the canvas.
-        sizes: (height, width) to which each image is resized. Where panels overlap, later ones lie on top; what lies
-            outside of the canvas is cut off.
-        captions: A text for the top left corner of each image, None for an image without; None or an empty list for no
-            captions.
+        sizes: (height, width) to which each image is resized. Later panels cover earlier ones; parts outside the canvas
+            are cut off.
+        captions: A text for the top left corner of each image, or None for an image without one; None or an empty list
+            for no captions.
 
     Returns:
         uint8 [height, width, 3], RGB.
 
     Raises:
         ValueError: The lists differ in length, an image has another shape or dtype, or a panel has no area or lies
-            outside of the canvas.
+            outside the canvas.
     """
-    captions = None if captions is None or len(captions) == 0 else captions  # scripts of 2017 pass an empty list
+    captions = None if captions is None or len(captions) == 0 else captions  # scripts of 2017 pass empty lists
     canvas = np.zeros(checked_pair('target_size', target_size) + (3,), np.uint8)
     places = _checked_places(canvas.shape[:2], images, positions, sizes, captions)
     for index, (image, ((y, x), (height, width))) in enumerate(zip(images, places)):
@@ -56,7 +56,7 @@ def create_split_view(
 
 
 def draw_caption(panel: np.ndarray, caption: str) -> None:
-    """Writes into the top left corner of a picture, uint8 [H, W, 3], in place: white on a strip that it darkens."""
+    """Writes into the top left corner of a picture, uint8 [H, W, 3], in place: white on a darkened strip."""
     checked_rgb(panel, 'panel')
     line = min(panel.shape[0], max(SMALLEST_LINE, int(round(_CAPTION_SHARE * panel.shape[0]))))
     margin = line // 2
@@ -97,7 +97,7 @@ def _checked_places(
 
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:
-    """A grey image [h, w] or [h, w, 1] with three channels; all else as it is."""
+    """A grey image [h, w] or [h, w, 1] with three channels; other images unchanged."""
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[..., np.newaxis]

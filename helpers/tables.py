@@ -6,26 +6,26 @@ import unicodedata
 from typing import Iterable, List, Sequence
 
 SCREEN_COLUMNS = 80
-# Names are not cut to less than that, however many columns stand beside them.
+# Names are not cut to less than this, however many columns are beside them.
 _SHORTEST_NAME = 16
-# What would end a line, or shift what follows it.
+# Characters that would break a line or shift the text after them.
 _BREAKS = str.maketrans({'\n': '\\x0a', '\t': '\\x09'})
 
 
 def one_line(text: str) -> str:
-    """Returns a text, a path say, whose ends of lines and tabs stand as Python can write them, so that it is one line.
+    """Returns a text, such as a path, on one line: line breaks and tabs become Python's escapes.
 
-    Other control characters stay for files and pipes; `fcn8s.cli.terminal` shows them on a terminal.
+    Other control characters are kept for files and pipes; `fcn8s.cli.terminal` escapes them on a terminal.
     """
     return text.translate(_BREAKS)
 
 
 def align_columns(rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> List[str]:
-    """Returns the rows as lines with their columns below each other, two spaces apart; no line ends in spaces.
+    """Returns the rows as lines with aligned columns, two spaces apart; no line ends in spaces.
 
     Args:
-        rows: The cells of each row, equally many in all.
-        left: The numbers of the columns that begin below each other. The others, of numbers, end below each other.
+        rows: The cells of each row, the same number in each.
+        left: The indices of left-aligned columns. The others, which hold numbers, are right-aligned.
     """
     rows = [list(map(one_line, row)) for row in rows]
     widths = [max(map(columns_of, column)) for column in zip(*rows)]
@@ -33,8 +33,8 @@ def align_columns(rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> 
 
 
 def fit_names(rows: Sequence[Sequence[str]], place: int, columns: int = SCREEN_COLUMNS) -> List[List[str]]:
-    """Returns the rows with the names in their column of number `place` cut where lines of `align_columns` would take
-    more than so many columns.
+    """Returns the rows with the names in cell `place` cut, so that lines of `align_columns` take at most `columns`
+    columns.
     """
     widths = [2 + max(map(columns_of, column)) for column in zip(*rows)]
     left = max(_SHORTEST_NAME, columns - sum(widths) + widths[place])
@@ -47,14 +47,14 @@ def _padded(row: Sequence[str], widths: Sequence[int], left: Sequence[int]) -> L
 
 
 def columns_of(text: str) -> int:
-    """Returns how many columns of a terminal a text takes: two for each wide character, such as those of Chinese,
-    Japanese and Korean, and none for combining accents.
+    """Returns how many columns of a terminal a text takes: two for each wide character, such as Chinese, Japanese and
+    Korean ones, and none for combining accents.
     """
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in 'WF') for c in text)
 
 
 def cut_end(text: str, columns: int) -> str:
-    """Returns a text that takes at most so many columns, at least 3: three dots stand for what is cut off its end."""
+    """Returns a text cut to at most `columns` columns (at least 3); three dots replace its end."""
     if columns_of(text) <= columns:
         return text
     ends = list(itertools.accumulate(map(columns_of, text)))
@@ -62,12 +62,12 @@ def cut_end(text: str, columns: int) -> str:
 
 
 def cut_start(text: str, columns: int) -> str:
-    """Returns a text that takes at most so many columns, at least 3: three dots stand for what is cut off its start."""
+    """Returns a text cut to at most `columns` columns (at least 3); three dots replace its start."""
     return cut_end(text[::-1], columns)[::-1]
 
 
 def spreadsheet_text(text: str) -> str:
-    """Returns a text as a cell of a CSV file that no spreadsheet computes: with an apostrophe before it where it would
-    be a formula (https://owasp.org/www-community/attacks/CSV_Injection).
+    """Returns a text as a CSV cell that no spreadsheet evaluates: a text that would be a formula gets an apostrophe in
+    front (https://owasp.org/www-community/attacks/CSV_Injection).
     """
     return "'" + text if text[:1] in ('=', '+', '-', '@', '\t', '\r') else text

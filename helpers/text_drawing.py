@@ -1,7 +1,7 @@
 """Anti-aliased text on images.
 
-OpenCV 5 brings scalable typefaces with it, OpenCV 4 a font of strokes for the letters of ASCII. No font file of the
-machine is looked for, so a picture is the same on every machine with the same libraries.
+OpenCV 5 includes scalable typefaces, OpenCV 4 a stroke font for ASCII. No font files of the machine are used, so a
+picture is the same on every machine with the same libraries.
 """
 
 import unicodedata
@@ -12,10 +12,10 @@ import numpy as np
 
 from helpers.aliases import Color
 
-#: The smallest height of a line that is still readable, in pixels.
+#: The smallest readable height of a line, in pixels.
 SMALLEST_LINE = 12
 
-_FONT = cv2.FONT_HERSHEY_SIMPLEX  # which OpenCV 5 takes as the name of a typeface of the same proportions
+_FONT = cv2.FONT_HERSHEY_SIMPLEX  # for OpenCV 5 the name of a typeface with the same proportions
 _HAS_TYPEFACES = hasattr(cv2, 'FontFace')
 
 # At scale 1 a line with its descenders is 34 pixels high, and the baseline is at three quarters of it.
@@ -32,7 +32,7 @@ def draw_text(image: np.ndarray, text: str, position: Tuple[int, int], height: i
     """Draws one line of text into an image, cut off at its borders.
 
     Args:
-        image: A contiguous uint8 array of shape [H, W, 3], RGB, or a view of rows and columns of one; changed in place.
+        image: A contiguous uint8 array of shape [H, W, 3], RGB, or a rectangular view of one; changed in place.
         text: The text. Under OpenCV 4 accents are dropped and letters outside ASCII become '?'.
         position: (y, x) of the top left corner of the line.
         height: The height of the line in pixels, descenders included.
@@ -43,7 +43,7 @@ def draw_text(image: np.ndarray, text: str, position: Tuple[int, int], height: i
 
 
 def shorten_text(text: str, height: int, width: int) -> str:
-    """Shortens a text to its beginning with '...', at most `width` pixels wide; empty where nothing fits."""
+    """Shortens a text to its beginning with '...', at most `width` pixels wide; empty if nothing fits."""
     if text_width(text, height) <= width:
         return text
     for length in range(len(text) - 1, 0, -1):
@@ -54,12 +54,12 @@ def shorten_text(text: str, height: int, width: int) -> str:
 
 
 def drawable_name(name: str, number: int) -> str:
-    """Returns the name of a class; 'class NUMBER' where nothing of it can be drawn."""
+    """Returns the name of a class; 'class NUMBER' if no character of it can be drawn."""
     return name if _drawable(name).strip('? ') else 'class {}'.format(number)
 
 
 def _thickness(height: int) -> int:
-    # A weight for typefaces, which scale by themselves; the width of a stroke otherwise.
+    # The weight of a typeface, which scales by itself; otherwise the width of a stroke.
     return 1 if _HAS_TYPEFACES else max(1, int(round(1.6 * height / _LINE_HEIGHT)))
 
 

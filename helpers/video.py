@@ -1,6 +1,6 @@
 """Reading frames from a video, a directory or a camera, and writing an H.264 MP4 that browsers play.
 
-Both ways stream: one frame at a time is in memory, however long the video.
+Both stream: only one frame at a time is in memory, however long the video.
 """
 
 import contextlib
@@ -49,21 +49,21 @@ from helpers.video_files.ffmpeg import (
 
 _LOGGER = logging.getLogger(__name__)
 
-#: What a source begins with that is a camera; its number follows.
+#: The prefix of a camera as a source; the number of the camera follows.
 CAMERA_PREFIX = 'camera:'
 _CAMERA = re.compile(CAMERA_PREFIX + r'(\d+)$')
 _SQUARE = fractions.Fraction(1)
 
 
 class Frames:
-    """The frames of a source, in order and once: iterate over it. A context manager that closes the source.
+    """The frames of a source: iterate over it, once. It is also a context manager, which closes the source.
 
     Attributes:
         size: (height, width) of every frame, in pixels.
         frame_rate: Frames per second.
-        num_frames: How many there will be; for a video an estimate from its duration; None where that is not known.
+        num_frames: The number of frames; for a video an estimate from its duration; None if not known.
         has_audio: Whether the source has sound.
-        pixel_aspect: Width of a pixel by its height, where the source is to be shown with pixels that are not square.
+        pixel_aspect: Width of a pixel divided by its height; not 1 if the source is shown with non-square pixels.
     """
 
     def __init__(
@@ -85,16 +85,16 @@ class Frames:
         self._close = close
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yields uint8 arrays of shape [H, W, 3], RGB; of a directory with the channels of its rules.
+        """Yields uint8 arrays of shape [H, W, 3], RGB; for a directory with the channels of its rules.
 
         Raises:
-            ValueError: A frame cannot be read or has another size than the first. It is named.
-            OSError: A camera stopped delivering.
+            ValueError: A frame cannot be read or has another size than the first. The message names it.
+            OSError: A camera stopped sending frames.
         """
         return self._iterator
 
     def close(self) -> None:
-        """Ends the reading process or frees the camera; frames that were not asked for are never read."""
+        """Ends the reading process or releases the camera; the remaining frames are not read."""
         self._close()
 
     def __enter__(self) -> 'Frames':
@@ -114,16 +114,16 @@ def open_frames(
 
     Args:
         source: A video in any format that ffmpeg reads; or a directory whose image files (not those of subdirectories)
-            are the frames, in natural order; or 'camera:N' for the camera of number N. HDR video (PQ, HLG) is brought
-            to the range and colours of usual video.
+            are the frames, in natural order; or 'camera:N' for camera number N. HDR video (PQ, HLG) is converted to the
+            range and colours of standard video.
         frame_rate: Frames per second of a directory, 30 by default. A video or a camera has its own.
-        extensions: Which files of a directory are frames; those of all images that are read by `rules` for None.
+        extensions: Extensions of the frames in a directory; None for all image formats that `rules` read.
         rules: How the image files of a directory are read. The frames of a video and of a camera are RGB.
 
     Raises:
         FileNotFoundError: There is no such file or directory, or no image in it.
-        ValueError: The source cannot be read; the frame rate is out of its range or given for what has its own; or the
-            rules are out of their range, or ask for other channels than the three of a video or a camera.
+        ValueError: The source cannot be read; the frame rate is out of its range or given for a video or camera; or the
+            rules are out of their range, or ask for other channels than the three of a video or camera.
         OSError: There is no such camera.
     """
     source, rules = path_of(source), checked_rules(rules)
@@ -136,7 +136,7 @@ def open_frames(
 
 
 def check_source(source: PathLike, frame_rate: Optional[float] = None, rules: ImageRules = RGB_RULES) -> None:
-    """Finds out, before any work, whether frames can be read from there. A camera is not opened.
+    """Checks, before any work, whether frames can be read from a source. A camera is not opened.
 
     Arguments and errors are those of `open_frames`.
     """
@@ -177,11 +177,11 @@ def check_frame_rate(frame_rate: float) -> float:
 
 
 def check_video_path(path: PathLike) -> None:
-    """Finds out, before any work, whether a video can be written there; leaves no trace.
+    """Checks, before any work, whether a video can be written to a path; leaves no trace.
 
     Raises:
         ValueError: The name does not end in '.mp4', or is that of a directory, a device or a pipe.
-        OSError: The directory, or the nearest one that exists, cannot be written to.
+        OSError: The directory, or its nearest existing parent, cannot be written to.
     """
     check_home(path)
     final = os.path.abspath(path_of(path))
@@ -206,15 +206,15 @@ def check_video_path(path: PathLike) -> None:
 class VideoWriter:
     """Writes frames to an MP4: H.264, yuv420p, index at the front, an even size.
 
-    A context manager. Frames go to 'NAME.partial.mp4' beside the video, or 'NAME.partial-2.mp4' and so on where a file
-    of that name exists; only when the body ends without an exception and everything is encoded, the finished video
-    takes its place under its own name, and the partial file is removed. When anything goes wrong, the partial file
-    stays: it plays, without sound, up to about the last second of what was done.
+    A context manager. Frames go to 'NAME.partial.mp4' beside the video, or if that exists to 'NAME.partial-2.mp4' and
+    so on. When the body ends without an exception and everything is encoded, the finished video gets its own name and
+    the partial file is removed. After a failure the partial file stays: it plays, without sound, except for about the
+    last second.
 
     Attributes:
         path: The finished video.
-        partial_path: Where frames are while the video is not finished: a file that this writer made, and no other.
-        num_written: How many frames came so far.
+        partial_path: The file of the unfinished video, which this writer made itself.
+        num_written: The number of frames written so far.
     """
 
     def __init__(
@@ -229,16 +229,16 @@ class VideoWriter:
 
         Args:
             path: The video to write; its name ends in '.mp4'. An existing one is replaced at the end.
-            size: (height, width) of the frames. An odd one is made even by repeating the last row or column.
+            size: (height, width) of the frames. An odd side is made even by repeating the last row or column.
             frame_rate: Frames per second.
-            audio_from: A video or sound file whose first sound track is added, as far as the frames reach; its time 0
-                is that of the first frame. One without sound is no error; where the sound cannot be converted, the
-                video is silent and a warning says so. None for a silent video.
-            pixel_aspect: Width of a pixel by its height, for players: that of the `Frames` that the frames come from.
+            audio_from: A video or sound file whose first sound track is added, up to the end of the frames; its time 0
+                is the first frame. A file without sound is no error. If the sound cannot be converted, the video is
+                silent and a warning says so. None for a silent video.
+            pixel_aspect: Width of a pixel divided by its height, for players: usually `Frames.pixel_aspect`.
 
         Raises:
             ValueError: An argument is out of its range.
-            FileNotFoundError: There is no file `audio_from`.
+            FileNotFoundError: The file `audio_from` does not exist.
             OSError: The directory cannot be written to.
         """
         check_video_path(path)
@@ -269,8 +269,8 @@ class VideoWriter:
             frame: uint8 [H, W, 3], RGB, of the size that was given.
 
         Raises:
-            ValueError: The frame has another shape or dtype. It is named by its number, counted from 0.
-            OSError: The encoder stopped: the disk is full, say. Names the frame and the partial file.
+            ValueError: The frame has another shape or dtype. The message has its number, counted from 0.
+            OSError: The encoder stopped, for example because the disk is full. Names the frame and the partial file.
         """
         frame = np.asarray(frame)
         if frame.dtype != np.uint8 or frame.shape != self._size + (3,):
@@ -322,21 +322,21 @@ class VideoWriter:
         os.unlink(self.partial_path)
 
     def _assemble(self, path: str) -> Optional[str]:
-        """Makes the finished video of the partial one and the sound; returns None, or what ffmpeg said of a failure."""
-        # The rate is said again because ffmpeg 4 does not know how long the last frame of a fragmented file lasts.
+        """Makes the finished video from the partial one and the sound; returns None, or ffmpeg's message on failure."""
+        # The rate is given again because ffmpeg 4 does not know the duration of the last frame of a fragmented file.
         picture, coding = ['-r', str(self._rate), '-i', self.partial_path], ['-c:v', 'copy', *FAST_START, path]
         if self._audio_from is None:
             return complaint_of_ffmpeg(picture + coding)
-        # Cut here and not by the shorter of both: sound that ends early must not end the video. What is read is cut
-        # from the first sound on, which may come late, so what is written is cut again.
+        # The sound is cut here and not by ffmpeg's option for the shorter stream: sound that ends early must not end
+        # the video. The limit on the input counts from the first sound, which may be late, so the output is cut again.
         duration = '{:.6f}'.format(float(self.num_written / self._rate))
         sound = ['-t', duration, *input_of(self._audio_from), '-map', '0:v:0', '-map', '1:a:0?']
-        # Silence where the sound begins later or has gaps: players would move what follows to an earlier time.
+        # Adds silence if the sound begins later or has gaps: players would play the sound after them too early.
         sound += ['-af', 'aresample=async=1000:first_pts=0,atrim=end=' + duration]
         complaint = complaint_of_ffmpeg(picture + sound + ['-c:a', 'aac', '-b:a', '192k'] + coding)
         if complaint is None or limit_in(complaint) is not None:
             return complaint
-        # Sound that this ffmpeg cannot read, or with more channels than AAC takes, is no reason to lose the picture.
+        # Sound that this ffmpeg cannot read, or with more channels than AAC allows, must not cost the picture.
         problem = complaint_of_ffmpeg(picture + coding)
         if problem is None:
             _LOGGER.warning(
@@ -361,12 +361,12 @@ def create_video_from_images(
 ) -> str:
     """Makes an MP4 of the image files of a directory, in natural order ('2.png' before '10.png').
 
-    Frames are read and encoded one by one, so memory does not grow with their number. An existing file is replaced, and
-    only when the video is complete. When a frame is broken or has another size, what was made by then is left as
-    'NAME.partial.mp4', numbered where such a file exists.
+    Frames are read and encoded one by one, so memory does not grow with their number. An existing file is replaced only
+    when the video is complete. If a frame is broken or has another size, the frames before it are kept as
+    'NAME.partial.mp4', with a number if such a file exists.
 
     Args:
-        video_output_name: The file to write; '.mp4' is appended where it is missing.
+        video_output_name: The file to write; '.mp4' is appended if it is missing.
         image_input_dir: The directory; its subdirectories are not searched.
         frame_rate: Frames per second.
         image_file_extension: The extension of the frames, in any letter case.
@@ -376,9 +376,9 @@ def create_video_from_images(
 
     Raises:
         FileNotFoundError: There is no such directory or no such image in it.
-        ValueError: A frame, which is named, cannot be read or differs in size from the first; or the frame rate is out
-            of its range.
-        OSError: The video cannot be written, for a full disk, say.
+        ValueError: A frame cannot be read or has another size than the first (the message names it); or the frame rate
+            is out of its range.
+        OSError: The video cannot be written, for example because the disk is full.
     """
     check_extension(image_file_extension)
     if not os.path.isdir(image_input_dir):
@@ -393,7 +393,7 @@ def create_video_from_images(
 
 
 def _new_partial_file(path: str) -> str:
-    """Makes an empty file beside the video and returns its path. Files that exist are somebody's, and stay."""
+    """Makes an empty file beside the video and returns its path. Existing files are kept."""
     stem, suffix = os.path.splitext(path)
     while True:
         partial_path = numbered('{}.partial{}'.format(stem, suffix))

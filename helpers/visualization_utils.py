@@ -1,6 +1,6 @@
 """Pictures of segmentations: overlays, colour maps and errors. Legends and split views can be imported from here, too.
 
-Images are uint8 arrays of shape [H, W, 3], RGB. Nothing that comes in is changed.
+Images are uint8 arrays of shape [H, W, 3], RGB. Arguments are not modified.
 """
 
 from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -19,21 +19,22 @@ from helpers.video import create_video_from_images  # noqa: F401 (of 1.0)
 
 ColorMap = Union[LabelSpace, Mapping[int, Sequence[int]], np.ndarray, Sequence[Sequence[int]]]
 
-# Okabe and Ito's vermilion and sky blue, on an image that is faded (a + b * grey), or dark where pixels do not count.
+# Okabe and Ito's vermilion and sky blue. The image under them is faded (a + b * grey), or darkened where pixels do not
+# count.
 _WRONG, _WRONG_AT_BORDER = (213, 94, 0), (86, 180, 233)
 _FADED, _DARKENED = (90.0, 0.45), 0.3
-# Borders reach so far, as a share of the longer side: 2 pixels of 512.
+# Borders reach as far as the longer side divided by this: 2 pixels of 512.
 _ERROR_REACH = 256.0
 
-# At this height a contour is one pixel on either side of the border between two classes; it grows in proportion.
+# At this image height a contour has one pixel on each side of the border between classes; it grows in proportion.
 _CONTOUR_REFERENCE_HEIGHT = 540
-# A contour is seen where a channel differs from the picture around it by this much; luma is that of ITU-R BT.601.
+# A contour is visible if a channel differs from the picture around it by this much; luma is that of ITU-R BT.601.
 _SMALLEST_CONTRAST = 48
 _LUMA = (0.299, 0.587, 0.114)
 
 
 class Picture(np.ndarray):
-    """An array that tells scripts of 2017, where overlays were images of Pillow, how to go on."""
+    """An array that tells scripts of 2017, where overlays were Pillow images, what to use instead."""
 
     def __getattr__(self, name: str) -> Any:
         if name in ('save', 'show', 'paste', 'convert'):
@@ -56,16 +57,15 @@ def print_segmentation_onto_image(
 
     Args:
         image: uint8 [H, W, 3], RGB.
-        prediction: Class IDs [H, W] or [H, W, 1], integers; or one-hot or soft-max vectors [H, W, C], whose largest
-            entry counts and which are void where they are all zero. A leading dimension of 1, as `predict` gives one
-            image, is dropped.
+        prediction: Class IDs [H, W] or [H, W, 1], integers; or one-hot or softmax vectors [H, W, C]: the largest entry
+            is the class, and all zeros are void. A leading dimension of 1, as for a single image, is dropped.
         color_map: A label space; or a dict from class ID to (r, g, b) or (r, g, b, a); or an array [C, 3] or [C, 4].
             The fourth number, 0 to 255, is the opacity of that class and takes precedence over `alpha`.
         alpha: The opacity, 0 (only the image) to 1 (only the colours).
-        contours: Whether to draw the borders of the segments in their full colours; in black or white where that colour
-            is all but that of the picture around the border.
-        void_ids: Class IDs that are left transparent, beside those that have no colour and those that the label space
-            leaves out of its scores.
+        contours: Whether to draw the borders of the segments in their full colours, or in black or white where the
+            colour is too close to that of the picture around the border.
+        void_ids: Class IDs that are left transparent, besides those without a colour and the ignored and void ones of
+            the label space.
 
     Returns:
         uint8 [H, W, 3], RGB.
@@ -99,10 +99,10 @@ def colorize(
 
     Args:
         prediction: As for `print_segmentation_onto_image`.
-        color_map: As for `print_segmentation_onto_image`; a fourth number of a colour counts only when it is 0, which
+        color_map: As for `print_segmentation_onto_image`; a fourth number of a colour matters only if it is 0, which
             makes the class void.
-        void_color: What pixels without a class get.
-        void_ids: Class IDs that are void, beside those that the colour map makes so.
+        void_color: The colour of pixels without a class.
+        void_ids: Class IDs that are void, besides those that are void by the colour map.
 
     Returns:
         uint8 [H, W, 3], RGB.
@@ -115,15 +115,15 @@ def colorize(
 
 
 def draw_errors(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace) -> np.ndarray:
-    """Draws what is wrong over an image in grey.
+    """Draws wrong pixels over the image in grey.
 
-    Two colours, which people who do not see red and green apart tell from each other: vermilion where a pixel lies
-    within its class, sky blue within a few pixels of a border between classes, where annotators differ too.
+    Wrong pixels within a few pixels of a border between classes, where annotators differ too, are sky blue; the others
+    are vermilion. People with red-green colour blindness can distinguish these colours.
 
     Args:
-        image: uint8 [H, W, C], of which the first three channels (or the only one) are seen.
-        labels: Class IDs [H, W]; pixels that are ignored or of a void class are not wrong, and dark.
-        class_ids: The predicted ones, [H, W].
+        image: uint8 [H, W, C]; the mean of the first three channels (or the only one) is shown.
+        labels: Class IDs [H, W]; ignored pixels and those of a void class are never wrong, and dark.
+        class_ids: The predicted class IDs, [H, W].
 
     Returns:
         uint8 [H, W, 3], RGB.
@@ -147,11 +147,11 @@ def draw_errors(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, la
 
 
 class _Palette(NamedTuple):
-    """Colour and opacity per class ID. The last entry stands for all IDs that have none and is transparent."""
+    """Colour and opacity per class ID. The last entry stands for all IDs without a colour, and is transparent."""
 
     colors: np.ndarray  # uint8 [K, 3], K > 256
     opacities: np.ndarray  # float64 [K], 0 to 1
-    is_visible: np.ndarray  # bool [K], whether contours show the class, which they do at an opacity of 0 for all, too
+    is_visible: np.ndarray  # bool [K], whether contours show the class, even if `alpha` is 0
 
 
 def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Palette:
@@ -198,16 +198,16 @@ def _color_entries(color_map: ColorMap) -> Dict[int, Tuple[int, ...]]:
 
 
 def _whole(class_id: Any) -> int:
-    """A class ID as an int; of JSON, where keys are text, too."""
+    """A class ID as an int; also from JSON, where keys are text."""
     if int(class_id) != float(class_id):
         raise ValueError('a part of a class')
     return int(class_id)
 
 
 def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -> np.ndarray:
-    """Class IDs [H, W] from any of the forms that a prediction has; -1 for vectors of zeros.
+    """Class IDs [H, W] from any form of a prediction; -1 for vectors of zeros.
 
-    size: (H, W), where it is known: of integers [1, a, b] it tells IDs, of a x b pixels, from vectors.
+    size: (H, W), if known: it decides whether integers [1, a, b] are the IDs of a x b pixels or vectors.
     """
     prediction = np.asarray(prediction)
     are_integers = np.issubdtype(prediction.dtype, np.integer)
@@ -229,22 +229,24 @@ def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -
             'expected.'.format(prediction.dtype, prediction.shape)
         )
     if prediction.dtype != np.uint8 and prediction.min() >= 0 and prediction.max() <= 255:
-        return prediction.astype(np.uint8)  # for which painting is fast
+        return prediction.astype(np.uint8)  # painting is fast for this type
     return prediction
 
 
 def _paint(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """table[ids], where IDs that the table lacks get its last entry. The table is uint8 [K] or [K, 3] with K > 256."""
+    """table[ids]; IDs that the table lacks get its last entry. The table is uint8 [K] or [K, 3] with K > 256."""
     if ids.dtype != np.uint8:
         return look_up(ids, table)
-    # Several times faster than indexing, which matters for every frame of a video.
+    # Several times faster than indexing, which matters for video.
     if table.ndim == 1:
         return cv2.LUT(ids, table[:256])
     return cv2.applyColorMap(ids, np.ascontiguousarray(table[:256, np.newaxis]))
 
 
 def _draw_contours(overlay: np.ndarray, painted: np.ndarray, lines: np.ndarray) -> None:
-    """Colours the pixels of `lines`, bool [H, W], as `painted` has them, or so that they differ from what is around."""
+    """Gives the pixels of `lines`, bool [H, W], their colours in `painted`, or black or white if these hardly differ
+    from the picture around them.
+    """
     side = 4 * max(1, int(round(lines.shape[0] / _CONTOUR_REFERENCE_HEIGHT))) + 1
     around = cv2.blur(overlay, (side, side))[lines].astype(np.int16)
     colors = painted[lines]
@@ -255,8 +257,8 @@ def _draw_contours(overlay: np.ndarray, painted: np.ndarray, lines: np.ndarray) 
 
 
 def _borders(ids: np.ndarray, reach: float) -> np.ndarray:
-    """bool [H, W]: what is within `reach` pixels, rounded and at least 1, of a border between segments."""
-    labels = ids.astype(np.float32)  # holds every ID exactly, and is what morphology takes for any range
+    """bool [H, W]: the pixels within `reach` pixels (rounded, at least 1) of a border between segments."""
+    labels = ids.astype(np.float32)  # holds every ID exactly, and morphology accepts it
     side = 2 * max(1, int(round(reach))) + 1
     kernel = np.ones((side, side), np.uint8)
     return cv2.dilate(labels, kernel) != cv2.erode(labels, kernel)

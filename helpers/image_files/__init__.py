@@ -1,1 +1,1 @@
-"""Image files, format by format: what their headers say, and their pixels. `helpers.images` is the door."""
+"""Image files, format by format: their headers and their pixels. `helpers.images` is the interface."""

@@ -1,4 +1,4 @@
-"""Whether an image file holds several pictures that are shown one after the other."""
+"""Whether an image file holds several frames."""
 
 import io
 import os
@@ -10,9 +10,9 @@ from helpers.image_files.headers import PNG_SIGNATURE
 
 
 def is_animated(path: PathLike) -> bool:
-    """Tells by its content whether a file is a GIF, PNG or WebP of several frames. Pictures are not decoded.
+    """Tells by its content whether a file is a GIF, PNG or WebP with several frames. Pixels are not decoded.
 
-    False for what cannot be read: reading it as an image says what is wrong.
+    False for a file that cannot be read: reading it as an image reports what is wrong.
     """
     try:
         with open(path, 'rb') as file:
@@ -22,7 +22,7 @@ def is_animated(path: PathLike) -> bool:
 
 
 def holds_frames(data: bytes) -> bool:
-    """Tells the same of the bytes of a file."""
+    """As `is_animated`, for the bytes of a file."""
     return _holds_frames(io.BytesIO(data))
 
 
@@ -34,7 +34,7 @@ def _holds_frames(file: BinaryIO) -> bool:
         if start.startswith(PNG_SIGNATURE):
             return _is_animated_png(file)
         return start[:4] == b'RIFF' and start[8:] == b'WEBP' and _is_animated_webp(file)
-    except struct.error:  # it ends within a chunk
+    except struct.error:  # the file ends within a chunk
         return False
 
 
@@ -45,7 +45,7 @@ def _is_animated_gif(file: BinaryIO) -> bool:
     try:
         with Image.open(file, formats=('GIF',)) as image:
             return bool(image.is_animated)
-    except Exception:  # Pillow raises many kinds for damaged files
+    except Exception:  # Pillow raises many types for damaged files
         return False
 
 

@@ -1,4 +1,4 @@
-"""The pixels of an image file: decoded by OpenCV, Pillow, or here, each format in its own way."""
+"""Decoding the pixels of image files: by OpenCV, by Pillow or here, depending on the format."""
 
 import contextlib
 import functools
@@ -19,8 +19,8 @@ from helpers.process.memory import require_memory
 # Beyond this OpenCV refuses to decode (CV_IO_MAX_IMAGE_PIXELS).
 _OPENCV_MAX_PIXELS = 1 << 30
 
-# What Pillow decodes, by the module of PIL and its class: not by Image.open, whose limit of pixels is not ours and
-# which would try every format there is.
+# Formats that Pillow decodes, with the module of PIL and its class: not by Image.open, which has another limit of
+# pixels and would try all formats.
 _PLUGINS = {
     'png': ('PngImagePlugin', 'PngImageFile'),
     'bmp': ('BmpImagePlugin', 'BmpImageFile'),
@@ -29,13 +29,13 @@ _PLUGINS = {
     'jp2': ('Jpeg2KImagePlugin', 'Jpeg2KImageFile'),
 }
 
-# The most pixels that a byte of these stands for; those of the others are known from their headers, or without bound.
+# The most pixels per byte of these formats; for the others the header gives the size, or there is no bound.
 _SMALLEST_PIXELS = {'gif': LZW_LIMIT, 'pnm': 8}
 
 
 @contextlib.contextmanager
 def naming_the_file(path: PathLike) -> Iterator[None]:
-    """Adds the name of the file and the remedy to errors that begin with a verb: 'is truncated'."""
+    """Adds the name of the file and the remedy to errors whose text begins with a verb: 'is truncated'."""
     try:
         yield
     except ValueError as error:
@@ -43,7 +43,7 @@ def naming_the_file(path: PathLike) -> Iterator[None]:
 
 
 def decode_by_opencv(data: bytes, flags: int, header: ImageHeader, path: PathLike) -> np.ndarray:
-    """Returns the pixels as OpenCV hands them out. Raises ValueError as `decode`."""
+    """Returns the pixels as OpenCV decodes them. Raises ValueError as `decode`."""
     if header.size is not None:
         _require_memory(header.size, header.channels or 4, (header.bit_depth or 8) > 8, path)
         if header.size[0] * header.size[1] > _OPENCV_MAX_PIXELS:
@@ -64,15 +64,15 @@ def decode_by_opencv(data: bytes, flags: int, header: ImageHeader, path: PathLik
 
 
 def _require_memory(size: Tuple[int, int], channels: int, is_deep: bool, path: PathLike) -> None:
-    # Twice: what is decoded is converted into a copy.
+    # Twice, since the decoded image is converted into a copy.
     needed = 2 * size[0] * size[1] * channels * (2 if is_deep else 1)
     require_memory(path, needed, '{} x {} pixels'.format(*size))
 
 
 def decode(data: bytes, header: ImageHeader, path: PathLike) -> Pixels:
-    """Returns what an image of any format holds, upright.
+    """Returns the content of an image of any format, upright.
 
-    Raises ValueError, naming the file, where it is no image, truncated, damaged or too large for the memory.
+    Raises ValueError, naming the file, if it is no image, truncated, damaged or too large for the memory.
     """
     if header.format == 'tiff':
         return read_tiff(data, path)
@@ -92,14 +92,14 @@ def decode(data: bytes, header: ImageHeader, path: PathLike) -> Pixels:
 
 
 def _with_transparent_grey(values: np.ndarray, data: bytes, header: ImageHeader) -> np.ndarray:
-    """A grey PNG with the alpha that one of its values stands for, as [H, W, 4]: OpenCV knows that of colours only."""
+    """A grey PNG in which one value is transparent, with alpha, as [H, W, 4]: OpenCV supports this for colours only."""
     if values.ndim != 2 or header.format != 'png' or not header.has_alpha or header.bit_depth is None:
         return values
     grey = png_transparent_grey(data, header.bit_depth)
     if grey is None:
         return values
     most = np.iinfo(values.dtype).max
-    # 1, 2 and 4 bits are stretched to 0..255.
+    # 1, 2 and 4 bits are scaled to 0..255.
     alpha = np.where(values == grey * (most // (2**header.bit_depth - 1)), 0, most).astype(values.dtype)
     return np.stack([values, values, values, alpha], axis=-1)
 
@@ -125,7 +125,7 @@ def _pixels_of_pillow(data: bytes, header: ImageHeader, path: PathLike) -> Pixel
 
 
 def decode_by_pillow(data: bytes, kind: str, path: PathLike, as_colours: bool) -> Tuple[np.ndarray, str]:
-    """Returns the pixels and the mode of what Pillow decodes; with `as_colours` palettes are looked up.
+    """Returns pixels and mode as Pillow decodes them; `as_colours` replaces palette indices by colours.
 
     Raises ValueError as `decode`.
     """
@@ -136,11 +136,11 @@ def decode_by_pillow(data: bytes, kind: str, path: PathLike, as_colours: bool) -
                 with naming_the_file(path):
                     require_room(image.size[::-1], image.size[0], len(data), _SMALLEST_PIXELS[kind])
             _require_memory(image.size[::-1], len(image.getbands()), image.mode.startswith('I'), path)
-            image.load()  # NumPy of Python 3.7 swallows what goes wrong in np.array(image)
+            image.load()  # with Python 3.7, NumPy hides errors in np.array(image)
             is_wanted = not as_colours or image.mode in ('1', 'L', 'LA', 'RGB', 'RGBA', 'I', 'I;16')
             shown = image if is_wanted else image.convert('RGBA' if 'transparency' in image.info else 'RGB')
             return np.array(shown), shown.mode
-    except Exception as error:  # a damaged file makes Pillow raise whatever it meets
+    except Exception as error:  # damaged files make Pillow raise many types
         if str(error).startswith(str(path)):
             raise
         raise ValueError(
@@ -151,13 +151,13 @@ def decode_by_pillow(data: bytes, kind: str, path: PathLike, as_colours: bool) -
 
 
 def _npy_pixels(data: bytes, path: PathLike) -> Pixels:
-    """A NumPy file, whose header is read without running or unpickling anything."""
+    """Reads a NumPy file. Its header is parsed without executing or unpickling anything."""
     file = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, is_fortran, dtype = read(file)
-    except Exception as error:  # the header is an expression of Python, which can be damaged in any way
+    except Exception as error:  # the header is a Python expression, and damage may have any effect
         raise ValueError('{} is damaged: its NumPy header cannot be read ({}).'.format(path, error)) from error
     if dtype.kind not in 'uifb' or len(shape) not in (2, 3) or min(shape, default=0) < 1:
         raise ValueError(
@@ -166,7 +166,7 @@ def _npy_pixels(data: bytes, path: PathLike) -> Pixels:
             )
         )
     rest = data[file.tell() :]
-    num_values = functools.reduce(operator.mul, shape)  # in Python's numbers, which do not run over
+    num_values = functools.reduce(operator.mul, shape)  # Python's integers, which do not overflow
     if len(rest) != dtype.itemsize * num_values:
         raise ValueError('{} is damaged: its {} bytes are not those of shape {}.'.format(path, len(rest), shape))
     values = np.frombuffer(rest, dtype).reshape(shape, order='F' if is_fortran else 'C')

@@ -1,14 +1,14 @@
-"""What the first bytes of an encoded image say, and whether the file is whole, without decoding it.
+"""Headers of encoded images, and whether a file is complete, without decoding it.
 
-Decoders differ in what they do with half a file: some versions return the part that was there, with the rest black.
-So the structure is walked before decoding. That takes microseconds, as it jumps from one length field to the next.
+Decoders treat truncated files differently: some versions return the available part, with the rest black. So the
+structure is checked before decoding. That takes microseconds, since it jumps from one length field to the next.
 """
 
 import struct
 from typing import Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
-#: TIFF and BigTIFF, in both orders of bytes.
+#: TIFF and BigTIFF, in both byte orders.
 TIFF_SIGNATURES = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 
 # PNG colour type -> channels (PNG specification, table 11.1). Type 3 is a palette, 4 and 6 carry alpha.
@@ -26,9 +26,9 @@ _JPEG_START = b'\xff\xd8\xff'
 # Markers without content: TEM, and RST0 to SOI (ITU T.81, table B.1).
 _JPEG_WITHOUT_CONTENT = frozenset([0x01]) | frozenset(range(0xD0, 0xD9))
 
-#: Deflate makes at most 1032 bytes of one (zlib's technical details).
+#: Deflate expands a byte to at most 1032 bytes (zlib's technical details).
 DEFLATE_LIMIT = 1032
-#: LZW makes at most the longest string of its table, below 4096 bytes, of a code of 12 bits.
+#: LZW expands a code of 12 bits to at most the longest string of its table, which is below 4096 bytes.
 LZW_LIMIT = 2731
 #: Huffman-coded JPEG takes at least a bit for each block of 8 x 8 samples.
 JPEG_LIMIT = 512
@@ -39,7 +39,7 @@ _EXIF_ORIENTATION = 0x0112
 
 
 class ImageHeader(NamedTuple):
-    """Facts about an encoded image. `None` means that the format's header was not read for it."""
+    """Facts about an encoded image. None means that the headers of this format are not read for it."""
 
     format: str
     channels: Optional[int] = None
@@ -51,17 +51,17 @@ class ImageHeader(NamedTuple):
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Reads the header of an encoded image and checks that the file is whole.
+    """Reads the header of an encoded image and checks that the file is complete.
 
     Args:
         data: All bytes of the file.
 
     Returns:
         The facts. `orientation` is the Exif orientation, 1 to 8, where 1 is upright. `format` is 'png', 'jpeg', 'webp',
-        'bmp', 'tiff', 'npy', 'gif', 'pnm', 'jp2' or 'unknown'; of the last six no more than the format is read.
+        'bmp', 'tiff', 'npy', 'gif', 'pnm', 'jp2' or 'unknown'; for the last six only the format is determined.
 
     Raises:
-        ValueError: The file is empty, or a PNG, JPEG, WebP or BMP that ends too early, has no legal structure, or
+        ValueError: The file is empty, or a PNG, JPEG, WebP or BMP that ends too early, has an invalid structure, or
             declares more pixels than its bytes can hold.
     """
     if not data:
@@ -79,14 +79,14 @@ def read_header(data: bytes) -> ImageHeader:
 
 
 def require_room(size: Tuple[int, int], row_bytes: int, available: int, expansion: int = 1) -> None:
-    """Refuses a size that `available` bytes can never hold, or that has no pixel.
+    """Refuses a size that `available` bytes cannot hold, or that has no pixel.
 
     Args:
         size: (height, width).
-        expansion: The most bytes that the compression makes of one.
+        expansion: The most bytes to which the compression expands one byte.
 
     Raises:
-        ValueError: The size is refused; the message is what follows the name of the file.
+        ValueError: The size is refused. The message is to be put after the name of the file.
     """
     height, width = size
     if height < 1 or width < 1:
@@ -124,7 +124,7 @@ def _png_header(data: bytes) -> ImageHeader:
 
 
 def png_size(data: bytes) -> Optional[Tuple[int, int]]:
-    """Reads (height, width) of a PNG from its first 24 bytes; None for what is none."""
+    """Reads (height, width) of a PNG from its first 24 bytes; None if it is no PNG."""
     if len(data) < 24 or not data.startswith(PNG_SIGNATURE) or data[12:16] != b'IHDR':
         return None
     width, height = struct.unpack_from('>II', data, 16)
@@ -132,22 +132,22 @@ def png_size(data: bytes) -> Optional[Tuple[int, int]]:
 
 
 def is_palette_png(data: bytes) -> bool:
-    """Tells by the first 26 bytes of a file whether it is a PNG of indices into a palette."""
+    """Tells by the first 26 bytes of a file whether it is a PNG with a palette."""
     return data.startswith(PNG_SIGNATURE) and data[25:26] == bytes([_PNG_PALETTE])
 
 
 def png_transparent_grey(data: bytes, bit_depth: int) -> Optional[int]:
-    """Reads which value of a grey PNG is transparent (its chunk tRNS), as the file counts; None where none is."""
+    """Reads which value of a grey PNG is transparent (chunk tRNS), in the bit depth of the file; None if none is."""
     for name, start, end in png_chunks(data):
         if name == b'IDAT':
-            return None  # behind the pixels it means nothing
+            return None  # after the pixels the chunk has no meaning
         if name == b'tRNS' and end - start == 2:
             return int(struct.unpack_from('>H', data, start)[0]) & ((1 << bit_depth) - 1)
     return None
 
 
 def png_chunks(data: bytes) -> Iterator[Tuple[bytes, int, int]]:
-    """Yields name, start and end of the content of each chunk; the end may lie behind the end of the data."""
+    """Yields name, start and end of the content of each chunk; the end may lie beyond the data."""
     position = len(PNG_SIGNATURE)
     while position + 8 <= len(data):
         length, name = struct.unpack_from('>I4s', data, position)
@@ -169,7 +169,7 @@ def _jpeg_header(data: bytes) -> ImageHeader:
                 require_room(size, width, len(data), JPEG_LIMIT)
         elif marker == _JPEG_APP1 and data[start : start + 6] == b'Exif\x00\x00':
             orientation = _exif_orientation(data[start + 6 : end])
-    # Searched behind the start of the scan: an embedded thumbnail has an end marker too. Cameras append data behind it.
+    # Searched after the start of the scan: an embedded thumbnail has an end marker too. Cameras append data after it.
     if data.find(_JPEG_END_OF_IMAGE, scan) < 0:
         raise ValueError('is truncated: its JPEG data ends early')
     if size is None:
@@ -178,10 +178,10 @@ def _jpeg_header(data: bytes) -> ImageHeader:
 
 
 def is_motion_jpeg(data: bytes) -> bool:
-    """Tells by the beginning of a file whether it is raw Motion JPEG: JPEGs of one size, between them zeros or nothing.
+    """Tells by the beginning of a file whether it is raw Motion JPEG: JPEGs of one size, with only zeros between them.
 
-    Photographs may hold two JPEGs as well, the second a preview, a map of their range or the view of the other eye:
-    these are of another size, or listed in the first (Multi-Picture Format, CIPA DC-007).
+    Photographs may hold two JPEGs, too: the second is a preview, a gain map or the view of the other eye. It has
+    another size, or the first lists it (Multi-Picture Format, CIPA DC-007).
     """
     size, end = _jpeg_extent(data)
     second = data.find(_JPEG_START, end)
@@ -191,7 +191,7 @@ def is_motion_jpeg(data: bytes) -> bool:
 
 
 def _jpeg_extent(data: bytes) -> Tuple[Optional[Tuple[int, int]], int]:
-    """(height, width) of the JPEG that data begins with, None where it is none or not whole; and where it ends."""
+    """(height, width) of the JPEG at the beginning of the data, None if there is none or it is cut; and its end."""
     size, scan = None, len(data)
     if not data.startswith(_JPEG_START):
         return None, 0
@@ -207,7 +207,7 @@ def _jpeg_extent(data: bytes) -> Tuple[Optional[Tuple[int, int]], int]:
 def _jpeg_segments(data: bytes) -> Iterator[Tuple[int, int, int]]:
     """Yields marker, start and end of the content of each segment up to the first scan.
 
-    Bytes between segments are passed over, as every decoder does (libjpeg calls them extraneous).
+    Bytes between segments are skipped, as every decoder does (libjpeg calls them extraneous).
     """
     position = 2
     while True:
@@ -247,7 +247,7 @@ def _webp_header(data: bytes) -> ImageHeader:
 
 
 def _webp_size(name: bytes, content: bytes) -> Optional[Tuple[int, int]]:
-    """(height, width) of the chunk that declares it, of the canvas or of the image; None for other chunks.
+    """(height, width) from a chunk that declares the size of canvas or image; None for other chunks.
 
     Source: "WebP Container Specification" for VP8X, RFC 9649 for VP8L, RFC 6386 section 9.1 for VP8.
     """
@@ -264,15 +264,15 @@ def _webp_size(name: bytes, content: bytes) -> Optional[Tuple[int, int]]:
 
 
 def _bmp_header(data: bytes) -> ImageHeader:
-    """BITMAPFILEHEADER, and BITMAPCOREHEADER (12 bytes, of OS/2) or one of the longer ones behind it."""
+    """Reads BITMAPFILEHEADER, and after it BITMAPCOREHEADER (12 bytes, OS/2) or one of the longer headers."""
     offset, header_bytes = struct.unpack_from('<II', data, 10)
     compression = 0
     if header_bytes == 12:
         width, height, _, bits = struct.unpack_from('<HHHH', data, 18)
     else:
         width, height, _, bits, compression = struct.unpack_from('<iiHHI', data, 18)
-    height = abs(height)  # negative where the first row is the uppermost
-    is_packed = compression not in (1, 2)  # all but the two run-length encodings, which make at most 255 of 2 bytes
+    height = abs(height)  # negative if the first row is the top one
+    is_packed = compression not in (1, 2)  # all but the two run-length encodings, which expand 2 bytes to at most 255
     if is_packed:
         require_room((height, width), (width * bits + 31) // 32 * 4, len(data) - offset)
     else:
@@ -281,7 +281,7 @@ def _bmp_header(data: bytes) -> ImageHeader:
 
 
 def _exif_orientation(exif: bytes) -> int:
-    """The orientation tag of a block of Exif data, which has the structure of a TIFF file; 1 where there is none."""
+    """The orientation tag of a block of Exif data, which has the structure of a TIFF file; 1 if there is none."""
     order = {b'II': '<', b'MM': '>'}.get(exif[:2])
     if order is None:
         return 1

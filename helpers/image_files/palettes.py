@@ -1,7 +1,8 @@
-"""Palettes of label files: what the pixels look like decides what they are.
+"""Palettes of label files: the colours of pixels decide their meaning.
 
-An optimiser turns a grey PNG into a palette PNG of the same picture, and a tool may sort the entries of a palette as it
-likes. So a palette of greys is those grey values, and a palette of colours is compared before its indices are trusted.
+An optimiser may turn a grey PNG into a palette PNG of the same picture, and a tool may reorder the entries of a
+palette. So a palette of greys is read as grey values, and a palette of colours is compared before its indices are
+trusted.
 """
 
 import itertools
@@ -17,11 +18,11 @@ from helpers.image_files.headers import is_palette_png, png_chunks
 
 
 class LabelFile(NamedTuple):
-    """What a label file holds: `values` [H, W], uint8 or uint16, and what colour stands for which of them.
+    """The content of a label file: `values` [H, W], uint8 or uint16, and their colours.
 
-    `palette` is uint8 [K, 3], RGB. It is None where values are the numbers that the pixels look like, as in grey files.
-    Where other files of a dataset tell that greys are colours, too: `indices` are those of a palette of greys, with it,
-    and `grey_step` is how many greys of 8 bits there are from one value of a grey file to the next; 0 for more bits.
+    `palette` is uint8 [K, 3], RGB. It is None if the values are grey values, as in grey files. Two fields are for
+    datasets in which other files show that greys are colours, too: `indices` are the indices of a palette of greys, and
+    `grey_step` is the step between values of a grey file on the 8-bit grey scale; 0 for more bits.
     """
 
     values: np.ndarray
@@ -38,7 +39,7 @@ def by_look(indices: np.ndarray, palette: np.ndarray) -> LabelFile:
         palette: uint8 [K, 3], RGB.
 
     Returns:
-        The grey values, and no palette, where all entries are grey; else the indices and the palette.
+        The grey values and no palette, if all entries are grey; else the indices and the palette.
 
     Raises:
         ValueError: An index has no entry.
@@ -51,7 +52,7 @@ def by_look(indices: np.ndarray, palette: np.ndarray) -> LabelFile:
 
 
 def in_colors(label: LabelFile) -> Optional[LabelFile]:
-    """Returns a grey label file with the colours that its values look like; None where they are no greys of 8 bits."""
+    """Returns a grey label file with the colours of its values; None if they are no 8-bit greys."""
     if label.palette is not None or label.indices is not None:
         return label.indices or label
     if not label.grey_step:
@@ -66,7 +67,7 @@ def is_grey(palette: np.ndarray) -> bool:
 
 
 def used_values(values: np.ndarray) -> List[int]:
-    """Lists the values that occur in an array [H, W] of uint8 or uint16, in their order."""
+    """Lists the values that occur in an array [H, W] of uint8 or uint16, in ascending order."""
     if values.dtype == np.uint8:  # five times as fast as bincount, which converts to 64 bits
         counts = cv2.calcHist([np.ascontiguousarray(values)], [0], None, [256], [0, 256])
     else:
@@ -75,18 +76,18 @@ def used_values(values: np.ndarray) -> List[int]:
 
 
 def used_colors(label: LabelFile) -> Dict[int, Color]:
-    """Looks up which colours the values of a label file have that occur in it."""
+    """Returns the colours of the values that occur in a label file."""
     if label.palette is None:
         return {}
     return {index: as_color(label.palette[index]) for index in used_values(label.values)}
 
 
 class ColorTable:
-    """Which colour stands for which ID, and which for one ID alone.
+    """Which colours stand for which IDs, and which of them are unambiguous.
 
     Args:
         colors: From ID to its colour.
-        class_of: From ID to what it means, where several IDs mean the same; None where each means another thing.
+        class_of: From ID to its meaning, if several IDs may mean the same; None if all meanings differ.
     """
 
     def __init__(self, colors: Mapping[int, Color], class_of: Optional[Mapping[int, int]] = None) -> None:
@@ -104,12 +105,12 @@ class ColorTable:
         self._dtype = np.min_scalar_type(max(colors, default=0))
 
     def ids(self, label: LabelFile) -> Optional[np.ndarray]:
-        """Finds the class IDs [H, W] of a palette file by the colours that stand for them.
+        """Finds the class IDs [H, W] of a palette file by their colours.
 
         Returns:
-            The indices as they are where each that occurs has its colour, or the palette has all colours in their
-            places; what the colours say where it has them in another order; None where a colour is none of these, or
-            stands for several IDs.
+            The unchanged indices, if the indices that occur have the table's colours or the palette has all colours in
+            their places; the IDs of the colours, if these are in another order; None if a colour is unknown or stands
+            for several IDs.
         """
         used = used_colors(label)
         if all(self.colors.get(index) == color for index, color in used.items()) or self._is_in_order(label):
@@ -130,7 +131,7 @@ class ColorTable:
 
 
 def _filling(colors: Mapping[int, Color]) -> List[int]:
-    """The entries at the end of a palette that repeat one colour: nobody chose them, but perhaps the first."""
+    """The entries at the end of a palette that repeat one colour: padding, except perhaps the first of them."""
     last = sorted(colors, reverse=True)
     run = list(itertools.takewhile(lambda index: colors[index] == colors[last[0]], last))
     if len(run) < 2:
@@ -146,7 +147,7 @@ def as_color(entry: np.ndarray) -> Color:
 
 
 def png_palette(data: bytes) -> Optional[np.ndarray]:
-    """Reads the palette of a PNG from its first bytes: uint8 [K, 3]; None where there is none, or a damaged one."""
+    """Reads the palette of a PNG from its first bytes: uint8 [K, 3]; None if there is none or it is damaged."""
     if not is_palette_png(data):
         return None
     for name, start, end in png_chunks(data):
@@ -158,7 +159,7 @@ def png_palette(data: bytes) -> Optional[np.ndarray]:
 
 
 def check_png_checksums(data: bytes) -> None:
-    """Raises ValueError for a PNG in which a bit has changed; of palette files Pillow does not look at that."""
+    """Raises ValueError for a PNG with a wrong checksum, which Pillow does not verify in palette files."""
     for name, start, end in png_chunks(data):
         if start + 4 > len(data):  # too little is left for a checksum
             return

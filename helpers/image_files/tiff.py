@@ -1,7 +1,7 @@
-"""TIFF files: what their tags say decides what the numbers in them are.
+"""TIFF files: their tags decide what the numbers in them mean.
 
-tifffile reads the tags and most of the data. What it cannot unpack by itself is left to Pillow and OpenCV where these
-are known to hand out the numbers as they are, and else to rasterio, where that is installed.
+tifffile reads the tags and most of the data. Compressions that it cannot unpack by itself are left to Pillow and OpenCV
+if these are known to return the numbers unchanged, else to rasterio, if that is installed.
 """
 
 import importlib
@@ -21,13 +21,13 @@ from helpers.process.memory import require_memory
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK, _YCBCR = range(7)
 _COLOUR_NAMES = {8: 'CIE L*a*b*', 9: 'ICC L*a*b*', 10: 'ITU L*a*b*', 32803: 'a raw colour filter array', 34892: 'raw'}
 
-# Compression: none, deflate in both its numbers, LZMA. Of these tifffile notices damage without further packages.
+# Compression: none, deflate (two numbers), LZMA. For these tifffile detects damage without further packages.
 _CHECKED_COMPRESSIONS = (1, 8, 32946, 34925)
 _JPEG_COMPRESSIONS = (6, 7, 34892, 33007)
-# Those that may change values: JPEG, JPEG 2000, WebP, LERC, JPEG XL.
+# Compressions that may change values: JPEG, JPEG 2000, WebP, LERC, JPEG XL.
 _LOSSY_COMPRESSIONS = _JPEG_COMPRESSIONS + (33003, 33004, 33005, 34712, 34887, 50001, 50002, 52546)
-# Compression -> the most bytes that it makes of one: none, LZW, JPEG of up to four bands, deflate, PackBits. The others
-# know no bound.
+# Compression -> the most bytes to which it expands one: none, LZW, JPEG of up to four bands, deflate, PackBits. The
+# others have no bound.
 _EXPANSIONS = {1: 1, 5: LZW_LIMIT, 7: 4 * JPEG_LIMIT, 8: DEFLATE_LIMIT, 32946: DEFLATE_LIMIT, 32773: 64}
 _COMPRESSION_NAMES = {
     2: 'CCITT',
@@ -42,16 +42,16 @@ _COMPRESSION_NAMES = {
 # ExtraSamples: 1 and 2 are alpha, 0 is anything.
 _ALPHAS = {1: 'premultiplied', 2: 'straight'}
 
-# A reduced copy (an overview) and a transparency mask, of NewSubfileType.
+# Values of NewSubfileType: a reduced copy (an overview) and a transparency mask.
 _NO_IMAGE = 1 | 4
 _MAX_PAGES = 256
 _MAX_BANDS = 4096
 
-logging.getLogger('tifffile').addHandler(logging.NullHandler())  # it tells of damage there, and we by an error
+logging.getLogger('tifffile').addHandler(logging.NullHandler())  # it logs damage, for which this module raises errors
 
 
 class TiffFacts(NamedTuple):
-    """What the tags of a TIFF say: `size` is (height, width), `dtype` None where the samples are of no known type."""
+    """The tags of a TIFF: `size` is (height, width); `dtype` is None if the type of the samples is not known."""
 
     size: Tuple[int, int]
     bands: int
@@ -66,14 +66,14 @@ class TiffFacts(NamedTuple):
 
 
 def read_tiff(data: bytes, name: Any) -> Pixels:
-    """Reads the numbers of a TIFF file. Several pages of one size with a band each are the bands of one image.
+    """Reads the numbers of a TIFF file. Several pages of one size with one band each are the bands of one image.
 
     Args:
         data: All bytes of the file.
-        name: Of the file, for messages.
+        name: The name of the file, for messages.
 
     Raises:
-        ValueError: The file is truncated, damaged, too large for the memory, or of a kind that is not read; the message
+        ValueError: The file is truncated, damaged, too large for the memory, or of an unsupported kind. The message
             names the file and the reason.
     """
     tifffile = importlib.import_module('tifffile')
@@ -91,7 +91,7 @@ def read_tiff(data: bytes, name: Any) -> Pixels:
         if str(error).startswith(str(name)):
             raise
         raise _damaged(name, error) from error
-    except Exception as error:  # tifffile raises whatever a damaged file makes it meet
+    except Exception as error:  # damaged files make tifffile raise many types
         raise _damaged(name, error) from error
     if values is None:
         raise ValueError(_unread(facts, name))
@@ -107,9 +107,9 @@ def read_tiff(data: bytes, name: Any) -> Pixels:
 
 
 def tiff_palette(path: str) -> Optional[np.ndarray]:
-    """Reads the palette of a TIFF file from its tags, uint8 [K, 3]; None where it has none.
+    """Reads the palette of a TIFF file from its tags, uint8 [K, 3]; None if it has none.
 
-    A damaged file raises whatever it makes tifffile meet.
+    For a damaged file tifffile may raise any exception.
     """
     tifffile = importlib.import_module('tifffile')
     with tifffile.TiffFile(path) as file:
@@ -162,7 +162,7 @@ def _orientation(page: Any) -> int:
 
 
 def _problem(facts: TiffFacts) -> Optional[str]:
-    """What keeps a file from being read, whole or not."""
+    """Why an undamaged file of this kind cannot be read; None if it can."""
     if facts.num_pages > _MAX_PAGES:
         return (
             'has more than {} pages, which are taken for the bands of one image. Split it; tifffile.imwrite writes an '
@@ -178,7 +178,7 @@ def _problem(facts: TiffFacts) -> Optional[str]:
 
 
 def _damage(pages: List[Any], facts: TiffFacts, num_bytes: int) -> Optional[str]:
-    """What the tags promise and the file cannot hold: found before memory is taken for it."""
+    """A contradiction between the tags and the size of the file, found before memory is allocated; None without one."""
     height, width = facts.size
     if height < 1 or width < 1 or not 1 <= facts.bands <= _MAX_BANDS or not 1 <= facts.bits <= 64:
         return 'is damaged: its size is {} x {} with {} bands of {} bits'.format(height, width, facts.bands, facts.bits)
@@ -210,19 +210,19 @@ def _palette(page: Any) -> np.ndarray:
     colours = np.asarray(page.colormap)
     if colours.ndim != 2 or colours.shape[0] != 3:
         raise ValueError('its palette is of shape {}'.format(colours.shape))
-    # TIFF 6.0, section 5: 0 to 65535. Files that hold 0 to 255 are told by their largest value.
+    # TIFF 6.0, section 5: 0 to 65535. Files with 0 to 255 are recognised by their largest value.
     return (colours.T >> (8 if colours.max() > 255 else 0)).astype(np.uint8)
 
 
 def _alpha(facts: TiffFacts) -> Optional[str]:
     if not facts.extra or facts.num_pages > 1 or facts.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         return None
-    # GDAL marks the fourth of many bands as well: alpha is what stands alone behind the colours.
+    # GDAL also marks the fourth of many bands: only a single extra band after the colours is alpha.
     return _ALPHAS.get(facts.extra[-1]) if len(facts.extra) == 1 else None
 
 
 def _values(data: bytes, pages: List[Any], facts: TiffFacts) -> Optional[np.ndarray]:
-    """[H, W, B] the right way up; None where nothing here reads this kind."""
+    """The values, [H, W, B], upright; None if no reader here supports this kind."""
     readers: Tuple[Callable[[], Optional[np.ndarray]], ...] = (
         lambda: _by_tifffile(pages, facts),
         lambda: _by_pillow(data, facts),
@@ -251,7 +251,7 @@ def _by_tifffile(pages: List[Any], facts: TiffFacts) -> Optional[np.ndarray]:
     return values.astype(np.uint8) if facts.bits == 1 else values
 
 
-# (bands, photometric, extra samples) -> the mode in which Pillow hands out 8-bit samples as they are.
+# (bands, photometric, extra samples) -> the mode in which Pillow returns 8-bit samples unchanged.
 _PILLOW_MODES: Dict[Tuple[int, int, Tuple[int, ...]], str] = {
     (1, _BLACK_IS_ZERO, ()): 'L',
     (1, _PALETTE, ()): 'P',
@@ -264,16 +264,16 @@ _PILLOW_MODES: Dict[Tuple[int, int, Tuple[int, ...]], str] = {
 
 
 def _by_pillow(data: bytes, facts: TiffFacts) -> Optional[np.ndarray]:
-    """Samples of 8 bits that lie side by side, and single ones of 1, 2 and 4 bits."""
+    """Reads interleaved samples of 8 bits, and single bands of 1, 2 and 4 bits."""
     mode = _PILLOW_MODES.get((facts.bands, facts.photometric, facts.extra))
-    if facts.orientation != 1:  # its versions differ in who turns the image
+    if facts.orientation != 1:  # versions of Pillow differ in whether they turn the image
         return None
     few_bits = facts.bits in (1, 2, 4) and facts.bands == 1 and facts.photometric in (0, 1, 3)
     if not few_bits and (mode is None or facts.bits != 8 or facts.is_planar or facts.num_pages > 1):
         return None
     plugin = importlib.import_module('PIL.TiffImagePlugin')
-    with plugin.TiffImageFile(io.BytesIO(data)) as image:  # not Image.open, whose limit of pixels is not ours
-        image.load()  # NumPy of Python 3.7 swallows what goes wrong in np.array(image)
+    with plugin.TiffImageFile(io.BytesIO(data)) as image:  # not Image.open, which has another limit of pixels
+        image.load()  # with Python 3.7, NumPy hides errors in np.array(image)
         values = np.array(image)
         found = image.mode
     if few_bits:
@@ -282,7 +282,7 @@ def _by_pillow(data: bytes, facts: TiffFacts) -> Optional[np.ndarray]:
 
 
 def _unstretched(values: np.ndarray, mode: str, facts: TiffFacts) -> np.ndarray:
-    """Undoes what Pillow does to few bits: it stretches grey to 0..255, and turns white-is-zero round."""
+    """Undoes Pillow's changes to values of few bits: it scales grey to 0..255, and inverts white-is-zero."""
     if mode == 'P':
         return values
     largest = 2**facts.bits - 1
@@ -291,7 +291,7 @@ def _unstretched(values: np.ndarray, mode: str, facts: TiffFacts) -> np.ndarray:
 
 
 def _by_opencv(data: bytes, facts: TiffFacts) -> Optional[np.ndarray]:
-    """One or three samples of 16 bits that lie side by side."""
+    """Reads one or three interleaved samples of 16 bits."""
     is_simple = not facts.extra and not facts.is_planar and facts.num_pages == 1 and facts.orientation == 1
     kinds = ((1, _BLACK_IS_ZERO), (3, _RGB))
     if not is_simple or facts.dtype != np.uint16 or (facts.bands, facts.photometric) not in kinds:
@@ -325,7 +325,7 @@ def _unread(facts: TiffFacts, name: Any) -> str:
     )
 
 
-# What undoes each orientation (TIFF 6.0, section 8, tag 274; Exif 2.32, section 4.6.4).
+# Functions that undo each orientation (TIFF 6.0, section 8, tag 274; Exif 2.32, section 4.6.4).
 _UPRIGHT: Dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -338,5 +338,5 @@ _UPRIGHT: Dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns [H, W] or [H, W, C] the way up that an orientation of 1 to 8 says; contiguous."""
+    """Turns [H, W] or [H, W, C] upright, given its orientation, 1 to 8; the result is contiguous."""
     return np.ascontiguousarray(_UPRIGHT[orientation](pixels) if orientation in _UPRIGHT else pixels)

@@ -1,4 +1,4 @@
-"""Parts of large TIFF files, read without the rest (rasterio, the extra `geo`)."""
+"""Reads parts of large TIFF files without the rest (needs rasterio, the extra `geo`)."""
 
 import importlib
 from typing import Any, Callable, Dict, Optional, Tuple
@@ -17,9 +17,9 @@ from helpers.image_rules import (
     file_windows,
 )
 
-# Rows of a file that are looked at together for its range.
+# How many rows of a file are read at a time to find its range.
 _SCANNED_ROWS = 256
-# TIFF 6.0, section 8: the tag that says how the image is turned, and its value for not at all.
+# TIFF 6.0, section 8: the tag of the orientation, and its value for upright images.
 _ORIENTATION, _UPRIGHT = 'Orientation', 1
 
 #: (first row, last row + 1), (first column, last column + 1) -> uint8 [h, w, C].
@@ -27,7 +27,7 @@ Read = Callable[[Tuple[int, int], Tuple[int, int]], np.ndarray]
 
 
 def load_rasterio() -> Optional[Any]:
-    """Returns rasterio, or None where it is not installed."""
+    """Returns rasterio, or None if it is not installed."""
     try:
         return importlib.import_module('rasterio')
     except ImportError:
@@ -35,17 +35,17 @@ def load_rasterio() -> Optional[Any]:
 
 
 def is_tiff(path: str) -> bool:
-    """Tells whether the content of a file is that of a TIFF."""
+    """Tells by its content whether a file is a TIFF."""
     with open(path, 'rb') as file:
         return file.read(4) in TIFF_SIGNATURES
 
 
 def window_reader(source: Any, name: str, rules: ImageRules) -> Read:
-    """Returns what reads windows of a dataset of rasterio as the rules say.
+    """Returns a function that reads windows of a dataset of rasterio by the rules.
 
     Args:
         source: An open dataset.
-        name: Of the file, for messages.
+        name: The name of the file, for messages.
     """
     windows = importlib.import_module('rasterio.windows')
     about = _about(source)
@@ -60,7 +60,7 @@ def window_reader(source: Any, name: str, rules: ImageRules) -> Read:
 
 
 def _about(source: Any) -> Dict[str, Any]:
-    """What `Pixels` wants to know beside the values."""
+    """The fields of `Pixels` other than the values."""
     interpretation = [band.name for band in source.colorinterp]
     palette = None
     if interpretation[0] == 'palette':
@@ -77,7 +77,7 @@ def _about(source: Any) -> Dict[str, Any]:
 
 
 def _range_of(source: Any, alpha: Optional[str], rules: ImageRules, name: str) -> Tuple[Window, ...]:
-    """The windows by the range of the whole file, of the bands that the rules take."""
+    """The windows from the range of the whole file, for the bands that the rules choose."""
     windows = importlib.import_module('rasterio.windows')
     lows: Any = np.inf
     highs: Any = -np.inf
@@ -91,9 +91,9 @@ def _range_of(source: Any, alpha: Optional[str], rules: ImageRules, name: str) -
 
 
 class WindowedImage:
-    """A large TIFF in place of an array uint8 [H, W, C]: `image[top:bottom, left:right]` reads that part.
+    """A large TIFF that replaces an array uint8 [H, W, C]: `image[top:bottom, left:right]` reads that part.
 
-    Each part is read from the file anew, so it may be used in any thread.
+    Each access opens the file anew, so any thread may use it.
     """
 
     ndim = 3
@@ -115,9 +115,9 @@ class WindowedImage:
 
 
 def open_windowed(path: str, rules: ImageRules, min_pixels: int) -> Optional[WindowedImage]:
-    """Opens a TIFF of at least so many pixels that is stored in tiles or without compression.
+    """Opens a TIFF of at least `min_pixels` pixels that is stored in tiles or without compression.
 
-    None for all other images, whose parts take as long as the whole, and without rasterio.
+    None without rasterio, and for all other images: reading a part of them takes as long as reading the whole.
     """
     rasterio = load_rasterio() if is_tiff(path) else None
     if rasterio is None or rules.window == FILE_RANGE:
@@ -133,5 +133,5 @@ def open_windowed(path: str, rules: ImageRules, min_pixels: int) -> Optional[Win
             if source.height * source.width < min_pixels or not in_parts:
                 return None
             return WindowedImage(path, rules, (source.height, source.width, rules.channels))
-    except Exception:  # whatever is wrong with the file, reading it as a whole tells
+    except Exception:  # reading the whole file reports what is wrong
         return None

@@ -1,1 +1,1 @@
-"""What this process has and how it behaves: memory, cores, limits, how it ends, and how modules are loaded."""
+"""The process itself: its memory, cores and limits, how it ends, and how it loads modules."""

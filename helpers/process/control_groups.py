@@ -1,8 +1,8 @@
-"""What the control groups of this process leave it of the machine: containers, batch systems and services set them.
+"""The limits that control groups set for this process, as containers, batch systems and services use them.
 
-A group is bound by its own limits and by those of all groups above it, so each is looked at; the tightest counts. Of a
-container that sees only its own part of the tree, the path that the kernel names may not exist there: then the limits
-lie at the top of what it sees. See cgroups(7), and cgroup-v2 and cgroup-v1/memory of the documentation of Linux.
+A group is bound by its own limits and by those of all groups above it, so all are read and the tightest counts. In a
+container that sees only its part of the tree, the path that the kernel names may not exist: then the limits are at the
+top of the visible tree. See cgroups(7), and cgroup-v2 and cgroup-v1/memory in the documentation of Linux.
 """
 
 import posixpath
@@ -10,31 +10,31 @@ from typing import Iterator, Optional, Tuple
 
 _ROOT = '/sys/fs/cgroup'
 _OWN = '/proc/self/cgroup'
-# Version 1 writes "no limit" as a number beyond every machine.
+# Version 1 writes "no limit" as a number larger than any memory.
 _NO_LIMIT = 1 << 60
 
 
 def memory_limit() -> Optional[int]:
-    """Returns the bytes that the processes of the group may have together; None without a limit, or groups."""
+    """Returns the bytes that the processes of the group may use together; None without a limit or without groups."""
     limits = [limit for limit, _ in _memory_groups()]
     return min(limits) if limits else None
 
 
 def memory_left() -> Optional[int]:
-    """Returns the bytes that the group can still take; None without a limit, or groups."""
+    """Returns the bytes that the group can still take; None without a limit or without groups."""
     left = [room for _, room in _memory_groups() if room is not None]
     return min(left) if left else None
 
 
 def cores_limit() -> Optional[float]:
-    """Returns how many cores' time the group may use, such as 1.5; None without a limit, or groups."""
+    """Returns how many cores' time the group may use, such as 1.5; None without a limit or without groups."""
     shares = [share for share in map(_quota, _folders('')) if share is not None]
     shares += [share for share in map(_quota_of_version_1, _folders('cpu')) if share is not None]
     return min(shares) if shares else None
 
 
 def _memory_groups() -> Iterator[Tuple[int, Optional[int]]]:
-    """Yields limit and room, in bytes, of each group that has a limit; None where the room is not told."""
+    """Yields limit and free part, in bytes, of each group that has a limit; None if the free part is not known."""
     for controller, names in (
         ('', ('memory.max', 'memory.current')),
         ('memory', ('memory.limit_in_bytes', 'memory.usage_in_bytes')),
@@ -63,7 +63,7 @@ def _folders(controller: str) -> Iterator[str]:
 
 
 def _number(path: str) -> Optional[int]:
-    """The number in a file; None for 'max', and where there is no such file."""
+    """The number in a file; None for 'max', and if there is no such file."""
     try:
         with open(path, encoding='ascii') as file:
             return int(file.read())
@@ -72,7 +72,7 @@ def _number(path: str) -> Optional[int]:
 
 
 def _reclaimable(folder: str) -> int:
-    """Bytes of files that the group's usage counts and the kernel gives up when memory is wanted."""
+    """Bytes of cached files that count as usage of the group and that the kernel frees when memory is needed."""
     try:
         with open(posixpath.join(folder, 'memory.stat'), encoding='ascii') as file:
             counts = dict(line.split() for line in file)

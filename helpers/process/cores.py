@@ -15,8 +15,8 @@ def available_cores() -> List[int]:
 
 
 def num_cores() -> int:
-    """Returns how many threads are worth starting: one for each core that this process may run on, and no more than its
-    container has the time of.
+    """Returns how many threads are worth starting: one for each core that this process may run on, but no more than its
+    container's share of processor time.
     """
     limit = control_groups.cores_limit()
     cores = len(available_cores())

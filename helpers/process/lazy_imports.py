@@ -1,6 +1,6 @@
-"""How modules are loaded: public names when they are used, moved ones by old names, and TensorFlow without Keras.
+"""How modules are loaded: public names on first use, moved modules under their old names, and TensorFlow without Keras.
 
-A package that imports everything when it is imported makes `--help` wait for TensorFlow.
+If a package imported everything at once, `--help` would wait for TensorFlow.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ def lazy_names(package: str, places: Dict[str, str]) -> Tuple[Callable[[str], An
 
     Args:
         package: Name of the package, for messages.
-        places: Public name -> 'module:attribute', or 'module' where the name is that module.
+        places: Public name -> 'module:attribute', or 'module' if the name stands for the module itself.
 
     Returns:
-        Two functions to be bound to `__getattr__` and `__dir__` in the package.
+        Two functions to assign to `__getattr__` and `__dir__` of the package.
     """
 
     def get(name: str) -> Any:
@@ -52,17 +52,17 @@ class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        # The module has run long since. The import system has only put the spec of the old name into it.
+        # The module has been executed before. The import system only gave it the spec of the old name.
         module.__spec__ = module.__spec__.loader_state if module.__spec__ else None
 
 
 def keep_moved_modules(places: Dict[str, str]) -> None:
-    """Lets `import OLD` and `from OLD import ...` go on working; places: old module name -> new module name."""
+    """Keeps `import OLD` and `from OLD import ...` working; places: old module name -> new module name."""
     sys.meta_path.append(_MovedModules(places))
 
 
 class _PutOff(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds a package where it lies, and refuses to load it."""
+    """Finds a package as usual, but refuses to load it."""
 
     def __init__(self, package: str) -> None:
         self._package = package
@@ -84,9 +84,9 @@ class _PutOff(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 @contextlib.contextmanager
 def put_off(package: str, importer: str) -> Iterator[None]:
-    """Makes importing `package` raise ImportError while it is open, as if it were broken; afterwards it works as ever.
+    """A context in which importing `package` raises ImportError, as if it were broken; afterwards it works as usual.
 
-    For an import of `importer` that loads the package for others, and can do without. Where either of them is loaded
+    Meant for the import of `importer`, which loads the package but can do without it. If either of them is loaded
     already, nothing happens.
     """
     if package in sys.modules or importer in sys.modules:
@@ -102,10 +102,10 @@ def put_off(package: str, importer: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """Keeps the collector of reference cycles from running while it is open; afterwards it is as it was.
+    """A context without garbage collection; afterwards the collector is as before.
 
-    For an import that makes hundreds of thousands of objects: they stay, and the collector looks at them again and
-    again. Afterwards they are among its old ones, where it seldom looks.
+    Meant for an import that makes hundreds of thousands of permanent objects, which the collector would traverse again
+    and again. Afterwards they are in its oldest generation, which it rarely traverses.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -113,7 +113,7 @@ def without_garbage_collection() -> Iterator[None]:
         yield
     finally:
         if not gc.get_freeze_count():
-            # Together: all that the collector knows becomes old, and none is looked through.
+            # Together they move all objects to the oldest generation without traversing them.
             gc.freeze()
             gc.unfreeze()
         if was_enabled:

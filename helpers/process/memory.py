@@ -1,4 +1,4 @@
-"""How much memory there is, asked before it is taken; and memory that goes back before its array does."""
+"""How much memory is free, checked before it is taken; and releasing the memory of an array that still exists."""
 
 import mmap
 import os
@@ -7,28 +7,28 @@ from typing import Any, Optional
 
 from helpers.process import control_groups
 
-# Where the kernel says it, see meminfo(5).
+# The kernel's report, see meminfo(5).
 _MEMINFO = '/proc/meminfo'
 
-# madvise(2): the pages are not needed; they are free at once, and would be read as zeros.
+# madvise(2): the pages are not needed. They are freed at once, and later reads give zeros.
 _MADV_DONTNEED = 4
 
-# So much is never asked for: looking costs more than it saves, and images are read by the thousand.
+# Below this nothing is checked: images are read by the thousand, and the check would cost more than it saves.
 _SMALL = 1 << 26
 
 
 def free_memory() -> Optional[int]:
-    """Returns the bytes that this process can still take: the smaller of what machine and control group have left.
+    """Returns the bytes that this process can still take: the minimum of what machine and control group have left.
 
-    None where neither says so (macOS, Windows).
+    None if neither is known (macOS, Windows).
     """
     known = [value for value in (_available_in_meminfo(), control_groups.memory_left()) if value]
     return min(known) if known else None
 
 
 def total_memory() -> int:
-    """Returns the bytes of memory that this process could have if nobody else used any: all that the machine has, or
-    what its container is limited to.
+    """Returns the bytes of memory that this process could use if no other used any: those of the machine, or the limit
+    of its container.
     """
     of_machine = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
     limit = control_groups.memory_limit()
@@ -36,7 +36,7 @@ def total_memory() -> int:
 
 
 def require_memory(name: Any, needed: int, what: str) -> None:
-    """Raises ValueError where `needed` bytes are more than are free; `name` is the file, `what` what it holds."""
+    """Raises ValueError if `needed` bytes are more than are free; `name` is the file, `what` describes its content."""
     free = free_memory() if needed > _SMALL else None
     if free is not None and needed > free:
         raise ValueError(
@@ -46,11 +46,11 @@ def require_memory(name: Any, needed: int, what: str) -> None:
 
 
 def give_back(array: Any) -> bool:
-    """Gives the memory of an array that is no longer read back to the system; pages that it shares stay.
+    """Releases the memory of an array that is no longer read, except pages that it shares with others.
 
-    array: numpy.ndarray, contiguous; its values are lost. What it is a part of stays as it is.
+    array: numpy.ndarray, contiguous; its values are lost. If it is a part of an array, the rest of that is unchanged.
 
-    Returns whether that was done: only Linux takes memory back from within an allocation.
+    Returns whether this was done: only Linux takes back a part of an allocation.
     """
     if not sys.platform.startswith('linux'):
         return False
@@ -63,7 +63,7 @@ def give_back(array: Any) -> bool:
 
 
 def readable_size(size: float) -> str:
-    """Writes bytes as a number that people read: '512 B', '1.8 MB', '3.8 GB'."""
+    """Formats a number of bytes for people: '512 B', '1.8 MB', '3.8 GB'."""
     units = ('B', 'kB', 'MB', 'GB', 'TB')
     power = 0
     while size >= 1000 and power + 1 < len(units):

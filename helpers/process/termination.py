@@ -1,5 +1,5 @@
-"""SIGTERM, Ctrl-C and the end of a terminal: what one interrupts removes what is half written, and the exit status
-says that it came.
+"""SIGTERM, Ctrl-C and the end of a terminal: interrupted code removes its unfinished files, and the exit status names
+the signal.
 """
 
 import contextlib
@@ -8,14 +8,14 @@ import signal
 import threading
 from typing import Any, Iterator, List
 
-# Exit statuses of shells for programs that these signals ended: 128 and the number of the signal.
+# Exit statuses of shells for programs that these signals ended: 128 plus the number of the signal.
 _EXIT_STATUSES = {'SIGHUP': 129, 'SIGINT': 130, 'SIGTERM': 143}
-#: What asks a program to end. SIGHUP, which Windows has not, says that its terminal is gone.
+#: Signals that ask a program to end. SIGHUP, which Windows lacks, says that its terminal is gone.
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, name))
 
 
 class Interrupted(KeyboardInterrupt):
-    """Work was stopped by a signal, at a moment when that does no harm.
+    """A signal stopped the work, at a point where that does no harm.
 
     Attributes:
         signal_name: 'SIGINT', 'SIGTERM' or 'SIGHUP'.
@@ -27,12 +27,12 @@ class Interrupted(KeyboardInterrupt):
 
 
 def exit_status(interruption: KeyboardInterrupt) -> int:
-    """Returns the exit status of a command that this ended, 130 where Ctrl-C was the cause."""
+    """Returns the exit status of a command that this exception ended, 130 for Ctrl-C."""
     return _EXIT_STATUSES[getattr(interruption, 'signal_name', 'SIGINT')]
 
 
 def signals_to_hear() -> List[int]:
-    """Returns the STOP_SIGNALS of this process; SIGHUP is none where it is ignored, as nohup has it."""
+    """Returns the STOP_SIGNALS that this process handles: without SIGHUP if it is ignored, as under nohup."""
     return [
         number
         for number in STOP_SIGNALS
@@ -41,7 +41,7 @@ def signals_to_hear() -> List[int]:
 
 
 def leave_lost_terminal() -> None:
-    """Sends output and errors nowhere where their terminal is gone: to write there would be an error."""
+    """Discards output and errors if their terminal is gone: writing to it would be an error."""
     for descriptor in (1, 2):
         try:
             os.write(descriptor, b'')
@@ -53,9 +53,9 @@ def leave_lost_terminal() -> None:
 
 @contextlib.contextmanager
 def termination_raised() -> Iterator[None]:
-    """Turns SIGTERM, while it is open, into `Interrupted`, as Ctrl-C is KeyboardInterrupt.
+    """A context in which SIGTERM raises `Interrupted`, as Ctrl-C raises KeyboardInterrupt.
 
-    Signal handlers belong to the main thread, and one that the program around this has set stays.
+    It does nothing outside the main thread, or if the surrounding program has set its own handler.
     """
     if not _is_ours():
         yield
@@ -69,10 +69,10 @@ def termination_raised() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruption_kept() -> Iterator[None]:
-    """Raises KeyboardInterrupt, while it is open, where Ctrl-C came and whoever was being imported says ImportError of
-    it, as NumPy does.
+    """A context that raises KeyboardInterrupt if Ctrl-C came during an import that turned it into ImportError, as NumPy
+    does.
 
-    A handler of SIGINT that the program around this has set stays.
+    A handler of SIGINT that the surrounding program has set stays.
     """
     came: List[int] = []
 
@@ -97,7 +97,7 @@ def interruption_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def termination_delayed() -> Iterator[None]:
-    """Turns SIGTERM into `Interrupted`, as `termination_raised`; the process then dies of it, as without this."""
+    """Turns SIGTERM into `Interrupted`, as `termination_raised`; at the end of the context SIGTERM ends the process."""
     is_ours = _is_ours()
     try:
         with termination_raised():
@@ -114,6 +114,6 @@ def _is_ours() -> bool:
 
 
 def _terminate(number: int, frame: Any) -> None:
-    # timeout(1) sends the signal twice, and the second must not end the tidying up. SIGKILL remains.
+    # timeout(1) sends the signal twice, and the second must not interrupt the cleaning up. SIGKILL still works.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Interrupted('stopped by SIGTERM', 'SIGTERM')

@@ -1,1 +1,1 @@
-"""Video files: their frames by ffmpeg, and how it is called. `helpers.video` is the door."""
+"""Video files: their frames by ffmpeg, and how ffmpeg is run. `helpers.video` is the interface."""

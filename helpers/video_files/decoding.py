@@ -16,30 +16,30 @@ from helpers.video_files.high_dynamic_range import HighDynamicRange, high_dynami
 
 _LOGGER = logging.getLogger(__name__)
 
-#: Of a source that does not say.
+#: The frame rate of a source that does not declare one.
 DEFAULT_FRAME_RATE = 30.0
-# A frame lasts at most a thousand seconds: the fraction that ffmpeg is told of a slower rate would come near 0.
+# A frame lasts at most a thousand seconds: the fraction for a slower rate, as passed to ffmpeg, would be close to 0.
 SMALLEST_FRAME_RATE = 0.001
 LARGEST_FRAME_RATE = 1000.0
-# In seconds: twice what is said, because averages are rounded.
+# In seconds: twice the documented limit, because averages are rounded.
 _LONGEST_FRAME = 2 / SMALLEST_FRAME_RATE
 
-# Above this a rate that a file tells is compared with the time stamps of its frames.
+# Above this, the rate that a file declares is compared with the time stamps of its frames.
 _FASTEST_USUAL_RATE = 120
-# Frames that come at uneven times are taken at least so often, or movements would jerk.
+# Frames at uneven times are sampled at least at this rate, or movements would be jerky.
 _SLOWEST_UNEVEN_RATE = fractions.Fraction(25)
 
-# Sound that ends so many seconds before its file does is whole: the file tells its duration in hundredths.
+# Sound that ends at most this many seconds before its file is complete: durations are given in hundredths.
 _LAST_SOUND = 0.1
 
-# What ffmpeg writes of a frame whose time it does not know.
+# ffmpeg's time of a frame whose time it does not know.
 _NO_TIME = -(2**63)
-# Bytes for a frame below which it is worth a look how far apart the frames of a long video are.
+# Below this many bytes per frame, the distances between frames of a long video are checked.
 _FEW_BYTES = 100
-# Bytes of a file below which that look takes no time, so that its word for how long it is is not needed.
+# Below this many bytes in a file that check takes no time, so it is done whatever duration the file declares.
 _SMALL_FILE = 2**26
 
-# ffmpeg's names of raw streams, whose frames have no time stamps. Of these 'tbr' may count two fields to a frame.
+# ffmpeg's names of raw streams, whose frames have no time stamps. Their 'tbr' may count two fields per frame.
 _RAW = ('h264', 'hevc', 'm4v', 'mpegvideo', 'mjpeg')
 
 _RATE_REMEDY = 'Write it at a usual rate with ffmpeg -r 30 -i FILE OUT, or give a directory of frames.'
@@ -49,11 +49,11 @@ _ROUNDING = 0.0002
 
 
 class VideoFacts(NamedTuple):
-    """What is known of a video before its frames are read.
+    """The properties of a video that are known before its frames are read.
 
-    binary: the ffmpeg that can read it. size: (height, width) as it is shown: turned, if it was filmed upright.
-    frame_rate: the constant rate at which frames are taken from it. duration: seconds, of the longer of picture and
-    sound; None where the file does not say. hdr: None for usual video. is_raw: whether frames have no times.
+    binary: the ffmpeg that can read it. size: (height, width) as shown, that is after turning a video that was filmed
+    upright. frame_rate: the constant rate at which frames are taken. duration: seconds, of picture or sound, whichever
+    is longer; None if the file does not say. hdr: None for standard video. is_raw: whether frames have no time stamps.
     """
 
     binary: str
@@ -67,17 +67,17 @@ class VideoFacts(NamedTuple):
 
     @property
     def num_frames(self) -> Optional[int]:
-        """About how many frames there are, by the duration; None where that is not known."""
+        """The approximate number of frames, from the duration; None if that is not known."""
         return None if self.duration is None else max(1, int(round(self.duration * self.frame_rate)))
 
 
 def probe(path: str) -> VideoFacts:
-    """Decodes the first frame, after which ffmpeg knows how the picture is turned and what shape its pixels have.
+    """Decodes the first frame, after which ffmpeg reports how the picture is turned and the shape of its pixels.
 
     Raises:
         ValueError: The file cannot be read as a video.
     """
-    # The header of this format says all that in one line, whose form is fixed, unlike that of what ffmpeg logs.
+    # The header of this format has all of that in one line of fixed form, unlike ffmpeg's log.
     command = [*input_of(path), '-map', '0:V:0', '-frames:v', '1', '-pix_fmt', 'yuv444p', '-f', 'yuv4mpegpipe', '-']
     done = run_ffmpeg(['-hide_banner', *command], 'level+info', stdout=subprocess.PIPE)
     log = done.stderr.decode('utf-8', 'replace')
@@ -103,12 +103,12 @@ def probe(path: str) -> VideoFacts:
 
 
 def _check_gaps(path: str, facts: VideoFacts) -> None:
-    """Raises ValueError where a frame would come again and again, because the next one is hours or years away."""
+    """Raises ValueError if a frame would be repeated again and again, because the next one is hours or years away."""
     size = os.path.getsize(path)
     is_long = (facts.num_frames or 0) * _FEW_BYTES > size and (facts.duration or 0) > _LONGEST_FRAME
     if facts.is_raw or not (is_long or size < _SMALL_FILE):
         return
-    # From the start of the file on, because the first frame is shown until it would begin, too.
+    # From the start of the file, since the first frame is also shown before its time.
     shown = [(fractions.Fraction(0), fractions.Fraction(0)), *sorted(_packets(path, '0:V:0'))]
     lasting = [later[0] - earlier[0] for earlier, later in zip(shown, shown[1:])]
     longest = max([shown[-1][1] - shown[-1][0], *lasting])
@@ -140,7 +140,7 @@ def _remedy(status: int, log: str, name: str) -> str:
         return (
             'It is an image, a list of files, or of a format that is not read. Give a video or a directory of frames.'
         )
-    # The first error is the cause; those after it only say what follows from it.
+    # The first error is the cause; the others are its consequences.
     reason = re.search(r'\[(?:error|fatal)\] (.*)', log)
     said = 'No picture in it can be decoded' if reason is None else 'ffmpeg says: ' + reason.group(1)
     return (
@@ -153,30 +153,30 @@ def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.F
     """The constant rate at which to take frames from a video.
 
     Args:
-        rate: What ffmpeg takes for it: the rate of the file or, where its frames come at uneven times, their average.
-        log: What ffmpeg logs of the file. 'tbr' in it is the rate of which all time stamps are multiples.
+        rate: ffmpeg's estimate: the rate of the file or, if its frames are at uneven times, their average rate.
+        log: ffmpeg's log of the file. Its 'tbr' is a rate such that all time stamps are multiples of its period.
     """
     if 'Input #0, gif' in log:
         shown = _packets(path, '0:V:0')
-        # Of so few frames ffmpeg takes the unit of their times, 1/100 s, and the first would come again and again.
+        # For so few frames ffmpeg reports the unit of their times, 1/100 s, and the first would be repeated many times.
         lasts = shown[1][0] - shown[0][0] if len(shown) == 2 else shown[0][1] - shown[0][0] if len(shown) == 1 else 0
         if lasts > 0:
             return _bounded(1 / fractions.Fraction(lasts))
-    if rate > _FASTEST_USUAL_RATE:  # files of browsers tell no rate but the unit of their time stamps, 1000 a second
+    if rate > _FASTEST_USUAL_RATE:  # files of browsers declare the unit of their time stamps, 1000 per second
         rate = _average_rate(path) or rate
     ticks = re.search(r'([\d.]+)(k?) tbr', log)
     if _is_raw(log):
         rate = min(rate, _raw_rate(path) or rate)
     elif ticks is not None:
         finest = fractions.Fraction(ticks.group(1)) * (1000 if ticks.group(2) else 1)
-        # A recording of a screen: the frames of its short movements come faster than on average.
+        # A screen recording: the frames of its short movements are closer than on average.
         if rate < 0.9 * finest:
             rate = max(rate, min(finest, _SLOWEST_UNEVEN_RATE))
     if abs(round(rate) - rate) < _ROUNDING * rate:
         rate = fractions.Fraction(round(rate))
     if rate == 0:
         return fractions.Fraction(DEFAULT_FRAME_RATE)
-    if 1 / rate > _LONGEST_FRAME:  # each frame would come again and again
+    if 1 / rate > _LONGEST_FRAME:  # each frame would be repeated again and again
         raise _too_slow(path, 1 / rate)
     return _bounded(rate)
 
@@ -199,7 +199,7 @@ def _average_rate(path: str) -> Optional[fractions.Fraction]:
 
 
 def _raw_rate(path: str) -> Optional[fractions.Fraction]:
-    """Frames per second of a raw stream, by how long most of its first frames last; None where it does not say."""
+    """Frames per second of a raw stream, from the most frequent duration of its first frames; None if not known."""
     lasting = collections.Counter(end - start for start, end in _packets(path, '0:V:0', most=50, timeless=True))
     usual = max(lasting, key=lasting.__getitem__, default=fractions.Fraction(0))
     return 1 / usual if usual else None
@@ -211,8 +211,8 @@ def _packets(
     """When each packet of a stream begins and ends, in seconds from the start of the file. Nothing is decoded.
 
     Args:
-        most: Of how many packets; all for None.
-        timeless: Whether packets without a time stamp count, too; their times are of no use, but the differences are.
+        most: The largest number of packets to read; None for all.
+        timeless: Whether to include packets without a time stamp: only the differences of their times are meaningful.
     """
     limit = [] if most is None else ['-frames:v', str(most)]
     command = [*input_of(path), '-map', stream, '-c', 'copy', *limit, '-f', 'framecrc', '-']
@@ -227,24 +227,24 @@ def _packets(
 
 
 class VideoDecoder:
-    """A process of ffmpeg that hands out frames at a constant rate, by their time stamps.
+    """A process of ffmpeg that yields frames at a constant rate, by their time stamps.
 
-    A frame that is shown for longer comes several times, and of frames that come faster some are left out, so that
-    frame k is what a player shows at k / frame_rate seconds after the start of the file, sound included. HDR video is
-    brought to the range of usual video.
+    A frame that is shown for longer is repeated, and some of the frames that come faster are left out. So frame k is
+    what a player shows at k / frame_rate seconds after the start of the file, in sync with the sound. HDR video is
+    converted to the range of standard video.
     """
 
     def __init__(self, path: str, facts: VideoFacts):
         self._path = path
         self._facts = facts
         rate = facts.frame_rate
-        # Raw streams have no time stamps, and of those that ffmpeg 4 makes up for them some are of another rate.
+        # Raw streams have no time stamps, and some of those that ffmpeg 4 invents have another rate.
         said = ['-r', str(rate)] if facts.is_raw else []
-        # Scaled, although the size is that of the first frame, because it may change on the way.
+        # Scaled to the size of the first frame, because the size may change during the video.
         filters = ['scale={1}:{0}'.format(*facts.size)]
         if facts.hdr is not None:
             filters += tone_mapping(path, facts.hdr, facts.binary)
-        # Repeated at the end: ffmpeg would hold a converted copy of each repetition of a frame that is shown for long.
+        # Frames are repeated after the conversion: ffmpeg would otherwise keep a converted copy of each repetition.
         filters += ['format=rgb24'] + ([] if facts.is_raw else ['fps={}:start_time=0'.format(rate)])
         command = [*said, *input_of(path), '-map', '0:V:0', '-vf', ','.join(filters)]
         command += ['-pix_fmt', 'rgb24', '-f', 'rawvideo', '-']
@@ -254,7 +254,7 @@ class VideoDecoder:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        # ffmpeg stops and waits when nobody empties the pipe of its complaints, so a thread does.
+        # ffmpeg blocks when the pipe of its messages is full, so a thread reads them.
         self._complaints: Deque[bytes] = collections.deque(maxlen=20)
         self._drain = threading.Thread(target=self._complaints.extend, args=(self._process.stderr,), daemon=True)
         self._drain.start()
@@ -283,7 +283,7 @@ class VideoDecoder:
                     self._path, 1 / LARGEST_FRAME_RATE, LARGEST_FRAME_RATE, _RATE_REMEDY
                 )
             )
-        # A sound track longer than the picture makes the number of frames look too large, so that alone is no error.
+        # If the sound is longer than the picture, the estimated number of frames is too large; that alone is no error.
         is_short = num_frames is not None and count < num_frames - 1
         if status != 0 or count == 0 or (complaints and is_short and not self._is_whole(count)):
             raise ValueError(
@@ -296,8 +296,8 @@ class VideoDecoder:
             _LOGGER.warning('%s is damaged in places, some frames may look wrong: %s', self._path, complaints)
 
     def _is_whole(self, count: int) -> bool:
-        """Whether all frames that are in the file came, and its sound lasts as long as it is said to: so that nothing
-        was cut off, and the picture is only shorter than the sound."""
+        """Whether all frames in the file were read and its sound has the declared duration: then nothing was cut off,
+        and the picture is just shorter than the sound."""
         if not self._facts.has_audio or self._facts.duration is None:
             return False
         picture_end, sound_end = (
@@ -307,7 +307,7 @@ class VideoDecoder:
 
     def close(self) -> None:
         """Ends the process."""
-        # Not asked to end: it would first want to get rid of the frames that it has, and nobody takes them.
+        # Killed, since on a request to end it would first try to write its remaining frames, which nobody reads.
         self._process.kill()
         self._process.wait()
         self._drain.join()

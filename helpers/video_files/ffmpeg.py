@@ -1,6 +1,6 @@
-"""ffmpeg, as moviepy brings it: run on files of others, and as the encoder of an MP4.
+"""moviepy's ffmpeg: run on files from others, and as the encoder of an MP4.
 
-moviepy, 1 on Python 3.7 and 2 elsewhere, is met here and nowhere else, and imported when ffmpeg is run.
+Only this module uses moviepy (version 1 on Python 3.7, 2 elsewhere), and it imports it when ffmpeg is run.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import numpy as np
 from helpers.aliases import PathLike
 from helpers.image_files.headers import is_motion_jpeg
 
-# ffmpeg's names of what may be read. Among what may not are lists (HLS, concat), which lead to files elsewhere.
+# ffmpeg's names of the formats that may be read. Lists (HLS, concat) are excluded, since they refer to other files.
 _CONTAINERS = (
     *('mov', 'mp4', 'matroska', 'webm', 'avi', 'mpegts', 'mpeg', 'mpegvideo', 'asf', 'flv', 'ogg', 'gif', 'apng'),
     *('mxf', 'nut', 'h264', 'hevc', 'm4v', 'yuv4mpegpipe', 'ivf', 'dv', 'wtv', 'rm', 'mjpeg', 'obu', 'av1'),
@@ -29,7 +29,7 @@ _MAX_PIXELS = 2**26  # 8192 x 8192
 
 _TWO_FRAMES = 2**25  # bytes, of the largest cameras
 
-# What stops it wherever it writes, by a word of what it says.
+# Errors that stop ffmpeg because of the place it writes to, by a phrase of its message.
 _LIMITS = {
     'No space left': errno.ENOSPC,
     'Disk quota exceeded': errno.EDQUOT,
@@ -37,17 +37,17 @@ _LIMITS = {
     'SIGXFSZ': errno.EFBIG,
 }
 
-# Visually lossless at the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network. No
-# frames that refer to later ones: they need an edit list, from which ffmpeg 4 loses the last frame of short videos.
+# Visually lossless for the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network. No
+# B-frames: they need an edit list, with which ffmpeg 4 loses the last frame of short videos.
 _QUALITY = ('-crf', '18', '-bf', '0')
 _PRESET = 'veryfast'
 
-# Fragments of a second: what is on the disk can be played up to the last whole fragment, whatever stops the encoder.
+# Fragments of one second: whatever stops the encoder, the file plays up to its last complete fragment.
 _FRAGMENTED = ('-movflags', '+frag_keyframe+empty_moov+default_base_moof', '-frag_duration', '1000000')
 # The index at the front: browsers start playing before the whole file has arrived.
 FAST_START = ('-movflags', '+faststart')
 
-# High definition's colour matrix, said in the file: players guess by the size otherwise, and colours of classes shift.
+# The colour matrix of high definition, declared in the file: otherwise players guess by the size, and colours shift.
 _COLOR_MATRIX = 'bt709'
 _COLOR_TAGS = ('-colorspace', _COLOR_MATRIX, '-color_primaries', _COLOR_MATRIX, '-color_trc', _COLOR_MATRIX)
 
@@ -56,30 +56,30 @@ def run_ffmpeg(arguments: List[str], log_level: str, stdout: int) -> 'subprocess
     """Runs moviepy's ffmpeg or, where that crashes, the one of the system; `args[0]` of the result says which.
 
     Args:
-        log_level: Of ffmpeg, such as 'error'.
-        stdout: Where what it writes goes, as `subprocess.run` takes it.
+        log_level: ffmpeg's log level, such as 'error'.
+        stdout: The destination of its output, as for `subprocess.run`.
     """
     from moviepy import config
 
-    # Static builds, as imageio-ffmpeg brings, crash on every MPEG-TS file where the system's C library is newer:
+    # Static builds, such as that of imageio-ffmpeg, crash on every MPEG-TS file if the system's C library is newer:
     # https://github.com/gradio-app/gradio/issues/13848
     for binary in filter(None, (config.FFMPEG_BINARY, shutil.which('ffmpeg'))):
         done = subprocess.run(
             ffmpeg_command(binary, arguments, log_level), stdout=stdout, stderr=subprocess.PIPE, check=False
         )
-        if done.returncode >= 0:  # a signal ended it otherwise
+        if done.returncode >= 0:  # negative: a signal ended it
             break
     return done
 
 
 def complaint_of_ffmpeg(arguments: List[str]) -> Optional[str]:
-    """Runs ffmpeg; returns None, or what it said when it failed."""
+    """Runs ffmpeg; returns None, or its message if it failed."""
     done = run_ffmpeg(['-y', *arguments], 'error', stdout=subprocess.DEVNULL)
     return None if done.returncode == 0 else _said(done.returncode, done.stderr)
 
 
 def _said(status: int, complaint: bytes) -> str:
-    """A sentence of what ffmpeg said (the first line, which is the cause of the others) and of what ended it."""
+    """A sentence with ffmpeg's message (the first line, which is the cause of the others) and how it ended."""
     lines = complaint.decode('utf-8', 'replace').strip().splitlines() or ['']
     line = next((line for line in lines if limit_in(line) is not None), lines[0])
     said = re.sub(r'^\[[^]]* @ \w+\] ', '', line).rstrip('.')
@@ -89,20 +89,20 @@ def _said(status: int, complaint: bytes) -> str:
 
 
 def limit_in(complaint: str) -> Optional[int]:
-    """Returns the errno of a limit of the place that was written to; None of something else."""
+    """Returns the errno if ffmpeg complains about the place that it writes to, such as a full disk; else None."""
     return next((limit for word, limit in _LIMITS.items() if word in complaint), None)
 
 
 def ffmpeg_command(binary: str, arguments: List[str], log_level: str) -> List[str]:
-    """Returns the command that runs an ffmpeg, which waits for no input of the terminal."""
+    """Returns the command that runs ffmpeg without reading from the terminal."""
     return [binary, '-nostdin', '-loglevel', log_level, *arguments]
 
 
 def input_of(path: PathLike) -> List[str]:
-    """Returns the arguments that read somebody else's file: no list of other files or addresses, no giant pictures."""
+    """Returns the arguments to read an untrusted file: no lists of other files or addresses, no giant pictures."""
     return [
         *('-protocol_whitelist', 'file', '-format_whitelist', ','.join(_CONTAINERS), '-max_pixels', str(_MAX_PIXELS)),
-        *(['-f', 'mjpeg'] if _is_motion_jpeg(path) else []),  # which newer versions of ffmpeg take for an image
+        *(['-f', 'mjpeg'] if _is_motion_jpeg(path) else []),  # newer versions of ffmpeg would read it as an image
         *('-i', ffmpeg_name(path)),
     ]
 
@@ -112,30 +112,30 @@ def _is_motion_jpeg(path: PathLike) -> bool:
         with open(path, 'rb') as file:
             start = file.read(2)
             return start == b'\xff\xd8' and is_motion_jpeg(start + file.read(_TWO_FRAMES))
-    except OSError:  # ffmpeg says what is wrong
+    except OSError:  # ffmpeg reports what is wrong
         return False
 
 
 def ffmpeg_name(path: PathLike) -> str:
-    """Returns what ffmpeg calls a file.
+    """Returns a file's name with ffmpeg's prefix for files.
 
-    Without the word what stands before a colon would be taken for a protocol, as in '12:30:15.mp4'.
+    Without the prefix, the part before a colon would be read as a protocol, as in '12:30:15.mp4'.
     """
     return 'file:' + os.path.abspath(os.fspath(path))
 
 
 def start_encoder(path: str, size: Tuple[int, int], rate: fractions.Fraction, pixel_aspect: fractions.Fraction) -> Any:
-    """Starts moviepy's writer of an MP4 that can be played up to where it was stopped; `end_encoder` ends it.
+    """Starts moviepy's writer of an MP4 that can be played even if it is interrupted; `end_encoder` ends it.
 
     Args:
-        size: (height, width) of the frames; `write_frame` takes the next even ones.
+        size: (height, width) of the frames; `write_frame` takes frames with these rounded up to even numbers.
         rate: Frames per second.
-        pixel_aspect: Width of a pixel by its height.
+        pixel_aspect: Width of a pixel divided by its height.
     """
     from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
     height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
-    # moviepy rounds frame rates to two decimals, which lets the sound of a long video drift. So frames are stamped anew
+    # moviepy rounds frame rates to two decimals, so the sound of a long video would drift. Frames get new time stamps
     # with the exact rate.
     filters = 'settb={}/{},setpts=N,scale=out_color_matrix={}:out_range=tv,format=yuv420p,setsar={}/{}'.format(
         rate.denominator, rate.numerator, _COLOR_MATRIX, pixel_aspect.numerator, pixel_aspect.denominator
@@ -159,21 +159,21 @@ def start_encoder(path: str, size: Tuple[int, int], rate: fractions.Fraction, pi
 
 
 def write_frame(encoder: Any, frame: np.ndarray) -> Optional[str]:
-    """Hands a frame to the encoder; returns None or, where it has ended, what it said; it is closed then.
+    """Passes a frame to the encoder. If the encoder has ended, closes it and returns its message; otherwise None.
 
-    moviepy's own way makes one text of the error, what ffmpeg said and its guesses.
+    moviepy's own method would mix the error, ffmpeg's message and guesses in one text.
     """
     try:
         encoder.proc.stdin.write(frame.tobytes())
-    except (OSError, ValueError):  # ValueError where it was closed before
+    except (OSError, ValueError):  # ValueError if it was closed before
         return end_encoder(encoder)[1]
     return None
 
 
 def end_encoder(encoder: Any) -> Tuple[int, str]:
-    """Ends the encoder after the frames that it has; returns its exit status and what it said."""
+    """Ends the encoder after its last frame; returns its exit status and its message."""
     process = encoder.proc
-    with contextlib.suppress(OSError):  # of an encoder that is gone, which its status says
+    with contextlib.suppress(OSError):  # the encoder is gone, as its status will show
         process.stdin.close()
     complaint = b'' if process.stderr.closed else process.stderr.read()
     process.stderr.close()

@@ -1,4 +1,4 @@
-"""Video of high dynamic range, as telephones record it: brought to the range of usual video, which networks know."""
+"""Converts HDR video, as telephones record it, to the range of standard video, on which networks are trained."""
 
 import logging
 import re
@@ -12,13 +12,13 @@ _LOGGER = logging.getLogger(__name__)
 # ffmpeg's names of the curves of ITU-R BT.2100.
 _CURVES = {'smpte2084': 'PQ', 'arib-std-b67': 'HLG'}
 
-# In cd/m2: where ITU-R BT.2408 puts white, and the brightest light that is kept, of the displays which HLG is made for.
+# In cd/m2: white by ITU-R BT.2408, and the brightest light that is kept, that of the displays for which HLG is made.
 _WHITE = 203
 _PEAK = 1000
 
 
 class HighDynamicRange(NamedTuple):
-    """ffmpeg's names of the colours of a video: the matrix between YUV and RGB, primaries, and one of `_CURVES`."""
+    """ffmpeg's names of the colours of a video: matrix between YUV and RGB, primaries, and one of `_CURVES`."""
 
     matrix: str
     primaries: str
@@ -26,7 +26,7 @@ class HighDynamicRange(NamedTuple):
 
 
 def high_dynamic_range(log: str) -> Optional[HighDynamicRange]:
-    """Says whether the pictures of a file are PQ or HLG, by what ffmpeg logs of it; None for usual video."""
+    """Finds PQ or HLG video by ffmpeg's log of the file; None for standard video."""
     streams = re.findall(r'^\[info\] +Stream #0:\S+ Video: (.*)', log, re.MULTILINE)
     pictures = [line for line in streams if '(attached pic)' not in line]
     found = re.search(r'[(, ]([\w-]+)/([\w-]+)/({})\b'.format('|'.join(_CURVES)), pictures[0]) if pictures else None
@@ -34,8 +34,8 @@ def high_dynamic_range(log: str) -> Optional[HighDynamicRange]:
 
 
 def tone_mapping(path: str, colors: HighDynamicRange, binary: str) -> List[str]:
-    """Returns the filters that bring frames to BT.709, which is what usual video has; none, and a warning, where
-    `binary` lacks them.
+    """Returns the filters that convert frames to BT.709, as in standard video; none, with a warning, if `binary` lacks
+    them.
     """
     there = _filters(binary)
     missing = [name for name in ('zscale', 'tonemap') if name not in there]
@@ -49,12 +49,12 @@ def tone_mapping(path: str, colors: HighDynamicRange, binary: str) -> List[str]:
         return []
     return [
         *_named(colors),
-        # Colour at full resolution: zscale refuses odd sizes otherwise. Light is added up in linear floats.
+        # Colour at full resolution, since zscale otherwise refuses odd sizes. Computed in linear light, as floats.
         'format=yuv444p10le|gbrp10le',
         'zscale=t=linear:npl={}'.format(_WHITE),
         'format=gbrpf32le',
         'zscale=p=bt709',
-        # Below 0.3 of white all stays; what is brighter than white gets room. The name is that of the formula.
+        # Values below 0.3 of white are unchanged; the range above is compressed. `mobius` is the name of the formula.
         'tonemap=mobius:desat=0:peak={:.3f}'.format(_PEAK / _WHITE),
         'zscale=t=bt709:m=gbr:r=pc',
         'format=gbrp',
@@ -62,9 +62,9 @@ def tone_mapping(path: str, colors: HighDynamicRange, binary: str) -> List[str]:
 
 
 def _named(colors: HighDynamicRange) -> List[str]:
-    """The filter that says what a file does not: both curves come with the colours of BT.2020 (BT.2100, table 2).
+    """The filter that declares what a file leaves out: both curves imply the colours of BT.2020 (BT.2100, table 2).
 
-    zscale has no bt2020c, which ffmpeg's own scale takes for bt2020nc.
+    zscale has no bt2020c, which ffmpeg's own scale treats as bt2020nc.
     """
     said = ['colorspace=bt2020nc'] * (colors.matrix in ('unknown', 'bt2020c'))
     said += ['color_primaries=bt2020'] * (colors.primaries == 'unknown')
@@ -72,7 +72,7 @@ def _named(colors: HighDynamicRange) -> List[str]:
 
 
 def _filters(binary: str) -> List[str]:
-    """The names of the filters that an ffmpeg has."""
+    """The names of the filters of an ffmpeg."""
     done = subprocess.run(
         ffmpeg_command(binary, ['-hide_banner', '-filters'], 'error'),
         stdout=subprocess.PIPE,
