@@ -1,7 +1,7 @@
 """FCN-8s for semantic segmentation (Shelhamer, Long, Darrell, TPAMI 2017) as a graph-mode TensorFlow library.
 
-This is the table of contents. What a name stands for is loaded when it is first used, so that the command line's help
-and the version are instant, and what needs no TensorFlow does not load it.
+This module is the table of contents. A name is imported when it is first used, so that the command line's help and the
+version appear at once, and code that needs no TensorFlow does not load it.
 """
 
 from fcn8s.foreign_folders import explained, refuse_foreign

@@ -8,11 +8,11 @@ from helpers.process.termination import interruption_kept
 
 
 def main() -> int:
-    """Runs the command that was typed; returns the exit status. Ctrl-C ends it in one line, from here on."""
+    """Runs the typed command and returns its exit status. From here on, Ctrl-C ends it with one line."""
     try:
         with interruption_kept():
-            from fcn8s import cli  # which takes long enough for Ctrl-C to come meanwhile
-        # A process that ends looks through all of TensorFlow's objects for cycles first, which takes 0.6 s.
+            from fcn8s import cli  # slow enough that Ctrl-C may come during the import
+        # At exit, Python searches all of TensorFlow's objects for reference cycles, which takes 0.6 s.
         atexit.register(gc.freeze)
         return cli.main()
     except KeyboardInterrupt:

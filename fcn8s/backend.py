@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 try:
-    # TensorFlow 2 loads Keras as its last act, and goes on without where that fails; tf.keras loads it when it is used.
+    # TensorFlow 2 ends its import by loading Keras, and goes on if that fails; tf.keras loads it on first use.
     with quiet_start(), put_off('keras', 'tensorflow'), without_garbage_collection():
         import tensorflow.compat.v1 as tf
         from google.protobuf import text_format
@@ -70,7 +70,7 @@ check_version(tf.__version__)
 
 
 def onednn_is_on() -> bool:
-    """Tells whether TensorFlow computes by oneDNN on CPUs, which the processor and TF_ENABLE_ONEDNN_OPTS decide."""
+    """Tells whether TensorFlow uses oneDNN on CPUs; that depends on the processor and on TF_ENABLE_ONEDNN_OPTS."""
     try:
         from tensorflow.python.util._pywrap_util_port import IsMklEnabled
     except ImportError:  # there is no public name for it
@@ -84,7 +84,7 @@ _process_of_sessions: List[int] = []
 def check_process() -> None:
     """Raises RuntimeError in a process that was forked from one with sessions; called before a session is used.
 
-    TensorFlow would wait there, for ever, for threads that only the other process has.
+    TensorFlow would wait for ever in the forked process, for threads that only its parent has.
     """
     if not _process_of_sessions:
         _process_of_sessions.append(os.getpid())
@@ -95,7 +95,7 @@ def check_process() -> None:
         )
 
 
-# The types that cross the functions of this library.
+# The types in the signatures of this library's functions.
 ConfigProto = tf.ConfigProto
 Graph = tf.Graph
 GraphDef = tf.GraphDef

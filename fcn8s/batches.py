@@ -1,4 +1,4 @@
-"""From a user's arrays to what the graph is fed: checked, and uint8 wherever possible."""
+"""Turns a user's arrays into what the graph is fed: checked, and uint8 wherever possible."""
 
 import itertools
 from typing import Any, Callable, Iterator, NamedTuple, Sequence, Tuple, Union
@@ -55,7 +55,7 @@ def as_evaluation_batch(
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Returns the images and the labels of a batch, as `as_image_batch` and `as_label_batch` do.
 
-    Raises ValueError as these, and for a batch without an image.
+    Raises ValueError where they do, and for a batch without an image.
     """
     images = as_image_batch(images, channels)
     if not len(images):
@@ -72,7 +72,7 @@ def _as_list(images: Any) -> Sequence[Any]:
             'image as [image], and read files with helpers.images.read_image.'.format(type(images).__name__)
         ) from None
     first = list(itertools.islice(iterator, 1)) if hasattr(images, '__next__') else []
-    if first and (isinstance(first[0], tuple) or np.ndim(first[0]) == 4):  # and perhaps it never ends
+    if first and (isinstance(first[0], tuple) or np.ndim(first[0]) == 4):  # it may never end
         raise ValueError(
             'images are a {}, which gives batches. Pass the images of one: images, labels = next(batches).'.format(
                 type(images).__name__
@@ -125,7 +125,7 @@ def as_iterator(batches: Any) -> Iterator[Any]:
 
 
 def how_to_iterate(batches: Any, name: str) -> str:
-    """Returns a sentence on how what is no iterator becomes one, or ''. name: of the argument."""
+    """Returns a sentence that says how to make an iterator of `batches`, or ''. name: the argument's name."""
     if hasattr(batches, '__iter__') or hasattr(batches, '__getitem__'):
         return (
             ' Pass iter({0}) of one that never ends; one that ends is repeated by a generator of your own: '
@@ -135,7 +135,7 @@ def how_to_iterate(batches: Any, name: str) -> str:
 
 
 def warn_of_repeated_images(batches: Any, num_batches: int) -> None:
-    """Warns where one pass over shuffled data is evaluated: its last batch is filled up with images that come twice."""
+    """Warns when one pass over shuffled data is evaluated: images that fill up its last batch are counted twice."""
     if not getattr(batches, 'shuffles', False) or num_batches != batches.num_batches:
         return
     repeated = num_batches * batches.batch_size - batches.num_images
@@ -149,7 +149,7 @@ def warn_of_repeated_images(batches: Any, num_batches: int) -> None:
 
 
 def as_pair(batch: Any) -> Tuple[Any, Any]:
-    """Returns (images, labels) of what a generator yielded; raises ValueError where that is something else."""
+    """Returns the (images, labels) that a generator yielded; raises ValueError if it yielded anything else."""
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         what = 'a {} of {}'.format(type(batch).__name__, len(batch)) if hasattr(batch, '__len__') else repr(batch)
         raise ValueError(
@@ -191,7 +191,7 @@ def _as_one_hot(labels: np.ndarray) -> np.ndarray:
 
 
 def class_ids_of(labels: np.ndarray, ignore_id: int) -> np.ndarray:
-    """Returns the class IDs [...] of one-hot labels [..., C]; pixels that are 0 in all of them are ignored."""
+    """Returns the class IDs [...] of one-hot labels [..., C]; pixels that are 0 in every class get `ignore_id`."""
     return np.where(labels.any(axis=-1), labels.argmax(axis=-1), ignore_id)
 
 
@@ -200,7 +200,7 @@ def _check_ids(labels: np.ndarray, label_space: LabelSpace) -> None:
         present = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256))
     else:
         present = np.unique(labels)
-    # `in range` also keeps out what lies between two IDs, as in labels that were resized like images.
+    # `in range` also rejects values between two IDs, as in labels that were resized like images.
     classes = range(label_space.num_classes)
     wrong = [value for value in present.tolist() if value not in classes and value != label_space.ignore_id]
     if wrong:
@@ -212,10 +212,9 @@ def _check_ids(labels: np.ndarray, label_space: LabelSpace) -> None:
 
 
 def check_same_classes(model: LabelSpace, data: Any) -> LabelSpace:
-    """Returns the label space of a network once it meets a dataset: the names of the dataset where the network has
-    none.
+    """Returns the label space of a network on a dataset, with the names of the dataset where the network has none.
 
-    data: the generator's `label_space`, or None where it says nothing. Raises ValueError where the two contradict.
+    data: the generator's `label_space`, or None if it has none. Raises ValueError where the two contradict each other.
     """
     if data is None:
         return model
@@ -243,7 +242,7 @@ def check_same_classes(model: LabelSpace, data: Any) -> LabelSpace:
 class PredictionTensors(NamedTuple):
     """What a prediction feeds and fetches.
 
-    images_uint8: uint8 [N, H, W, channels]; image_input: float32, likewise, 0 to 255: one of them is fed.
+    images_uint8: uint8 [N, H, W, channels]; image_input: the same in float32, 0 to 255. One of the two is fed.
     class_ids: uint8 [N, H, W]. probabilities: float32 [N, H, W, C].
     """
 
@@ -277,7 +276,7 @@ def predict_in_chunks(
     if not len(images):
         shape = images.shape[:3] + (() if argmax else (num_classes,))
         return np.zeros(shape, np.uint8 if argmax else np.float32)
-    # TensorFlow would cut numbers to uint8 on their way into that placeholder, and make images from 0 to 1 black.
+    # The uint8 placeholder would truncate other numbers: images from 0 to 1 would become black.
     placeholder = tensors.images_uint8 if images.dtype == np.uint8 else tensors.image_input
     fetch = tensors.class_ids if argmax else tensors.probabilities
     starts = range(0, len(images), PREDICTION_CHUNK)

@@ -2,21 +2,21 @@
 
 A temperature makes a soft-max as sure as it is right (Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural
 Networks", ICML 2017, section 4.2): with logits z and a temperature T it is soft-max(z / T). The logarithm of a soft-max
-p differs from its logits by one number a pixel, which a soft-max does not see, so that soft-max(ln p / T) is the same:
-whatever gives probabilities has a temperature, a mean over samples, tiles, scales or networks as well as an export. It
-comes last, and leaves the classes alone.
+p differs from its logits by one constant per pixel, which does not change a soft-max, so that soft-max(ln p / T) is the
+same. A temperature therefore suits any probabilities: those of an export, or a mean over samples, tiles, scales or
+networks. It is applied last and does not change the predicted classes.
 """
 
 import numpy as np
 
 from helpers.flags import is_real
 
-# Of the expected calibration error.
+# The bins of the expected calibration error.
 NUM_BINS = 15
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
-# Keeps the logarithm of a probability of 0 finite. Smaller numbers TensorFlow's CPU kernels flush to 0.
+# Keeps the logarithm of a probability of 0 finite. TensorFlow's CPU kernels flush smaller numbers to 0.
 SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
-# What soft-max of 8 bits adds up to: with 150 classes that are nearly as likely 1.2.
+# Bounds of the sum of a soft-max that was rounded to 8 bits: 150 classes that are about equally likely add up to 1.2.
 _LOWEST_SUM, _HIGHEST_SUM = 0.5, 1.5
 
 
@@ -53,18 +53,18 @@ def check_probabilities(probabilities: np.ndarray) -> None:
 
 
 def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Returns soft-max(ln p / T) over the last axis; of a temperature of 1, the array itself.
+    """Returns soft-max(ln p / T) over the last axis; for a temperature of 1, the array itself.
 
     Args:
-        probabilities: float32 [..., C], adding up to 1, as `predict(images, argmax=False)` gives them; no logits.
-        temperature: T, as of `check_temperature`.
+        probabilities: float32 [..., C], adding up to 1, as `predict(images, argmax=False)` gives them; not logits.
+        temperature: T, in the range of `check_temperature`.
 
     Returns:
-        float32 [..., C]. The order of the classes stays; as rounding may make two of them equal, take `argmax` of
+        float32 [..., C]. The order of the classes does not change, but rounding may make two equal: take `argmax` of
         `probabilities`.
 
     Raises:
-        ValueError: The temperature is out of its range; the probabilities are none.
+        ValueError: for a temperature out of its range, or values that are no probabilities.
     """
     check_temperature(temperature)
     if temperature == 1:

@@ -1,7 +1,7 @@
-"""A clear word where a folder beside the user's script is imported in place of a package of this library.
+"""Explains the error when a folder beside the user's script is imported in place of a package of this library.
 
-The repository of 2017 has folders that are called `helpers` and `data_generator`, as packages here are, and Python
-looks beside the script first.
+The repository of 2017 has folders called `helpers` and `data_generator`, the names of packages here, and Python looks
+beside the script first.
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def explained(error: ImportError) -> ImportError:
-    """Returns the error with its cause, where a foreign folder is one; else the error as it came."""
+    """Returns the error with its cause where that is a foreign folder; otherwise the error unchanged."""
     for name in OURS:
         cause = _cause(name)
         if cause is not None:
@@ -24,7 +24,7 @@ def explained(error: ImportError) -> ImportError:
 def refuse_foreign(name: str) -> None:
     """Raises ImportError where a package of this library is found elsewhere.
 
-    Not every foreign folder lacks what is imported first: an editable installation adds this library's modules to it.
+    The import itself need not fail: an editable installation adds this library's modules to the foreign folder's.
     """
     cause = _cause(name)
     if cause is not None:

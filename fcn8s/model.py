@@ -1,4 +1,4 @@
-"""The class `FCN8s`: one network in one graph and one session, and the verbs that research scripts use."""
+"""The class `FCN8s`: one network in one graph and one session, with the methods that research scripts use."""
 
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
@@ -31,7 +31,7 @@ class FCN8s:
     ...     model.predict(np.zeros([1, 40, 56, 3], np.uint8)).shape
     (1, 40, 56)
 
-    It begins in one of four ways; what cannot work is a ValueError or FileNotFoundError, before anything is built:
+    There are four ways to open one. What cannot work raises ValueError or FileNotFoundError before anything is built:
 
     - `vgg16_dir`, with `num_classes` or `label_space`: a new network on an encoder SavedModel (tag `vgg16`).
     - `model_load_dir`: a saved FCN-8s (`tags`: ['default'] by default), a run (its best checkpoint), or an export.
@@ -40,20 +40,20 @@ class FCN8s:
 
     Args:
         num_classes: 2 to 255; or give `label_space` (names, colours, ignore ID) from `helpers.label_spaces`.
-        ignore_id: pixels with this label change neither loss, gradient nor score; 255, or that of the label space.
+        ignore_id: pixels with this label change neither loss, gradient nor score. Default: the label space's, or 255.
         variant: '8s' (default), '16s' or '32s'. upsampling: 'learned' (default) or 'bilinear' (fixed kernels).
         skip_scales: factors of pool3 and pool4; None: the paper's (1e-4, 1e-2) with SGD, (1, 1) with Adam.
-        optimizer: 'adam', 'sgd' (the paper's) or an `OptimizerSettings`. accumulate_batches: as one larger batch.
-        loss: of `fcn8s.settings.LOSSES`, or a function (logits, labels, valid) -> scalar. normalize: 'mean' over valid
-            pixels, or the paper's 'sum'. class_weights: one a class (`helpers.class_weights`). label_smoothing: share
-            of the truth that is spread over all classes, such as 0.1. docs/custom_loss.md has more on these.
+        optimizer: 'adam', 'sgd' (the paper's) or an `OptimizerSettings`. accumulate_batches: batches per step.
+        loss: a name in `fcn8s.settings.LOSSES`, or a function (logits, labels, valid) -> scalar. normalize: 'mean' over
+            valid pixels, or the paper's 'sum'. class_weights: one per class (`helpers.class_weights`). label_smoothing:
+            share of the truth that is spread over all classes, such as 0.1. docs/custom_loss.md has more on these.
         freeze: 'encoder', or the number of encoder blocks that are not trained. seed: of dropout, not of the data.
-        head_warmup: for how many epochs all blocks are frozen before that, so that fc6, fc7 and decoder train alone.
+        head_warmup: all encoder blocks are frozen in the first `head_warmup` epochs; fc6, fc7 and decoder train alone.
         precision: 'float32', 'bfloat16' or 'mixed_float16'; xla: compile with XLA. Refused where the machine cannot.
         config: a `tf.ConfigProto` for the session; it is copied. gpu_memory_growth: take GPU memory as needed.
         image_rules: how image files are read; those of the training data by default. trust: open a SavedModel whatever
             ops its graph holds. distributed: False: alone; None: as TF_CONFIG, SLURM or Kubernetes say; or settings.
-        engine: as of `fcn8s.open_model`. What 'openvino' computes, and an export, is for prediction and evaluation.
+        engine: as in `fcn8s.open_model`. With 'openvino', and for an export, only prediction and evaluation work.
 
     Attributes: `image_input` float32 [N, H, W, channels] 0..255, RGB as a rule (uint8: `images_uint8`), `keep_prob`,
     `labels` uint8 [N, H, W] or one-hot, `fcn8s_output` logits [N, H, W, C], `softmax_output`, `predictions_argmax`
@@ -158,11 +158,11 @@ class FCN8s:
             summaries_frequency, training_loss_display_averaging: in steps. keep_checkpoints: how many beside the best.
             run_dir: keep a run directory with all that `resume=True` needs, saved every save_frequency epochs, at each
                 best score, at the end, on a signal. early_stopping_patience: in evaluations without a better score.
-            config: more for config.json. callbacks: functions that get each `fcn8s.training.request.TrainingEvent`.
+            config: further entries of config.json. callbacks: called with each `fcn8s.training.request.TrainingEvent`.
 
         Raises:
             ValueError: before the first step, for what cannot work.
-            FloatingPointError, fcn8s.TrainingInterrupted: at a loss that is not finite; after a signal.
+            FloatingPointError: at a loss that is not finite. fcn8s.TrainingInterrupted: after a signal.
         """
         return run.train(self.network.to_train(), request.TrainRequest(**without_self(locals())), self)
 
@@ -225,18 +225,18 @@ class FCN8s:
 
         Args:
             saver: 'saved_model' for prediction; 'train_saver': a `tf.train.Saver` checkpoint, optimiser included.
-            name: of the directory; step, training loss and scores follow as asked, and a number where that is taken.
-            force_save: save although nothing changed since the last saving there; otherwise that returns None.
+            name: begins the directory's name; step, training loss and scores follow as asked, and a number if needed.
+            force_save: save even if no step was trained since the last save there; without it, that returns None.
         """
         name_parts = SaveName(name, include_global_step, include_last_training_loss, include_metrics)
         return self.network.to_train().save(model_save_dir, saver, tags, name_parts, force_save)
 
     def export(self, out_dir: str, format: str = 'saved_model', precision: str = 'float32', **options: Any) -> Any:
-        """Exports the weights as they are for another runtime; see `fcn8s.export.exporting.export_model`."""
+        """Exports the current weights for another runtime; see `fcn8s.export.exporting.export_model`."""
         return export_open_network(self.network.to_train(), out_dir, format, precision, **options)
 
     def load_variables(self, path: str) -> None:
-        """Loads weights of a `tf.train.Saver` file or SavedModel; what it lacks of a training's state begins anew."""
+        """Loads weights from a `tf.train.Saver` file or SavedModel; initialises the training state that it lacks."""
         self.network.to_train().load_variables(path)
 
     def close(self) -> None:

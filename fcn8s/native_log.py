@@ -1,4 +1,4 @@
-"""What TensorFlow's C++ code prints at its start, without the notices that are not about the user's program.
+"""Drops what TensorFlow's C++ code prints at its start, where it is not about the user's program.
 
 `TF_CPP_MIN_LOG_LEVEL` cannot silence the lines that come while the libraries load ("All log messages before
 absl::InitializeLog() is called are written to STDERR"): they are written before the variable is looked at. So while
@@ -15,10 +15,10 @@ from typing import Iterator, List, Optional
 LEVEL = 'TF_CPP_MIN_LOG_LEVEL'
 VERBOSE = 'FCN8S_VERBOSE'
 
-# What shows that a driver for GPUs of NVIDIA is there: on Linux, and on Windows' Linux.
+# The devices of an NVIDIA driver: on Linux, and on the Windows Subsystem for Linux.
 _GPU_DEVICES = ('/dev/nvidiactl', '/dev/nvidia0', '/dev/dxg')
 
-# argv[1]: the letters of the severities that are dropped. Works on bytes; lines pass as they came.
+# argv[1]: the letters of the severities that are dropped. Works on bytes; other lines pass unchanged.
 _FILTER = r"""
 import re, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -35,7 +35,7 @@ for line in sys.stdin.buffer:
 def set_level() -> str:
     """Sets how much TensorFlow's C++ code prints, where the user has not, and returns the level.
 
-    Errors are shown where a GPU may be. Without one, the only error line that every start prints is that there is none.
+    Errors are shown where there may be a GPU. Elsewhere they are not: every start prints one, that there is no GPU.
 
     Returns:
         '0' everything, '1' no notices, '2' no warnings, '3' fatal errors alone. Errors that a program can do something
@@ -49,13 +49,13 @@ def set_level() -> str:
 
 
 def dropped_severities(level: str) -> str:
-    """Returns the letters of the severities below a level: '2' -> 'IW'. None for a level that is no number."""
+    """Returns the letters of the severities below a level: '2' -> 'IW'; '' for a level that is no number."""
     return 'IWE'[: int(level)] if level.isdecimal() else ''
 
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """Keeps lines of TensorFlow's C++ log below the level from standard error while it is open; all others pass."""
+    """Keeps lines of TensorFlow's C++ log below the level off standard error while it is open; all others pass."""
     dropped = dropped_severities(set_level())
     filtering = _start_filter(dropped) if dropped and 'tensorflow' not in sys.modules else None
     if filtering is None or filtering.stdin is None:
@@ -75,7 +75,7 @@ def quiet_start() -> Iterator[None]:
 
 
 def _start_filter(dropped: str) -> Optional[subprocess.Popen]:
-    """None where there is no standard error, or no Python to start: in a program that PyInstaller has packed."""
+    """Returns None where there is no standard error, or no Python to start, as in a program packed by PyInstaller."""
     if getattr(sys, 'frozen', False) or not sys.executable or sys.stderr is None:
         return None
     command: List[str] = [sys.executable, '-I', '-S', '-c', _FILTER, dropped]

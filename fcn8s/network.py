@@ -58,11 +58,11 @@ class Network:
         tensors: every tensor of the network by its role.
         settings: the architecture and the label space.
         training_settings, arithmetic, seed: how it is trained.
-        last_scores: of the weights as they are, where training knows them.
-        last_training_loss, best_training_loss: of the last epoch, and of the epochs so far; None where others were
-            loaded since.
+        last_scores: of the current weights, where training knows them.
+        last_training_loss, best_training_loss: the mean of the last epoch, and the lowest of all epochs; None before
+            one, and once other weights were loaded.
         has_diverged: whether a training ended at a loss that was not finite, and nothing was loaded since.
-        workers, exchange: the cluster that this process is part of, and the ops that join its gradients; None in a
+        workers, exchange: the cluster that this process is part of, and the ops that combine its gradients; None in a
             single process.
     """
 
@@ -82,8 +82,8 @@ class Network:
         self.best_training_loss: Optional[float] = None
         self.last_scores: Dict[str, float] = {}
         self.for_prediction = plan.for_prediction
-        self.input_size: Optional[Tuple[int, int]] = None  # that its run was evaluated at
-        self.said_image_rules: Optional[ImageRules] = None  # that it was opened with
+        self.input_size: Optional[Tuple[int, int]] = None  # at which its run was evaluated
+        self.said_image_rules: Optional[ImageRules] = None  # given when it was opened
         self._encoder_meta_graph = plan.encoder.meta_graph
         self._encoder_dir = plan.encoder.directory
         self._saved: Set[Tuple[str, str, int]] = set()
@@ -123,7 +123,7 @@ class Network:
         return meta_graph if self.workers is None else with_dropout_rows(meta_graph)
 
     def take_over_weights(self) -> None:
-        """Makes every variable that of worker 0, where there are several workers."""
+        """Copies every variable from worker 0, where there are several workers."""
         if self.workers is not None:
             with self.workers.watch.working():
                 self.workers.take_over(self.session, self.tensors.state)
@@ -148,7 +148,7 @@ class Network:
             restoring.restore(self.session, variables, prefix, self._savers)
 
     def _restore_stored(self, prefix: str) -> Tuple[Any, ...]:
-        """Restores the weights and what else of the state is stored; returns the rest."""
+        """Restores the weights and whatever else of the state is stored; returns the variables that are not."""
         self._restore(self.tensors.weights, prefix)  # first: what does not fit is refused before the rest changes
         others = self.tensors.state[len(self.tensors.weights) :]
         with self.graph.as_default():
@@ -162,14 +162,14 @@ class Network:
             fits = restoring.restore_fitting(self.session, self.tensors, prefix, other, self._savers)
         print(restoring.format_fits(fits, other, self.settings))
 
-    # The two sets of weights of a training with an average
+    # The two sets of weights where training keeps an average
 
     def _has_average(self) -> bool:
         average = self.tensors.training.average
         return average is not None and self.session.run(average.count) > 0
 
     def note_average(self) -> None:
-        """Notes which weights came in place with a restored state: it is of a network at rest."""
+        """Notes which weights a restored state put in place: states are saved with the average in place, if any."""
         self._average_is_in_place = self._has_average()
 
     @property
@@ -219,8 +219,8 @@ class Network:
         self.settings = self.settings._replace(label_space=label_space)
 
     def set_image_rules(self, image_rules: ImageRules) -> None:
-        """Takes over how a dataset reads images; raises ValueError where it reads others than the graph takes, or by
-        other rules than the network was given.
+        """Takes over the image rules of a dataset; raises ValueError where their channels are not the graph's, or
+        where they differ from the rules that the network was given.
         """
         said = self.said_image_rules
         if said is not None and said != image_rules:
@@ -237,12 +237,12 @@ class Network:
         self.settings = self.settings._replace(image_rules=image_rules)
 
     def label_space_with(self, data: Any) -> LabelSpace:
-        """Returns the label space that this network has on `data`: the names of the data where it has none.
+        """Returns the label space of this network on `data`, with the names of the data where the network has none.
 
-        data: a generator; one without `label_space` says nothing.
+        data: a generator, with or without a `label_space`.
 
         Raises:
-            ValueError: where the two contradict.
+            ValueError: where the two contradict each other.
         """
         return check_same_classes(self.label_space, getattr(data, 'label_space', None))
 
@@ -261,7 +261,7 @@ class Network:
 
     @property
     def trains_mean_cross_entropy(self) -> bool:
-        """Whether the training loss is the built-in mean cross-entropy, so that ln(C) means something."""
+        """Whether the training loss is the built-in mean cross-entropy, which can be compared with ln(C)."""
         return self.training_settings.loss == 'cross_entropy' and self.training_settings.normalize == 'mean'
 
     # What is fed
@@ -306,15 +306,15 @@ class Network:
     def run(self, fetches: Any, feed: Optional[Feed] = None) -> Any:
         """Runs `session.run`; raises ValueError where the graph that the encoder came with cannot be run."""
         with closing_told(lambda: self._is_closed, closed_fcn8s):
-            if callable(self.training_settings.loss):  # whose ops are the user's own, and whose traceback tells where
+            if callable(self.training_settings.loss):  # its ops are the user's own, and the traceback tells where
                 return self.session.run(fetches, feed)
             with saved_models.explain_run_errors(self._encoder_dir):
                 return self.session.run(fetches, feed)
 
     def run_step(self, fetches: Any, feed: Feed) -> Any:
-        """Runs part of a training step, on the raw weights; scores of before are of other weights."""
+        """Runs part of a training step on the raw weights; forgets the scores, which are of earlier weights."""
         self.place_raw()
-        self.last_scores, self._state_is_of = {}, None  # also of a step that fails half-way
+        self.last_scores, self._state_is_of = {}, None  # even if the step fails half-way
         return self.run(fetches, feed)
 
     def check_has_not_diverged(self) -> None:
@@ -346,7 +346,7 @@ class Network:
     ) -> Dict[str, Any]:
         """Returns all scores of `num_batches` batches. The loss is a mean over pixels, plus the L2 penalty.
 
-        observer: its `add(images, labels, values)` sees each batch with the values, by name, of its `fetches`.
+        observer: its `add(images, labels, values)` is called for each batch with the values of its `fetches`, by name.
         """
         self.check_has_not_diverged()
         self.place_average()
@@ -368,7 +368,7 @@ class Network:
         return scores
 
     def penalty(self, l2_regularization: float) -> float:
-        """Returns the L2 penalty of the weights as they are."""
+        """Returns the L2 penalty of the current weights."""
         if not l2_regularization:
             return 0.0
         training = self.tensors.training
@@ -381,7 +381,7 @@ class Network:
     ) -> Optional[str]:
         """Saves into a new directory inside `directory` and returns its path, as `FCN8s.save` says.
 
-        force: also where the weights as they are were saved there by this saver already; else that returns None.
+        force: save even if this saver has already saved the current weights there; without it, that returns None.
 
         Raises:
             ValueError: for an unknown saver, tags that are no list, a name that is a path, or weights that hold NaN.
@@ -411,7 +411,7 @@ class Network:
         return path
 
     def check_can_save(self, directory: str, variables: Sequence[Variable]) -> None:
-        """Finds out before the training whether it can be saved: a folder that takes files, and space for one saving.
+        """Checks before training that the folder takes files, and has space for one save.
 
         Raises:
             OSError: saying what to do.
@@ -442,7 +442,7 @@ class Network:
         model_files.write_model_files(directory, self._graph_to_save(), self._description(), write_variables)
 
     def write_checkpoint_description(self, directory: str) -> None:
-        """Writes what is known of the network now, its scores among it, beside weights that were saved before."""
+        """Writes the current description of the network, with its scores, beside weights that were saved before."""
         model_files.write_description(directory, self._description())
 
     def _graph_to_save(self, tags: Sequence[str] = DEFAULT_TAGS) -> MetaGraphDef:
@@ -456,19 +456,19 @@ class Network:
     def restore_state(self, model_dir: str) -> None:
         """Restores weights, optimiser state and step from a checkpoint of a run; all of them have to be there.
 
-        A checkpoint that this network was opened from, and that no step has led away from, is not read again.
+        The checkpoint that this network was opened from is not read again if no step was run since.
         """
         if self._state_is_of != (os.path.realpath(model_dir), self.step()):
             self._restore(self.tensors.state, restoring.find_checkpoint(model_dir))
             self.note_average()
 
     def load_variables(self, path: str) -> None:
-        """Loads weights of a `tf.train.Saver` file or SavedModel; what it lacks of a training's state begins anew."""
+        """Loads weights from a `tf.train.Saver` file or SavedModel; initialises the training state that it lacks."""
         prefix = restoring.find_checkpoint(path)
         self._state_is_of = None  # even if it is refused: NaN in fc6 and fc7 is found once they are in place
         self._run_initializers(self._restore_stored(prefix))
         self.note_average()
-        # What was known of the weights before is not about these.
+        # What was known is about the weights before.
         self.last_training_loss, self.best_training_loss, self.last_scores = None, None, {}
         self._saved.clear()
 
@@ -559,7 +559,7 @@ def _numbered(path: str) -> str:
 
 
 def of_network(path: str, doc: str) -> Any:
-    """Makes a property of a class that has its network as `network`: what is at `path` in there."""
+    """Makes a property that reads `path` from an object's attribute `network`."""
     return property(operator.attrgetter('network.' + path), doc=doc)
 
 
@@ -576,11 +576,11 @@ def open_network(request: NetworkRequest) -> Network:
     """Opens a network as `FCN8s` says: checks the arguments, then reads, then builds.
 
     Raises:
-        ValueError, FileNotFoundError: before anything is built, and for what the arguments alone say before anything
+        ValueError, FileNotFoundError: before anything is built; where the arguments alone are wrong, before anything
             is read.
     """
     arithmetic = request.arithmetic
-    largest = np.iinfo(np.int32).max  # of a seed of dropout in the graph
+    largest = np.iinfo(np.int32).max  # the largest seed of dropout in the graph
     request = request._replace(seed=checked_whole('seed', request.seed, -largest, largest))
     check_flags(xla=arithmetic.xla, gpu_memory_growth=arithmetic.gpu_memory_growth, trust=request.beginning.trust)
     check_precision(arithmetic.precision, arithmetic.xla, this_machine(arithmetic.config))
@@ -592,9 +592,9 @@ def open_network(request: NetworkRequest) -> Network:
 
 
 def _of_current_checkpoint(beginning: Beginning, build: Callable[[Beginning], Network]) -> Network:
-    """Builds on a run's checkpoint: while it is being trained, that may be replaced by a better one at any moment.
+    """Builds from a run's checkpoint, which a better one may replace at any moment while the run is trained.
 
-    Errors about a packed network name it, and not where it was unpacked.
+    Errors about a packed network name that file, not the place where it was unpacked.
     """
     loaded, other = beginning.model_load_dir, beginning.fine_tune_from
     if loaded is not None and other is None and (is_run(loaded) or is_packed(loaded)):
@@ -623,7 +623,7 @@ def _check_says_nothing_of_training(request: NetworkRequest) -> None:
 
 
 def _build(request: NetworkRequest, beginning: Beginning, cluster: Optional[DistributedSettings]) -> Network:
-    """Reads and builds what was asked for. beginning: that of the request, or of the checkpoint of its run."""
+    """Reads and builds what was asked for. beginning: the request's, or one with the checkpoint of its run."""
     training, arithmetic = request.training, request.arithmetic
     plan = plan_opening(beginning, request.architecture, training.optimizer.name)
     if plan.for_prediction:

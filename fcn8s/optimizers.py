@@ -1,6 +1,6 @@
 """The optimisers: how gradients become steps, by name, and which settings they may have. Without TensorFlow.
 
-`fcn8s.graph.update_rules` makes ops of the settings.
+`fcn8s.graph.update_rules` turns the settings into ops.
 """
 
 import fnmatch
@@ -31,14 +31,14 @@ class OptimizerSettings(NamedTuple):
     gradient_clip_norm: the gradient of loss and L2 penalty is scaled down to this Euclidean norm over all variables
         where it is longer; weight decay comes on top, as in Caffe.
     accumulate_batches: k; one step from the gradient of k batches, the same as from one k-times larger batch.
-    rate_multipliers: pattern of variable names -> factor above 0 of the learning rate, a dict or pairs. A pattern
-        matches a name whose beginning, or what follows one of its slashes, begins with it: 'fc6' is fc6/weights and
-        not decoder/score_fc6; `*` and `?` are as in file names. Where several match, the last one counts. The factor
-        scales the whole step: of SGD the gradient and the decay, of Adam the update, whose moments do not change;
-        clipping comes before, and bias_rate_multiplier on top.
+    rate_multipliers: pattern of variable names -> factor of the learning rate, above 0; a dict or pairs. A pattern
+        matches at the beginning of a name or after one of its slashes: 'fc6' matches fc6/weights but not
+        decoder/score_fc6; `*` and `?` are as in file names. Where several match, the last one counts. The factor
+        scales the whole step: with SGD the gradient and the decay, with Adam the update but not its moments.
+        Clipping comes before it, and bias_rate_multiplier on top.
     ema: decay of an exponential moving average of the weights after each step; None for none.
-    swa: over how many of the last epochs the weights at their ends are averaged; None for none. With either, the
-        averaged weights are what is evaluated, predicts and is saved (`fcn8s.graph.weight_average`).
+    swa: averages the weights at the ends of the last `swa` epochs; None for none. With either, evaluation, prediction
+        and saving use the averaged weights (`fcn8s.graph.weight_average`).
     """
 
     name: str = 'adam'
@@ -83,7 +83,7 @@ def optimizer_settings(
     """Returns the checked settings of an optimiser given by its name or by its settings.
 
     Args:
-        accumulate_batches: batches per step; 1 leaves what the settings say.
+        accumulate_batches: batches per step; 1 keeps those of the settings.
         changes: other fields of OptimizerSettings to replace.
 
     Raises:
@@ -110,8 +110,8 @@ def optimizer_settings(
 
 
 def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
-    """Returns `settings` with the momentum filled in and the rate multipliers as pairs; ValueError naming the setting
-    that is out of its range.
+    """Returns `settings` with the momentum filled in and the rate multipliers as pairs; raises ValueError, naming the
+    setting, if one is out of its range.
     """
     if settings.name not in OPTIMIZERS:
         raise ValueError('optimizer is {!r}; it has to be one of {}.'.format(settings.name, ', '.join(OPTIMIZERS)))
@@ -140,14 +140,14 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
     )
     checked_whole('accumulate_batches', settings.accumulate_batches, 1)
     _check_average(settings)
-    # None where there are none, as in the runs of before there were any: these are resumed.
+    # None where there are none, as in runs from before the option existed, so that these can be resumed.
     multipliers = None if settings.rate_multipliers is None else _multiplier_pairs(settings.rate_multipliers) or None
     return settings._replace(momentum=momentum, rate_multipliers=multipliers)
 
 
 def parse_rate_multipliers(text: str) -> Tuple[Tuple[str, float], ...]:
-    """Returns the pairs of `'fc6,fc7,score=10 conv1=0.1'`: groups PATTERN[,PATTERN...]=FACTOR, apart by spaces or
-    semicolons.
+    """Returns the pairs of `'fc6,fc7,score=10 conv1=0.1'`: groups PATTERN[,PATTERN...]=FACTOR, separated by
+    spaces or semicolons.
 
     Raises ValueError for anything else.
     """
@@ -165,7 +165,7 @@ def parse_rate_multipliers(text: str) -> Tuple[Tuple[str, float], ...]:
 
 
 def rate_factors(names: Sequence[str], multipliers: Optional[RateMultipliers]) -> List[float]:
-    """Returns the factor of the rate of each variable, 1 where no pattern matches.
+    """Returns the factor of each variable's learning rate, 1 where no pattern matches.
 
     Args:
         names: of the variables that are trained.

@@ -1,11 +1,11 @@
-"""What arithmetic a session uses: float32, bfloat16, mixed float16, XLA; and whether this machine can.
+"""The arithmetic of a session: float32, bfloat16, mixed float16, XLA; and whether this machine supports it.
 
 Variables, the loss and the scores stay float32, and so does everything that is saved. TensorFlow rewrites the graph
 when a session runs, except for bfloat16 on GPUs: it has no such rewrite, so the encoder's graph is converted before it
 is trained (`fcn8s.graph.bfloat16`).
 
     bfloat16        convolutions in bfloat16, which has float32's range: no loss scaling.
-    mixed_float16   convolutions of a GPU session in float16, which has not: training scales the loss
+    mixed_float16   convolutions of a GPU session in float16, which lacks that range: training scales the loss
                     (`fcn8s.graph.update_rules.LossScaling`).
     xla             clusters of ops compiled together. Made for GPUs. On CPUs TensorFlow only does this when the process
                     was started with TF_XLA_FLAGS=--tf_xla_cpu_global_jit, and it was slower there in every
@@ -21,7 +21,7 @@ _FLOAT16_REWRITE = 'auto_mixed_precision'
 _BFLOAT16_CPU_FLAGS = frozenset(['avx512_bf16', 'amx_bf16', 'bf16'])
 # GPUs have had bfloat16 arithmetic since Ampere.
 _MIN_BFLOAT16_CAPABILITY = (8, 0)
-# TensorFlow's float16 rewrite passes over GPUs older than Volta without a word.
+# TensorFlow's float16 rewrite silently skips GPUs older than Volta.
 _MIN_FLOAT16_CAPABILITY = (7, 0)
 _CPU_XLA_FLAG = '--tf_xla_cpu_global_jit'
 
@@ -40,7 +40,7 @@ class Arithmetic(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """What the decision depends on.
+    """What decides whether a precision works.
 
     tf_version: (major, minor).
     rewrites: names of the rewrites that this TensorFlow's configuration knows.
@@ -146,8 +146,8 @@ def _why_gpu_is_too_old(
 class Precision(NamedTuple):
     """One entry of `SESSION_PRECISIONS`.
 
-    why_not: why a machine cannot, in words; None where it can.
-    rewrite: the field of TensorFlow's configuration that switches its rewrite of the graph on, where there is one.
+    why_not: returns why a machine does not support it, in words; None where it does.
+    rewrite: the field of TensorFlow's configuration that switches on its rewrite of the graph; None for no rewrite.
     needs_loss_scaling: whether gradients can underflow.
     """
 
@@ -213,8 +213,8 @@ def session_config(
         config.CopyFrom(base)
     if gpu_memory_growth:
         config.gpu_options.allow_growth = True
-    # Threads that wait for work in a loop take the cores from those that read the next images and from other processes.
-    # Alone, neither a step nor a prediction takes longer without (benchmarks/NOTES.md).
+    # Threads that spin while they wait take cores from those that read the next images and from other processes.
+    # Where nothing else runs, no step or prediction takes longer without spinning (benchmarks/NOTES.md).
     config.experimental.disable_thread_spinning = True
     rewrites = config.graph_options.rewrite_options
     rewrite = SESSION_PRECISIONS[precision].rewrite

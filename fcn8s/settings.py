@@ -28,15 +28,14 @@ VARIANTS = {
     '32s': Variant(32, ()),
 }
 UPSAMPLINGS = ('learned', 'bilinear')
-# How the losses of pixels become one: over valid pixels, or the paper's sum (`fcn8s.graph.losses`).
+# How the losses of pixels become one: the mean over valid pixels, or the paper's sum (`fcn8s.graph.losses`).
 NORMALIZATIONS = ('mean', 'sum')
-# What workers send each other gradients as (`fcn8s.distributed.exchange`).
+# The dtypes in which workers send each other gradients (`fcn8s.distributed.exchange`).
 WIRES = ('float32', 'bfloat16')
 
 
 class NamedLoss(NamedTuple):
-    """The options that a loss with a name has a meaning for; the others it refuses. `fcn8s.graph.losses.BUILDERS` has
-    the functions."""
+    """The options that a named loss takes; it refuses the others. `fcn8s.graph.losses.BUILDERS` has the functions."""
 
     class_weights: bool
     sum: bool
@@ -52,7 +51,7 @@ LOSSES = {
     'cross_entropy+dice': NamedLoss(class_weights=True, sum=False, label_smoothing=True),
 }
 
-# Of the loss 'ohem': the share of the valid pixels that counts, unless its name says another ('ohem:share=0.1').
+# The share of the valid pixels that the loss 'ohem' counts, unless its name says another ('ohem:share=0.1').
 OHEM_SHARE = 0.25
 _OHEM = re.compile('ohem:(share|below)=(.+)', re.DOTALL)
 
@@ -102,8 +101,8 @@ class ModelSettings(NamedTuple):
     upsampling: 'learned' trains the transposed convolutions from bilinear kernels; 'bilinear' keeps the kernels fixed.
     skip_scales: factors of pool3 and pool4 before their score layers.
     image_rules: how image files become what the network takes: channels, bands, range, alpha.
-    alignment, output_bias: how maps meet (see ALIGNMENTS), and whether the last upsampling adds a bias; those of
-        networks that were imported from other programs. A network of this library has 'same' and none.
+    alignment, output_bias: how maps are aligned (see ALIGNMENTS), and whether the last upsampling adds a bias. Only
+        networks that were imported from other programs differ from 'same' and False.
     """
 
     label_space: LabelSpace
@@ -135,7 +134,7 @@ class ModelSettings(NamedTuple):
 
     @classmethod
     def from_dict(cls, fields: Dict[str, Any]) -> 'ModelSettings':
-        """Returns the settings that `to_dict` wrote; raises ValueError or KeyError for any that cannot be."""
+        """Returns the settings that `to_dict` wrote; raises ValueError or KeyError for invalid ones."""
         label_space = LabelSpace.from_dict(fields['label_space'])
         if fields['num_classes'] != check_num_classes(label_space.num_classes):
             raise ValueError(
@@ -222,7 +221,7 @@ def check_skip_scales(skip_scales: Any) -> Tuple[float, float]:
         if isinstance(pool3, (str, bool)) or isinstance(pool4, (str, bool)):
             raise TypeError('no number')
         pool3, pool4 = float(pool3), float(pool4)
-    except (TypeError, ValueError, OverflowError):  # the last: of an integer of hundreds of digits
+    except (TypeError, ValueError, OverflowError):  # OverflowError: for an integer of hundreds of digits
         raise ValueError(
             'skip_scales is {!r}; it has to be two numbers, the factors of pool3 and pool4, such as {} (the '
             "paper's, for SGD) or {}.".format(skip_scales, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES)

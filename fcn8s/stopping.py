@@ -1,6 +1,4 @@
-"""Stopping at a good moment: Ctrl-C, SIGTERM and SIGHUP ask, and the training loop answers after the step that it is
-in.
-"""
+"""Stopping at a good moment: Ctrl-C, SIGTERM and SIGHUP ask for it, and the training loop stops after a step."""
 
 import signal
 import threading
@@ -13,10 +11,10 @@ from helpers.process.termination import STOP_SIGNALS, Interrupted, leave_lost_te
 class StopRequest:
     """While open, turns SIGINT, SIGTERM and SIGHUP into `requested`; a second signal interrupts at once.
 
-    SIGHUP comes where the terminal is closed or its connection breaks; one that nohup has ignored stays ignored.
-    Shell and system both send it, so that further ones change nothing. timeout(1) sends SIGTERM to the process and to
-    its group: two of them that come together are one. Signal handlers belong to the main thread; in any other thread
-    this does nothing and `requested` stays None.
+    SIGHUP comes when the terminal is closed or its connection breaks; where nohup ignores it, it stays ignored. Both
+    the shell and the system send it, so a further SIGHUP changes nothing. timeout(1) sends SIGTERM to the process and
+    to its group: two that come within half a second count as one. Signal handlers belong to the main thread; in any
+    other thread this does nothing and `requested` stays None.
     """
 
     SIGNALS = STOP_SIGNALS
