@@ -19,16 +19,15 @@ from helpers.user_warnings import warn_user
 
 NUM_BLOCKS = 5
 GLOBAL_STEP = 'optimizer/global_step'
-# Of the state of the steps that train the head alone.
+# The scope of the state of the steps that train the head alone.
 WARMUP_SCOPE = 'optimizer/head_warmup'
 
 
 class TrainingSettings(NamedTuple):
-    """What the training part of a graph is made of; `fcn8s.graph.losses` and `fcn8s.optimizers` have the
-    meaning of each.
+    """What the training part of a graph is made of; `fcn8s.graph.losses` and `fcn8s.optimizers` explain the settings.
 
     freeze: 'encoder', a number n for the encoder's first n blocks (conv1_* to convn_*), or None to train everything.
-    head_warmup: for how many epochs all five blocks are frozen, before the rest of the training begins; 0 for none.
+    head_warmup: all five blocks are frozen in the first `head_warmup` epochs; 0 for none.
     """
 
     optimizer: OptimizerSettings = OptimizerSettings()
@@ -45,9 +44,9 @@ class TrainingTensors(NamedTuple):
     """The training part. labels: uint8 [N, H, W] or one-hot [N, H, W, C]; the rest are float32 scalars and ops.
 
     total_loss: the value of `loss` plus `penalty`.
-    step_op: a whole step: `ops.apply_op`, and the exponential average of the weights where there is one.
-    average: of the weights; None without one.
-    warmup: the ops of a step of the head alone, with a state of their own; None without a warm-up.
+    step_op: a whole step: `ops.apply_op`, and the update of an exponential average of the weights, if there is one.
+    average: the average of the weights; None without one.
+    warmup: the ops of a step that trains the head alone, with their own state; None without a warm-up.
     """
 
     labels: Tensor
@@ -160,10 +159,10 @@ def _warmed_up(
 
 
 def trained_encoder_variables(variables: Sequence[Variable], freeze: Optional[Union[str, int]]) -> Tuple[Variable, ...]:
-    """Returns the encoder variables that are trained: those that the encoder's file calls trainable and `freeze`
-    leaves.
+    """Returns the encoder variables that are trained: those that the encoder's file calls trainable and `freeze` does
+    not freeze.
 
-    Raises ValueError for a `freeze` that means nothing, or nothing in this encoder.
+    Raises ValueError for an invalid `freeze`, or one whose blocks this encoder does not have.
     """
     trainable = [variable for variable in variables if variable.trainable]
     check_freeze(freeze)
@@ -185,7 +184,7 @@ def trained_encoder_variables(variables: Sequence[Variable], freeze: Optional[Un
 
 
 def check_training_settings(training: TrainingSettings) -> None:
-    """Raises ValueError for the first setting that is wrong whatever the network; nothing is read or built."""
+    """Raises ValueError for the first setting that is wrong for any network; nothing is read or built."""
     check_optimizer_settings(training.optimizer)
     check_loss(training.loss, training.normalize, training.class_weights, training.label_smoothing)
     check_freeze(training.freeze)
@@ -231,7 +230,7 @@ def _build_training(
             training.label_smoothing,
         )
         penalty = l2_penalty(decoder.kernels, l2_rate)
-    # The trailing slash names these as they are published: inside `optimizer`, without claiming the scope.
+    # With the trailing slash they get their published names inside `optimizer`, and the scope's name stays free.
     with tf.name_scope('optimizer/'):
         total_loss = tf.add(loss.value, penalty, name='total_loss')
         learning_rate = tf.placeholder(tf.float32, [], name='learning_rate')
@@ -280,7 +279,7 @@ def _build_warmup(
     global_step: Variable,
     training: TrainingSettings,
 ) -> TrainOps:
-    """A step of the head alone, by the rates that were given for its variables."""
+    """A step that trains the head alone, with the rate multipliers that match its variables."""
     names = [variable.op.name for variable in warmed_up]
     rates = matching_multipliers(names, training.optimizer.rate_multipliers)
     return build_train_op(

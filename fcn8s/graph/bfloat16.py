@@ -10,18 +10,18 @@ from fcn8s.backend import GraphDef, tf
 from fcn8s.graph.graph_defs import node_name, rename_nodes, variable_behind
 
 _FLOAT32, _BFLOAT16 = tf.float32.as_datatype_enum, tf.bfloat16.as_datatype_enum
-# What follows a convolution in bfloat16 without a conversion.
+# Ops that follow a convolution in bfloat16 without a conversion.
 _FOLLOWING_OPS = ('BiasAdd', 'Relu', 'MaxPool', 'Identity', 'Shape')
 
 
 def convert_convolutions(
     graph_def: GraphDef, narrow_weights: bool = False, float32_outputs: Sequence[str] = ()
 ) -> None:
-    """Converts convolutions and what follows them; values are converted where they enter and leave such a stretch.
+    """Converts convolutions and the ops that follow them; casts are added where values enter and leave bfloat16.
 
     graph_def: changed in place.
     narrow_weights: weights are read as bfloat16 variables; otherwise float32 variables are converted in every run.
-    float32_outputs: names of nodes that give float32 under these names also when they are converted.
+    float32_outputs: names of nodes that still give float32 under these names when they are converted.
     """
     nodes = {node.name: node for node in graph_def.node}
     converted = _nodes_to_convert(graph_def)
@@ -69,7 +69,7 @@ def _narrow_weights(name: str, nodes: Dict[str, Any]) -> bool:
 
 
 def _cast(source: str, dtype: Any, casts: Dict[str, Any]) -> str:
-    """The name of a node that converts a tensor; added to `casts` where there is none yet."""
+    """The name of a node that converts a tensor; adds the node to `casts` if it is not there yet."""
     name = '{}_{}'.format(source.replace(':', '_'), dtype.name)
     if name not in casts:
         casts[name] = _cast_node(name, source, dtype)
@@ -84,7 +84,7 @@ def _cast_node(name: str, source: str, dtype: Any) -> Any:
 
 
 def _give_float32(graph_def: GraphDef, name: str) -> None:
-    """Renames a node that gives bfloat16; what converts its value to float32 takes its name."""
+    """Renames a node that gives bfloat16; a node that converts its value to float32 takes its name."""
     renamed = name + '_in_bfloat16'
     rename_nodes(graph_def, {name: renamed})
     graph_def.node.append(_cast_node(name, renamed, tf.float32))

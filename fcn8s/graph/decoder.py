@@ -12,8 +12,8 @@ from fcn8s.backend import Tensor, Variable, tf
 from fcn8s.graph.upsampling import faster_kernel_gradients
 from fcn8s.settings import VARIANTS, ModelSettings
 
-# Where the nets of the paper's authors crop: pool4 and pool3 for the map that is added to them, and the logits for the
-# image (net.py of each variant in https://github.com/shelhamer/fcn.berkeleyvision.org).
+# Where the nets of the paper's authors crop: the scores of pool4 and pool3 to the upsampled map that they are added to,
+# and the logits to the image (net.py of each variant in https://github.com/shelhamer/fcn.berkeleyvision.org).
 CAFFE_OFFSETS = {'pool4': 5, 'pool3': 9}
 CAFFE_IMAGE_OFFSET = {'8s': 31, '16s': 27, '32s': 19}
 
@@ -47,11 +47,11 @@ def _bilinear_taps(size: int) -> np.ndarray:
 
 
 def _bilinear_tensor(size: int, num_classes: int, name: str) -> Tensor:
-    """`bilinear_kernel`, computed in the graph: one of 150 classes at stride 32 has 0.4 GB, and TensorFlow holds a
-    constant many times over.
+    """`bilinear_kernel`, computed in the graph: for 150 classes at stride 32 it has 0.4 GB, and TensorFlow holds many
+    copies of a constant.
     """
     taps = tf.constant(_bilinear_taps(size)[:, :, np.newaxis, np.newaxis])
-    # Not tf.eye: what that is in TensorFlow 2, version 1 does not load.
+    # Not tf.eye: TensorFlow 1 does not load the ops that TensorFlow 2 makes of it.
     return tf.multiply(taps, tf.constant(np.eye(num_classes, dtype=np.float32)), name=name)
 
 
@@ -64,11 +64,11 @@ class _Builder:
         self.biases: List[Any] = []
 
     def score(self, features: Tensor, name: str) -> Tensor:
-        """Adds a 1x1 convolution to class scores. Zero at first, as in the paper (section 4.3: no better when random).
+        """Adds a 1x1 convolution to class scores, zero at first as in the paper (section 4.3: random is no better).
 
-        The bias is added by `tf.add`: the gradient of `tf.nn.bias_add` is fused with that of the convolution, and of
-        fewer than 16 classes oneDNN then writes 16, in bfloat16 on CPUs with AMX, over memory of others (TensorFlow
-        2.21).
+        The bias is added by `tf.add`: the gradient of `tf.nn.bias_add` is fused with that of the convolution, for which
+        oneDNN, in bfloat16 on CPUs with AMX, writes 16 classes where there are fewer, over memory that it does not own
+        (TensorFlow 2.21).
         """
         channels, classes = features.shape.as_list()[-1], self.settings.num_classes
         with tf.variable_scope(name):
@@ -81,10 +81,10 @@ class _Builder:
             return tf.add(tf.nn.conv2d(features, kernel, [1, 1, 1, 1], 'SAME'), bias, name='BiasAdd')
 
     def upsample(self, scores: Tensor, like: Tensor, stride: int, name: str, bias: bool = False) -> Tensor:
-        """Adds a transposed convolution, stride `stride`, kernel twice as large, to the height and width of `like`.
+        """Adds a transposed convolution, stride `stride`, kernel twice as large, that gives the size of `like`.
 
         SAME padding rounds every level's size up, so the input is exactly ceil(size of `like` / stride). With Caffe's
-        alignment the result has the size that it gets without padding, whatever `like` has.
+        alignment there is no padding, and the size of the result does not depend on `like`.
         """
         classes = self.settings.num_classes
         with tf.variable_scope(name):
@@ -154,6 +154,6 @@ def build_decoder(pool3: Tensor, pool4: Tensor, fc7: Tensor, image: Tensor, sett
 def build_decoder_to_train(
     pool3: Tensor, pool4: Tensor, fc7: Tensor, image: Tensor, settings: ModelSettings
 ) -> Decoder:
-    """Builds the decoder of a graph that is trained here: as `build_decoder`, with gradients that take less time."""
+    """Builds the decoder for training: as `build_decoder`, with gradients that take less time."""
     with faster_kernel_gradients():
         return build_decoder(pool3, pool4, fc7, image, settings)

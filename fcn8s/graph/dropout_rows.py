@@ -1,7 +1,7 @@
-"""Dropout masks of a part of a batch: the rows that the whole batch would have had in these places.
+"""Dropout masks for a part of a batch: the same rows that the masks of the whole batch have in these places.
 
 The masks of an encoder are a pure function of seed, layer and place in the batch. A worker whose share begins at row f
-draws the rows up to its last and drops the first f, so that several workers drop what one would have dropped.
+draws all rows up to its last and discards the first f, so that several workers drop what a single one would drop.
 """
 
 from typing import Any, Dict, List
@@ -33,7 +33,7 @@ def with_dropout_rows(meta_graph: MetaGraphDef) -> MetaGraphDef:
     kept = {draw.name + '/rows' for draw in draws}
     for node in nodes:
         for index, source in enumerate(node.input):
-            name = source.split(':')[0]  # with the '^' of a control input, which stays what it is
+            name = source.split(':')[0]  # a control input keeps its '^', so that it is not renamed
             if name in renamed and node.name not in kept:
                 node.input[index] = renamed[name]
     nodes.extend(added)
@@ -41,7 +41,7 @@ def with_dropout_rows(meta_graph: MetaGraphDef) -> MetaGraphDef:
 
 
 def _offset_nodes() -> List[Any]:
-    """The scalar, and (first row, 0, 0, 0)."""
+    """The nodes of the scalar and of the vector (first row, 0, 0, 0)."""
     with tf.Graph().as_default() as graph:
         first = tf.placeholder_with_default(tf.constant(0, tf.int32), [], _FIRST_ROW)
         tf.multiply(first, tf.constant([1, 0, 0, 0], tf.int32), name='dropout_offset')
@@ -49,7 +49,7 @@ def _offset_nodes() -> List[Any]:
 
 
 def _rows_of(draw: Any) -> List[Any]:
-    """Makes a draw begin with the rows before the share, and returns the nodes that drop them again."""
+    """Makes a draw include the rows before the share, and returns the nodes that remove them again."""
     shape = draw.input[0]
     with tf.Graph().as_default() as graph:
         offset = tf.placeholder(tf.int32, [4], 'dropout_offset')

@@ -17,7 +17,7 @@ INPUT_TENSORS = ('image_input:0', 'keep_prob:0')
 OUTPUT_TENSORS = ('layer3_out:0', 'layer4_out:0', 'layer7_out:0')
 DROPOUT_SEED_TENSOR = 'dropout_seed:0'
 IMAGES_NODE = 'images_uint8'
-# What nodes are called in an export, which keeps everything in dropout.
+# The names of nodes in an export, where dropout keeps everything.
 SERVING_NAMES = {IMAGES_NODE: 'images', 'keep_prob': 'keep_everything'}
 
 
@@ -66,9 +66,9 @@ def as_trained(meta_graph: MetaGraphDef, precision: str, config: Optional[Any] =
 def import_encoder(meta_graph: MetaGraphDef) -> Encoder:
     """Adds a read encoder's graph to the current graph. Nothing is initialised or restored.
 
-    In `meta_graph` too, the attributes that a saved graph leaves out have their defaults from then on.
+    Changes `meta_graph`, too: attributes that a saved graph leaves out get their defaults.
     """
-    # TensorFlow adds the ops of a Saver, which nobody uses, to a graph that names none.
+    # To a graph that names no Saver, TensorFlow would add the ops of one, which nobody uses.
     meta_graph.saver_def.CopyFrom(tf.train.SaverDef(save_tensor_name='unused:0', restore_op_name='unused'))
     tf.train.import_meta_graph(meta_graph, clear_devices=True)
     graph = tf.get_default_graph()

@@ -12,12 +12,12 @@ _NEWER_ATTRIBUTES = {'VarHandleOp': ('debug_name', 'allowed_devices')}
 
 
 def parse_graph_def(content: bytes) -> GraphDef:
-    """Returns the GraphDef that the bytes of a file hold; raises ValueError, without the file's name, for others."""
+    """Returns the GraphDef that a file's bytes hold; raises ValueError, without the file's name, for other bytes."""
     return parse_message(content, tf.GraphDef)
 
 
 def parse_message(content: bytes, kind: Any) -> Any:
-    """Returns the protobuf message of a kind, `tf.MetaGraphDef` say, as `parse_graph_def` returns a GraphDef."""
+    """Returns a protobuf message of any kind, such as `tf.MetaGraphDef`; otherwise as `parse_graph_def`."""
     message = kind()
     try:
         message.ParseFromString(content)
@@ -43,7 +43,7 @@ def digest_of(graph_def: GraphDef) -> str:
 def extract_sub_graph(graph_def: GraphDef, names: Sequence[str]) -> GraphDef:
     """Returns a new GraphDef with the named nodes and everything that they depend on, in the order of the old one.
 
-    TensorFlow's function of this name does the same and prints a notice of its deprecation into every program.
+    TensorFlow's function of this name does the same, but prints a deprecation notice in every program.
     """
     needed = needed_nodes(graph_def, names)
     extracted = tf.GraphDef()
@@ -69,14 +69,14 @@ def needed_nodes(graph_def: GraphDef, names: Sequence[str]) -> Set[str]:
 
 
 def _copy_functions(library: Any, graph_def: GraphDef) -> None:
-    """Copies the functions of a library that a graph calls, and those that they call, and so on."""
+    """Copies the functions of a library that a graph calls, directly or through other functions."""
     needed = called_functions(library, graph_def.node)
     graph_def.library.function.extend(needed.values())
     graph_def.library.gradient.extend(gradient for gradient in library.gradient if gradient.function_name in needed)
 
 
 def called_functions(library: Any, nodes: Iterable[NodeDef]) -> Dict[str, Any]:
-    """Returns the functions of a library that nodes call, and those that they call, and so on; by name, in order."""
+    """Returns the functions of a library that nodes call, directly or through others; by name, in library order."""
     by_name = {function.signature.name: function for function in library.function}
     needed: Set[str] = set()
     waiting = [nodes]
@@ -90,7 +90,7 @@ def called_functions(library: Any, nodes: Iterable[NodeDef]) -> Dict[str, Any]:
 
 
 def functions_of(node: NodeDef) -> Iterator[str]:
-    """Yields the names that a node may call a function by: its op, and functions among its attributes."""
+    """Yields the names under which a node may call a function: its op, and functions among its attributes."""
     yield node.op
     for value in node.attr.values():
         yield value.func.name
@@ -99,7 +99,7 @@ def functions_of(node: NodeDef) -> Iterator[str]:
 
 
 def rename_nodes(graph_def: GraphDef, names: Dict[str, str]) -> None:
-    """Renames nodes in place, and what they are called in the inputs of others; names: old -> new."""
+    """Renames nodes in place, also in the inputs of other nodes; names: old -> new."""
     for node in graph_def.node:
         node.name = names.get(node.name, node.name)
         for index, source in enumerate(node.input):
@@ -124,18 +124,18 @@ def strip_default_attributes(graph_def: GraphDef, graph: Graph) -> None:
 
 
 def node_name(tensor_name: str) -> str:
-    """Returns the name of the node that a tensor or a control input is of: 'a/b' for 'a/b:1' and for '^a/b'."""
+    """Returns the name of the node behind a tensor or a control input: 'a/b' for 'a/b:1' and for '^a/b'."""
     return tensor_name.split(':')[0].lstrip('^')
 
 
 def variable_behind(name: str, nodes: Dict[str, Any]) -> Any:
-    """Returns the variable's node that a tensor is read from, or None. nodes: those of the graph by name."""
+    """Returns the node of the variable that a tensor is read from, or None. nodes: the graph's nodes by name."""
     node = node_behind(name, nodes)
     return node if node.op in VARIABLE_OPS else None
 
 
 def node_behind(name: str, nodes: Dict[str, Any]) -> Any:
-    """Returns the node whose value a tensor is, such as a variable or a constant. nodes: those of the graph by name."""
+    """Returns the node whose value a tensor is, such as a variable or a constant. nodes: the graph's nodes by name."""
     node = nodes[node_name(name)]
     while node.op in ('Identity', 'ReadVariableOp'):
         node = nodes[node_name(node.input[0])]
@@ -143,9 +143,9 @@ def node_behind(name: str, nodes: Dict[str, Any]) -> Any:
 
 
 def tensor_once(name: str, build: Callable[[str], Tensor]) -> Tensor:
-    """Returns the tensor of this name in the current graph, which `build(name)` adds where it is not there yet.
+    """Returns the tensor of this name in the current graph; `build(name)` adds it if it is not there yet.
 
-    What looks at a network from outside takes its tensors from here, so that a graph does not grow with every look.
+    Code that examines a network from outside gets its tensors here, so that the graph does not grow with every use.
     """
     try:
         return tf.get_default_graph().get_tensor_by_name(name + ':0')

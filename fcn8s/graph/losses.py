@@ -7,7 +7,7 @@ steps when
     lr_mean = lr_sum x pixels
 
 A paper that sums over an image of 500 x 375 = 187,500 pixels and quotes a rate of 1e-10 therefore trains at about
-2e-5 per pixel mean. Adam divides the scale of the gradient out again, so there the two differ only through epsilon
+2e-5 with the mean over pixels. Adam divides by the scale of the gradient, so there the two differ only through epsilon
 and through images with few valid pixels, which weigh less in a sum.
 """
 
@@ -31,11 +31,11 @@ from fcn8s.settings import check_loss, loss_name, parse_ohem
 
 LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
-# Of 'ohem:below=P': the hardest share of the valid pixels that counts where fewer are below P.
+# With 'ohem:below=P', the hardest share of the valid pixels that counts where fewer pixels are below P.
 OHEM_LEAST_SHARE = 1 / 16
-# What rounding may add to the product of a share in decimals and a number of pixels: 25 x 0.28 is 7.000000000000001.
+# The most that rounding adds to the product of a decimal share and a number of pixels: 25 x 0.28 is 7.000000000000001.
 SHARE_ROUNDING = 1e-6
-# Of 'focal': the exponent gamma, the best of Lin et al., table 1b.
+# The exponent gamma of 'focal'; the best in Lin et al., table 1b.
 FOCAL_GAMMA = 2
 
 
@@ -78,7 +78,7 @@ def mask_logits(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     """Returns the logits in float32, replaced by constant zeros at ignored pixels.
 
     Multiplying a loss by zero is not enough to ignore a pixel: its logits may overflow, and 0 x inf is NaN in the loss
-    and in the gradient. Through this no value and no gradient passes.
+    and in the gradient. This replacement lets no value and no gradient of such a pixel through.
     """
     logits = tf.cast(logits, tf.float32)
     rows = tf.reshape(logits, tf.stack([-1, tf.shape(logits)[-1]]))
@@ -131,7 +131,7 @@ def hardest_pixels(pixel_losses: tf.Tensor, weights: tf.Tensor, num_pixels: tf.T
     """
     pixel_losses, weights = tf.reshape(pixel_losses, [-1]), tf.reshape(weights, [-1])
     costs = tf.stop_gradient(pixel_losses * weights)
-    # NaN compares with nothing: such a pixel has to be picked, or nobody hears of it.
+    # NaN compares with nothing: such a pixel has to be picked, or the NaN goes unnoticed.
     costs = tf.where(tf.is_nan(costs), tf.fill(tf.shape(costs), np.float32(np.inf)), costs)
     hardest = tf.nn.top_k(costs, num_pixels, sorted=False).indices
     return tf.gather(pixel_losses, hardest), tf.gather(weights, hardest)
@@ -163,7 +163,7 @@ def reduce_loss(
         weights: float32 [N, H, W], 0 at ignored pixels, from `pixel_weights`.
 
     Returns:
-        The reduced loss; without any valid pixel 0, and its gradients are 0, not NaN.
+        The reduced loss. Without any valid pixel it is 0, and its gradients are 0, not NaN.
     """
     check_loss('cross_entropy', normalize)
     weights = tf.cast(valid, tf.float32) if weights is None else weights
@@ -174,8 +174,8 @@ def reduce_loss(
 
 
 class LossInputs(NamedTuple):
-    """What a named loss is built from, checked. softmax: of the logits; weights: from `pixel_weights`; the rest as in
-    `build_loss`.
+    """What a named loss is built from, already checked. softmax: that of the logits; weights: from `pixel_weights`; the
+    rest as in `build_loss`.
     """
 
     softmax: PixelSoftmax
@@ -204,8 +204,8 @@ def _of_pixels(pixel_losses: tf.Tensor, given: LossInputs) -> Loss:
 
 
 def build_ohem(given: LossInputs) -> Loss:
-    """Builds online hard example mining: the mean over the hardest share of the valid pixels, rounded up; or over those
-    whose class has a probability below a bound, and where these are few, over the hardest OHEM_LEAST_SHARE.
+    """Builds online hard example mining: the mean over the hardest share of the valid pixels, rounded up; or over the
+    pixels whose class has a probability below a bound, and where these are too few, over the hardest OHEM_LEAST_SHARE.
 
     Source: Shrivastava, Gupta, Girshick, CVPR 2016; for pixels Wu, Shen, van den Hengel, "High-performance
     semantic segmentation using very deep fully convolutional networks", 2016, who take both a bound and a least number.
@@ -218,7 +218,7 @@ def build_ohem(given: LossInputs) -> Loss:
     losses, weights = hardest_pixels(pixel_losses, given.weights, tf.maximum(num_hardest, 1))
     total, weight = tf.reduce_sum(losses * weights), tf.reduce_sum(weights)
     if rule.below is not None:
-        # NaN is below nothing, and has to count. Smoothing changes a loss, but not a probability.
+        # A NaN has to count, but no comparison holds for it. Smoothing changes a loss, but not a probability.
         plain = _pixel_cross_entropy(given.softmax, given.valid) if given.label_smoothing else pixel_losses
         is_sure = tf.less_equal(tf.stop_gradient(plain), -math.log(rule.below))
         below = given.weights * tf.cast(tf.logical_and(given.valid, tf.logical_not(is_sure)), tf.float32)
@@ -229,7 +229,7 @@ def build_ohem(given: LossInputs) -> Loss:
 
 
 def _of_regions(value: tf.Tensor, given: LossInputs) -> Loss:
-    """A loss that is defined for a batch: batches with a valid pixel count alike."""
+    """A loss that is defined per batch: all batches with a valid pixel have equal weight."""
     return Loss(value, tf.cast(tf.reduce_any(given.valid), tf.float32))
 
 
@@ -244,16 +244,16 @@ def build_lovasz(given: LossInputs) -> Loss:
 
 
 def build_cross_entropy_and_dice(given: LossInputs) -> Loss:
-    """Builds the mean cross-entropy of the batch, which weights and smoothing are of, plus its Dice loss.
+    """Builds the mean cross-entropy of the batch plus its Dice loss; weights and smoothing affect the former alone.
 
-    Source: Isensee, Jaeger, Kohl, Petersen, Maier-Hein, "nnU-Net", Nature Methods 2021, who add the two up likewise.
+    Source: Isensee, Jaeger, Kohl, Petersen, Maier-Hein, "nnU-Net", Nature Methods 2021, who add the two likewise.
     """
     of_pixels, sums = cross_entropies_and_region_sums(given.softmax, given.label_smoothing)
     cross_entropy = _of_pixels(tf.reshape(of_pixels, tf.shape(given.valid)), given)
     return _of_regions(cross_entropy.value + dice_loss(sums), given)
 
 
-# The losses of `fcn8s.settings.LOSSES`, which is where no TensorFlow is loaded.
+# The functions for `fcn8s.settings.LOSSES`, a table that can be read without loading TensorFlow.
 BUILDERS: Dict[str, Callable[[LossInputs], Loss]] = {
     'cross_entropy': build_cross_entropy,
     'ohem': build_ohem,
@@ -276,9 +276,9 @@ def build_loss(
     """Returns the data loss of a batch: one that has a name, or a function of your own (docs/custom_loss.md has a
     table of the names and a worked example).
 
-    Over several batches of a step, 'cross_entropy' and 'focal' are those of one batch that holds them all. The others
-    are defined for a batch, and the mean of their values is taken: for 'ohem' over the hardest pixels of each batch,
-    for 'dice', 'lovasz' and 'cross_entropy+dice' over the batches that have a valid pixel.
+    Where a step takes several batches, 'cross_entropy' and 'focal' have the value of one batch that holds them all. The
+    others are defined per batch, and the mean of their values is taken: for 'ohem' over the hardest pixels of each
+    batch, for 'dice', 'lovasz' and 'cross_entropy+dice' over the batches that have a valid pixel.
 
     Args:
         logits: [N, H, W, C].
@@ -330,8 +330,8 @@ def _custom_loss(
 
 
 def describe_loss(loss: Union[str, LossFunction]) -> str:
-    """Returns a name for `loss` that is the same in every process: what a run was trained with, as far as a name can
-    tell.
+    """Returns a name for `loss` that is the same in every process; it says what a run was trained with, as far as a
+    name can.
     """
     if isinstance(loss, str):
         return loss
@@ -347,7 +347,7 @@ def l2_penalty(kernels: Sequence[tf.Variable], rate: Union[float, tf.Tensor]) ->
 
 
 def check_class_weights(class_weights: Sequence[float], num_classes: int) -> np.ndarray:
-    """Returns float32 [num_classes], or ValueError unless there is one finite weight from 0 per class, not all 0."""
+    """Returns float32 [num_classes]; raises ValueError unless each class has one finite weight >= 0, not all 0."""
     try:
         weights = np.asarray(class_weights, np.float32)
     except (TypeError, ValueError):

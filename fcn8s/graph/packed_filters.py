@@ -1,12 +1,13 @@
 """Convolutions whose filters oneDNN packs once, though they are read from variables.
 
-oneDNN brings a filter into an order of its own before it convolves. TensorFlow keeps the result for the next run where
-the filter is a constant, of which a session holds many copies; a variable is packed anew in every run. The op that
-TensorFlow puts in the place of Conv2D, BiasAdd and Relu when a session runs has an attribute that says which of both
-it is. Here that op is put there beforehand. The variables must not change after the first run. Constants gain as well:
-TensorFlow leaves out biases that are all zero, and then no longer fuses the convolution and its ReLU.
+oneDNN packs a filter, that is, reorders it, before it convolves. TensorFlow keeps the packed filter for the next run
+only if the filter is a constant, and a session holds many copies of a constant; a variable is packed anew in every run.
+When a session runs, TensorFlow replaces Conv2D, BiasAdd and Relu by one op with an attribute that says whether the
+filter is constant. This module puts that op into the graph beforehand and sets the attribute, so the variables must not
+change after the first run. Constants gain as well: TensorFlow leaves out biases that are all zero, and then no longer
+fuses the convolution and its ReLU.
 
-Measured in bfloat16 alone. In float32 what is packed takes twice the memory.
+Measured in bfloat16 only. In float32 a packed filter takes twice the memory.
 """
 
 import functools
@@ -17,13 +18,13 @@ from fcn8s.graph.graph_defs import VARIABLE_OPS, node_behind, node_name
 from fcn8s.precision import this_machine
 
 _OP = '_MklNativeFusedConv2D'
-# What TensorFlow registers this kernel under.
+# The label under which TensorFlow registers this kernel.
 _KERNEL_LABEL = b'MklNameChangeOp'
 _ATTRIBUTES = ('T', 'strides', 'padding', 'data_format', 'dilations')
 
 
 class Packable(NamedTuple):
-    """Nodes that become one: a Conv2D in bfloat16, its BiasAdd, and the ReLU behind that where there is one."""
+    """Nodes that become one: a Conv2D in bfloat16, its BiasAdd, and the ReLU behind that, or None."""
 
     convolution: Any
     bias: Any
@@ -31,7 +32,7 @@ class Packable(NamedTuple):
 
 
 def packable_convolutions(graph_def: GraphDef) -> Dict[str, Packable]:
-    """Returns the convolutions that `pack_filters` can serve, by name: those with a bias that alone reads them."""
+    """Returns the convolutions that `pack_filters` can fuse, by name: those whose only reader is a BiasAdd."""
     if not _has_op():
         return {}
     readers: Dict[str, List[Any]] = {}
@@ -49,7 +50,7 @@ def packable_convolutions(graph_def: GraphDef) -> Dict[str, Packable]:
 
 
 def pack_filters(graph_def: GraphDef) -> None:
-    """Fuses the convolutions of a graph for prediction, in place; lasting filters are packed once."""
+    """Fuses the convolutions of a graph for prediction, in place, where the filters are the same in every run."""
     nodes = {node.name: node for node in graph_def.node}
     for packable in packable_convolutions(graph_def).values():
         if node_behind(packable.convolution.input[1], nodes).op in (*VARIABLE_OPS, 'Const'):  # the same in every run
@@ -61,7 +62,7 @@ def pack_filters(graph_def: GraphDef) -> None:
 
 @functools.lru_cache(maxsize=None)
 def _has_op() -> bool:
-    """Whether convolutions are computed by oneDNN here, and this TensorFlow has the op as it is written here."""
+    """Whether oneDNN computes convolutions here, and this TensorFlow has the op with these attributes."""
     if not onednn_is_on() or this_machine().gpus:
         return False
     graph = tf.Graph()
@@ -80,13 +81,13 @@ def _has_op() -> bool:
 
 
 def _only_reader(readers: Dict[str, List[Any]], node: Any, op: str) -> Optional[Any]:
-    """The node of this op that alone reads another, or None."""
+    """The only reader of a node if it has this op, else None."""
     found = readers.get(node.name, [])
     return found[0] if len(found) == 1 and found[0].op == op else None
 
 
 def _fuse(packable: Packable) -> None:
-    """Makes of the last of these nodes, in place, what computes all of them."""
+    """Changes the last of these nodes, in place, into an op that computes all of them."""
     convolution, bias, relu = packable
     last, inputs = relu or bias, [*convolution.input, bias.input[1]]
     last.op = _OP

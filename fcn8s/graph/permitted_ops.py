@@ -1,7 +1,7 @@
-"""The ops that a network needs. A graph of someone else's may hold these and no others: TensorFlow has ops that read
-and write files, run Python and call other machines, and a graph that has them uses them unannounced.
+"""The ops that a network needs. A foreign graph may hold only these: TensorFlow has ops that read and write files, run
+Python and call other machines, and a graph that holds them uses them without notice.
 
-Nothing is listed for what it does not do; what is not listed is refused, whatever it does.
+This is a list of what is permitted; every other op is refused, whatever it does.
 """
 
 import functools
@@ -77,25 +77,25 @@ ScalarSummary MergeSummary HistogramSummary ImageSummary TensorSummary TensorSum
 """
 
 NETWORK_OPS = frozenset(' '.join((_STRUCTURE, _VARIABLES, _ARRAYS, _MATHS, _LAYERS, _RANDOM, _TRAINING)).split())
-# Every SavedModel has these for `tf.train.Saver`. They read and write files, so that what is run must not need them.
+# Every SavedModel has these for `tf.train.Saver`. They read and write files, so no node that is run may need them.
 SAVER_OPS = frozenset(('SaveV2', 'RestoreV2', 'MergeV2Checkpoints', 'ShardedFilename', 'StringJoin', 'SaveSlices'))
 SAVER_OPS |= frozenset(('StaticRegexFullMatch', 'RegexFullMatch'))
 SAVER_OPS |= frozenset(('RestoreSlice', 'Save', 'Restore', 'DisableCopyOnRead'))
-# The signature `encoded` of an export decodes image files that are fed, and encodes class IDs. No file is touched.
+# The signature `encoded` of an export decodes the image files fed to it, and encodes class IDs. It touches no file.
 IMAGE_FILE_OPS = frozenset(('DecodePng', 'DecodeJpeg', 'DecodeImage', 'EncodePng'))
 
 # The longest chain of functions that call one another; nested branches and loops make chains of a few.
 _DEEPEST_CALLS = 50
 
-# A constant of equal values is one value and a shape. So many values that the file does not hold may be in all the
-# constants of a network, as in the filters of VGG-16's fc7.
+# A file may store a constant of equal values as one value and a shape. All constants of a network together may have
+# this many values that the file does not hold, as many as the filters of VGG-16's fc7.
 MOST_REPEATED = 4096 * 4096
 _FEW = 2**16
-# Values of the largest tensor that a graph makes by itself: more than twice the filters of VGG-16's fc6. And of the
-# largest that images of a fixed size become: 64 channels for each pixel of four images of 3840x2160.
+# The most values of a tensor that a graph makes by itself: more than twice those of the filters of VGG-16's fc6. And of
+# one that is computed from images of a fixed size: 64 channels for each pixel of four images of 3840x2160.
 MOST_VALUES = 2**28
 _MOST_VALUES_OF_IMAGES = 2**31
-# Nodes that predict; TensorFlow takes about a millisecond for each. ResNet-152 has 3,000.
+# The most nodes of a prediction; TensorFlow takes about a millisecond for each. ResNet-152 has 3,000.
 MOST_NODES = 20000
 
 
@@ -113,7 +113,7 @@ def check_ops(graph_def: GraphDef, what: str, saver: bool = False, image_files: 
     functions = {function.signature.name for function in graph_def.library.function}
     for function in graph_def.library.function:
         refused += _other_than(permitted, function.node_def)
-    # A function may be called by its name; one that takes the name of an op of TensorFlow's is no excuse for that.
+    # A node may call a function by its name, but a function named like an op of TensorFlow does not permit that op.
     called = {name for name in functions if not hasattr(tf.raw_ops, name)}
     refused = [text for text in dict.fromkeys(refused) if text.split(' ')[0] not in called]
     if not refused:
@@ -128,10 +128,10 @@ def check_ops(graph_def: GraphDef, what: str, saver: bool = False, image_files: 
 
 
 def check_constants(graph_def: GraphDef, outputs: Sequence[str], what: str) -> None:
-    """Raises ValueError where the constants that nodes depend on take memory for far more values than the file holds,
-    or where these nodes are more than a network has.
+    """Raises ValueError where constants that are needed take memory for far more values than the file holds, or where
+    more nodes are needed than a network has.
 
-    outputs: names of the nodes that are to be run. What they do not need, initial values say, takes no memory.
+    outputs: names of the nodes that are to be run. What they do not need, such as initial values, takes no memory.
     """
     needed = needed_nodes(graph_def, outputs)
     nodes = [node for node in graph_def.node if node.name in needed]
@@ -151,8 +151,8 @@ def check_constants(graph_def: GraphDef, outputs: Sequence[str], what: str) -> N
 
 
 def check_known_sizes(graph: Graph, what: str) -> None:
-    """Raises ValueError where a `tf.Graph` makes a tensor of more values than any network has, whatever the size of the
-    images: `Fill`, say, with dimensions that its file holds. What depends on the images is only known when it runs.
+    """Raises ValueError where a `tf.Graph` makes a tensor that is larger than in any network, such as `Fill` with
+    dimensions from the file. Sizes that depend on the images are not known until the graph runs.
     """
     fed = set()
     for operation in graph.get_operations():
@@ -173,7 +173,7 @@ def _too_large(what: str, text: str, *values: Any) -> ValueError:
 
 
 def _repeated(tensor: Any, shape: Sequence[int]) -> int:
-    """How many values of a large TensorProto are not in it: TensorFlow repeats the last one."""
+    """How many values of a large TensorProto it does not hold: TensorFlow repeats the last that it holds."""
     count = functools.reduce(operator.mul, shape, 1)
     if count <= _FEW or tensor.tensor_content:
         return 0
@@ -181,8 +181,8 @@ def _repeated(tensor: Any, shape: Sequence[int]) -> int:
 
 
 def _too_deep(functions: Iterable[Any]) -> List[str]:
-    """The functions that call themselves, be it through others, or many within each other: TensorFlow, which follows
-    the calls, runs out of its stack on them and ends the process.
+    """The functions that call themselves, directly or through others, or too long a chain of functions: TensorFlow
+    follows the calls, overflows its stack and ends the process.
     """
     calls = {f.signature.name: {name for node in f.node_def for name in functions_of(node)} for f in functions}
     for _ in range(_DEEPEST_CALLS):

@@ -1,8 +1,9 @@
-"""The soft-max of every pixel, taken once for a loss and its gradient, which are written out here.
+"""The soft-max of every pixel, computed once for a loss and its gradient; both are written out here.
 
 With e = exp(z) and s = sum e, the soft-max is p = e / s, its cross-entropy with class c is ln s - z[c], and the
-gradient of that p - onehot(c). No largest logit is looked for unless it has to be, and sums over classes or pixels are
-products of matrices: it takes half the time of TensorFlow's cross-entropy, or of what it makes of the Dice loss.
+gradient of that is p - onehot(c). The largest logit is only looked for where it is needed, and sums over classes or
+pixels are matrix products: this takes half the time of TensorFlow's cross-entropy, or of a Dice loss with TensorFlow's
+gradients.
 """
 
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
@@ -11,7 +12,7 @@ import numpy as np
 
 from fcn8s.backend import TF_VERSION, Operation, Tensor, tf
 
-# Sums of exponentials between its inverse and this have lost nothing to the ends of float32.
+# Sums of exponentials between its inverse and this lost nothing to overflow or underflow of float32.
 _LARGEST_SUM = 1e26
 
 _CROSS_ENTROPIES, _BOTH = 'FCN8sCrossEntropies', 'FCN8sCrossEntropiesAndRegionSums'
@@ -20,10 +21,10 @@ _CROSS_ENTROPIES, _BOTH = 'FCN8sCrossEntropies', 'FCN8sCrossEntropiesAndRegionSu
 class PixelSoftmax(NamedTuple):
     """The soft-max of P pixels in a row and C classes.
 
-    logits: float32 [P, C], which gradients go to.
+    logits: float32 [P, C]; the gradients go to these.
     class_ids: int32 [P], 0 where not valid. valid: bool [P].
     truth: float32 [P, C], 1 at the class of a valid pixel and 0 elsewhere.
-    exponentials: float32 [P, C], exp(logits - r), where r is 0 as a rule, and may be another number for each pixel.
+    exponentials: float32 [P, C], exp(logits - r), where r is usually 0, and otherwise a number for each pixel.
     sums: float32 [P, 1], of the exponentials. log_sums: float32 [P, 1], ln sum exp(logits).
     """
 
@@ -37,7 +38,7 @@ class PixelSoftmax(NamedTuple):
 
 
 class RegionSums(NamedTuple):
-    """Sums over the valid pixels, float32 [C] each: of p at the pixels of the class, of p^2, and of these pixels."""
+    """Sums over the valid pixels, float32 [C] each: of p at the class's pixels, of p^2, and the count of its pixels."""
 
     shared: Tensor
     squares: Tensor
@@ -45,7 +46,7 @@ class RegionSums(NamedTuple):
 
 
 def build_pixel_softmax(logits: Tensor, class_ids: Tensor, valid: Tensor) -> PixelSoftmax:
-    """Takes the exponentials of all pixels.
+    """Computes the exponentials of all pixels.
 
     Args:
         logits: [N, H, W, C] of any float type (computed in float32).
@@ -85,7 +86,7 @@ def _sums_over_classes(rows: Tensor) -> Tensor:
 
 
 def cross_entropies(softmax: PixelSoftmax, label_smoothing: float = 0.0) -> Tensor:
-    """Computes -ln p[class_id] of every pixel, float32 [P]; exactly 0, as its gradient is, at ignored pixels.
+    """Computes -ln p[class_id] of every pixel, float32 [P]; at ignored pixels it and its gradient are exactly 0.
 
     label_smoothing: as in `fcn8s.graph.losses.pixel_cross_entropy`.
     """
@@ -104,7 +105,7 @@ def _cross_entropies(softmax: PixelSoftmax, expected: Tensor, label_smoothing: f
         expected = (1.0 - label_smoothing) * expected + share * _sums_over_classes(softmax.logits)[:, 0]
     values = softmax.log_sums[:, 0] - expected
     zeros = tf.zeros_like(values)
-    # Rounding may put the loss of sure pixels below 0; NaN is below nothing, and stays.
+    # Rounding may put the loss of sure pixels below 0. NaN is not less than 0, and stays.
     return tf.where(softmax.valid, tf.where(values < 0.0, zeros, values), zeros)
 
 
@@ -125,12 +126,12 @@ def _column_unless_ignored(values: Tensor, valid: Tensor) -> Tensor:
 
 
 def region_sums(softmax: PixelSoftmax) -> RegionSums:
-    """Adds up what losses of regions are made of."""
+    """Computes the sums that losses of regions are made of."""
     return cross_entropies_and_region_sums(softmax)[1]
 
 
 def cross_entropies_and_region_sums(softmax: PixelSoftmax, label_smoothing: float = 0.0) -> Tuple[Tensor, RegionSums]:
-    """Computes `cross_entropies` and `region_sums` at once: by turns they take half as long again.
+    """Computes `cross_entropies` and `region_sums` together: one after the other they take half as long again.
 
     label_smoothing: of the cross-entropies.
     """
@@ -153,7 +154,7 @@ def cross_entropies_and_region_sums(softmax: PixelSoftmax, label_smoothing: floa
 def _gradients_of_both(
     op: Operation, of_values: Tensor, of_shared: Tensor, of_squares: Tensor, *_: Tensor
 ) -> List[Optional[Tensor]]:
-    """With g the gradient of p, that of z is p (g - sum g p); of the sums, g is of_shared truth + 2 of_squares p."""
+    """With g the gradient of p, that of z is p (g - sum g p); here g = of_shared truth + 2 of_squares p."""
     probabilities, squares, of_truth, truth, class_ids, valid = op.inputs[4:10]
     of_values = _column_unless_ignored(of_values, valid)
     doubled = 2.0 * of_squares
@@ -169,7 +170,7 @@ def _gradients_of_both(
 
 
 def _gradients_from(name: str) -> Any:
-    """A context in which IdentityN has the gradient of this name: of one of its inputs, computed from the others."""
+    """A context in which IdentityN has the gradient of this name: that of one input, computed from the others."""
     return tf.get_default_graph().gradient_override_map({'IdentityN': name})
 
 
@@ -188,7 +189,7 @@ def take_classes(rows: Tensor, class_ids: Tensor) -> Tensor:
     """Takes from each of the rows [P, C] the value of its class, [P]; on CPUs a class outside of 0..C-1 is an error."""
     if TF_VERSION >= (2, 0):
         return tf.raw_ops.GatherV2(params=rows, indices=class_ids, axis=1, batch_dims=1)
-    # On CPUs it has no such op. Eight images of 1024x2048 and 150 classes have more numbers than int32 counts.
+    # TensorFlow 1 has no such op on CPUs. Eight images of 1024x2048 and 150 classes have more values than int32 counts.
     num_classes = int(rows.shape[-1])
     places = tf.range(tf.size(class_ids, out_type=tf.int64)) * num_classes + tf.cast(class_ids, tf.int64)
     is_class = (class_ids >= 0) & (class_ids < num_classes)
@@ -198,9 +199,9 @@ def take_classes(rows: Tensor, class_ids: Tensor) -> Tensor:
 def either(
     condition: Tensor, values: Sequence[Tensor], if_met: Callable[..., Sequence], if_not: Callable[..., Sequence]
 ) -> Sequence[Tensor]:
-    """Computes the tensors `if_met(*values)` or `if_not(*values)`, and only those of one; condition: bool scalar.
+    """Computes the tensors `if_met(*values)` or `if_not(*values)`; only one of the two is run. condition: bool scalar.
 
-    Not with tf.cond, of which TensorFlow 2 makes functions: what cuts and rewrites graphs here would have to follow.
+    tf.cond would make functions in TensorFlow 2, and the code that cuts and rewrites graphs does not look into those.
     """
     unmet, met = zip(*[tf.raw_ops.Switch(data=each, pred=condition) for each in values])
     return [tf.raw_ops.Merge(inputs=list(pair))[0] for pair in zip(if_not(*unmet), if_met(*met))]

@@ -1,8 +1,8 @@
 """Large convolutions as matrix products over image patches.
 
-What computes a convolution on a CPU first brings the filter into an order of its own, in every run unless the filter is
-a constant, and its gradient from there. That costs little for filters that are used at many positions, but much for
-VGG-16's fc6 (411 MB) and fc7, which are used at a few. A product reads and writes such a filter as it lies.
+A convolution on a CPU first reorders the filter, in every run unless the filter is a constant, and reorders its
+gradient back. That costs little for filters that are used at many positions, but much for VGG-16's fc6 (411 MB) and
+fc7, which are used at a few. A matrix product needs no reordering.
 """
 
 from typing import Any, Callable, List, Optional, Sequence
@@ -12,14 +12,14 @@ import numpy as np
 from fcn8s.backend import MetaGraphDef, Operation, Tensor, tf
 from fcn8s.graph.graph_defs import variable_behind
 
-# From this size on a convolution becomes a product. The patches of one position of fc6 have 100 kB, those of its
-# 32x32 pixels' first layer 524 kB: the product does not set the need of memory.
+# From this size on a convolution becomes a product. The patch of one position of fc6 takes 100 kB, and the first layer
+# takes 524 kB for the 32x32 pixels of that position: the patches do not decide how much memory is needed.
 MAX_CONVOLUTION_BYTES = 20 * 2**20
 
 
 def is_product(convolution: Any, num_bytes: int) -> bool:
-    """Tells whether a convolution with a filter of so many bytes becomes a product: it has one patch per position,
-    centred, which `patches_of` gives.
+    """Tells whether a convolution with a filter of `num_bytes` becomes a product: a large filter, and one centred patch
+    per position, as `patches_of` gives.
     """
     attributes = convolution.attr
     return (
@@ -48,9 +48,9 @@ def at_positions(products: Tensor, features: Tensor) -> Tensor:
 
 
 def nodes_in_place_of(convolution: Any, channels: int, build: Callable[[Tensor], Tensor]) -> List[Any]:
-    """Returns nodes that compute what a convolution did, of the same tensor; the last has its name.
+    """Returns nodes that compute a convolution from the same input; the last has its name.
 
-    channels: of its input. build: adds to the current graph what computes the result of float features
+    channels: those of its input. build: adds ops to the current graph that compute the result from float features
         [N, H, W, channels], and returns it.
     """
     graph = tf.Graph()
@@ -69,8 +69,8 @@ def nodes_in_place_of(convolution: Any, channels: int, build: Callable[[Tensor],
 
 
 def with_products(meta_graph: MetaGraphDef) -> MetaGraphDef:
-    """Returns a copy of an encoder's MetaGraphDef that computes its largest convolutions as products; variables and all
-    other names stay.
+    """Returns a copy of an encoder's MetaGraphDef that computes its largest convolutions as products, with the same
+    variables and names.
     """
     changed = tf.MetaGraphDef()
     changed.CopyFrom(meta_graph)
@@ -88,7 +88,7 @@ def with_products(meta_graph: MetaGraphDef) -> MetaGraphDef:
 
 
 def filter_of(op: Operation) -> Optional[Tensor]:
-    """Returns the filter [kh, kw, in, out] of a convolution, be it computed as a product (`with_products`) or not; None
+    """Returns the filter [kh, kw, in, out] of a convolution, also of one computed as a product (`with_products`); None
     for an op that is no convolution.
     """
     if op.type == 'Conv2D':

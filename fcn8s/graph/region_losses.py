@@ -1,8 +1,8 @@
 """Losses of a batch that count regions and not pixels: soft Dice and the Lovasz extension of the Jaccard index.
 
-Both are the mean over the classes that appear among the valid pixels of the batch: each class counts alike, however few
-its pixels. A class that does not appear has the worst score whatever the network says, and would only add a constant
-push. Without a valid pixel no class appears: the loss is 0, and so are its gradients.
+Both are the mean over the classes that appear among the valid pixels of the batch: each class has the same weight,
+however few pixels it has. A class that does not appear has the worst score whatever the network predicts, so it is left
+out. Without a valid pixel no class appears: the loss is 0, and so are its gradients.
 """
 
 from typing import Tuple
@@ -25,7 +25,7 @@ def dice_loss(sums: RegionSums) -> tf.Tensor:
 
 
 def lovasz_loss(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """Computes the Lovasz-Softmax loss: the mean over the classes that appear of the extended Jaccard loss.
+    """Computes the Lovasz-Softmax loss: the mean of the extended Jaccard loss over the classes that appear.
 
     The error of a pixel for a class is 1 - p at the pixels of the class and p elsewhere. With the errors in falling
     order, the loss of the class is the sum of each error times what its pixel, counted as wrong after those before it,
@@ -44,7 +44,7 @@ def lovasz_loss(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor) -> tf
     probabilities, truth = _rows(logits, class_ids, valid)
     truth, areas = tf.transpose(truth), tf.reduce_sum(truth, axis=0)
     errors = tf.abs(truth - tf.transpose(probabilities))
-    # Ignored pixels come after all others, where they change the increments of none.
+    # Ignored pixels come after all others, where they do not change the increments of these.
     keys = tf.stop_gradient(errors) - tf.cast(tf.logical_not(tf.reshape(valid, [1, -1])), tf.float32)
     order = tf.nn.top_k(keys, tf.shape(keys)[1]).indices
     increments = _jaccard_increments(tf.gather(truth, order, batch_dims=1), areas)
@@ -55,8 +55,9 @@ def lovasz_loss(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor) -> tf
 def _jaccard_increments(truth: tf.Tensor, areas: tf.Tensor) -> tf.Tensor:
     """What each pixel, counted as wrong after those before it, adds to the Jaccard loss of its class.
 
-    A pixel of the class takes 1 from the intersection I, and adds 1 / U. Another adds 1 to the union U, which becomes
-    U', and adds I / U - I / U' = I / (U U'). Differences of the Jaccard index itself would be mostly rounding.
+    A pixel of the class takes 1 from the intersection I, and adds 1 / U to the loss. Any other pixel adds 1 to the
+    union U, which becomes U', and adds I / U - I / U' = I / (U U') to the loss. Differences of the Jaccard index itself
+    would be mostly rounding error.
 
     Args:
         truth: float32 [C, P], 1 at the pixels of the class, in the order in which they are counted.

@@ -1,4 +1,4 @@
-"""From logits to classes, and from classes to scores: the one place where predictions are counted in a graph.
+"""From logits to classes, and from classes to scores: the only place where a graph counts predictions.
 
 Training's evaluation and `fcn8s evaluate` both score here, so that one number has one meaning: logits are interpolated
 to the size of the ground truth, the class is the largest, and nothing but integers and float64 sums leaves the graph.
@@ -17,11 +17,11 @@ from fcn8s.confidence import NUM_BINS, SMALLEST_PROBABILITY
 from fcn8s.graph.pixel_softmax import either, take_classes
 from helpers.label_spaces import LabelSpace
 
-# Confidences are added up in these units: 2^-31, of which 2^32 pixels of 1 fit an int64.
+# Confidences are added up in units of 2^-31: an int64 holds the sum of 2^32 pixels of confidence 1.
 _CONFIDENCE_UNITS = 2.0**31
-# Where the largest logits stay within this, their exponentials and sums of them are far from the ends of float32.
+# While the largest logits stay within this, sums of exponentials neither overflow nor underflow in float32.
 _LARGE_LOGIT = 60.0
-# About so many of a large image: a temperature has one value to be fitted.
+# About this many pixels of a large image are enough to fit a temperature, which is a single number.
 _SAMPLED_PIXELS = 2.0**12
 
 
@@ -58,12 +58,12 @@ class Calibration(NamedTuple):
 
     counts: Tensor  # int64 [B]
     correct: Tensor  # int64 [B]
-    confidence_sums: Tensor  # float64 [B]; all NaN where the confidence of a pixel that counts is
+    confidence_sums: Tensor  # float64 [B]; all NaN if the confidence of a pixel that counts is NaN
     image_confidences: Tensor  # float64 [N], means over the valid pixels of each image of the batch; NaN without any
 
 
 class SampledPixels(NamedTuple):
-    """Pixels of a grid over the batch's images that count for the calibration, to fit a temperature to."""
+    """The pixels to fit a temperature to: those on a grid over the batch's images that count for the calibration."""
 
     logits: Tensor  # float32 [P, C], up to an additive constant for each pixel; before any temperature
     truth: Tensor  # int32 [P]
@@ -78,11 +78,11 @@ class Scoring(NamedTuple):
     totals: Totals
     calibration: Optional[Calibration]
     confidences: Tensor  # float32 [N, H, W], soft-max of the predicted class
-    surprises: Tensor  # float32 [N, H, W], -ln of the soft-max of the label's class; of no meaning where ignored
+    surprises: Tensor  # float32 [N, H, W], -ln of the soft-max of the label's class; meaningless where ignored
     sampled_pixels: Optional[SampledPixels] = None
 
     def fetches(self, names: Iterable[str]) -> Dict[str, Any]:
-        """Returns values of the batch by name, as `fcn8s.evaluation.one_pass.ImageStatistics` wants them: 'class_ids',
+        """Returns values of the batch by name, as `fcn8s.evaluation.one_pass.ImageStatistics` takes them: 'class_ids',
         'image_confusions', 'confidences', 'surprises', 'loss_sum' (of the batch), and with calibration
         'image_confidences', 'calibration' (the three sums of the batch) and 'sampled_pixels'."""
         values: Dict[str, Any] = {'class_ids': self.class_ids, 'image_confusions': self.totals.image_confusions}
@@ -101,8 +101,8 @@ def attach_scoring(
     Args:
         logits: float [N, h, w, C] of any height and width.
         label_space: Its `ignore_id` says which pixels do not count. Ground truth of its void classes counts for the
-            loss, which the network was trained on, and not for the calibration.
-        temperature: T of the soft-max that losses and confidences are of; classes are the same with any.
+            loss, which the network was trained on, but not for the calibration.
+        temperature: T of the soft-max, for losses and confidences; it does not change the classes.
     """
     with logits.graph.as_default(), tf.name_scope('evaluation'):
         labels, truth, valid = _labels_placeholder(label_space)
@@ -115,8 +115,8 @@ def attach_scoring_of_probabilities(
 ) -> Scoring:
     """Adds the scoring part behind probabilities (float [N, h, w, C], adding up to 1), such as means of predictions.
 
-    These are what is interpolated; without that, classes are exactly those of the largest probabilities fed. Their
-    logarithms are the logits that a temperature divides.
+    The probabilities are interpolated; where sizes agree, classes are exactly those of the largest probabilities fed. A
+    temperature divides their logarithms.
     """
     with probabilities.graph.as_default(), tf.name_scope('fed_evaluation'):
         labels, truth, valid = _labels_placeholder(label_space)
@@ -148,12 +148,12 @@ def score_logits(
 ) -> Scoring:
     """Adds the scoring part behind logits, for ground truth that is in the graph already.
 
-    The logits are interpolated to the size of the ground truth before a class is chosen, where the sizes differ: class
-    boundaries then lie between the network's pixels, which copied class IDs could not do.
+    Where the sizes differ, the logits are interpolated to the size of the ground truth before a class is chosen: class
+    boundaries can then lie between the network's pixels, which they could not if class IDs were copied.
 
     Args:
         logits: float [N, h, w, C] of any height and width.
-        labels: what is fed for the labels, of any form.
+        labels: the tensor that the labels are fed to, in any form.
         truth: int32 [N, H, W], class IDs. valid: bool [N, H, W], False on pixels that count nowhere.
     """
     pixels = _pixels_of_logits(_resize(logits, truth), truth)
@@ -161,7 +161,7 @@ def score_logits(
 
 
 class _Pixels(NamedTuple):
-    """What is scored of each pixel, [N, H, W]; C classes.
+    """What is scored at each pixel, [N, H, W]; C classes.
 
     class_ids: int32, the predicted classes. losses: float, -ln of the soft-max of the true class. confidences: float,
     the soft-max of the predicted class. values: float [N, H, W, C], the logits or probabilities that these were
@@ -177,9 +177,9 @@ class _Pixels(NamedTuple):
 def _pixels_of_logits(logits: Tensor, truth: Tensor, temperature: float = 1.0) -> _Pixels:
     """Scores pixels without a log soft-max of all classes, which takes as long as a small network's prediction.
 
-    -ln softmax(z)[c] is ln sum exp(z - r) + r - z[c] for any r: 0 costs least, and the largest logit m serves them all.
-    The largest soft-max is exp(m - r) / sum exp(z - r). `top_k` finds m and its class together, sooner than `argmax`
-    alone; of equal ones the first, as that does.
+    -ln softmax(z)[c] is ln sum exp(z - r) + r - z[c] for any r: r = 0 costs least, and the largest logit m suits any z.
+    The largest soft-max is exp(m - r) / sum exp(z - r). `top_k` finds m and its class together, faster than `argmax`
+    alone; of equal logits it takes the first, as `argmax` does.
     """
     values = logits
     largest, class_ids = tf.nn.top_k(logits, 1)
@@ -199,7 +199,7 @@ def _pixels_of_logits(logits: Tensor, truth: Tensor, temperature: float = 1.0) -
 
 
 def _of_classes(values: Tensor, class_ids: Tensor) -> Tensor:
-    """From each pixel of values [N, H, W, C] that of its class, float [N, H, W]; any one where class_ids has none."""
+    """The value of each pixel's class, float [N, H, W], out of [N, H, W, C]; any value where the ID is no class."""
     num_classes = int(values.shape[-1])
     class_ids = tf.minimum(class_ids, num_classes - 1)
     taken = take_classes(tf.reshape(values, [-1, num_classes]), tf.reshape(class_ids, [-1]))
@@ -207,20 +207,20 @@ def _of_classes(values: Tensor, class_ids: Tensor) -> Tensor:
 
 
 def _labels_placeholder(label_space: LabelSpace) -> Tuple[Tensor, Tensor, Tensor]:
-    """The placeholder uint8 [N, H, W], its class IDs as int32, and which of them count."""
+    """The placeholder uint8 [N, H, W], its class IDs as int32, and a mask of the pixels that count."""
     labels = tf.placeholder(tf.uint8, [None, None, None], name='labels')
     truth = tf.cast(labels, tf.int32)
     return labels, truth, tf.not_equal(truth, label_space.ignore_id)
 
 
 def _resize(values: Tensor, truth: Tensor) -> Tensor:
-    """float32 [N, h, w, C] -> [N, H, W, C], interpolated; as it is where the sizes agree."""
+    """float32 [N, h, w, C] -> [N, H, W, C], interpolated; unchanged where the sizes agree."""
     values, size = tf.cast(values, tf.float32), tf.shape(truth)[1:3]
     (resized,) = either(
         tf.reduce_all(tf.equal(tf.shape(values)[1:3], size)),
         [values],
         lambda same: [tf.identity(same)],
-        # Half-pixel centres: the corners of both grids coincide, as they do when OpenCV resizes the image.
+        # Half-pixel centres: the corners of both grids coincide, as when OpenCV resizes the image.
         lambda others: [tf.raw_ops.ResizeBilinear(images=others, size=size, half_pixel_centers=True)],
     )
     resized.set_shape([values.shape[0], None, None, values.shape[-1]])
@@ -247,7 +247,7 @@ def _score(
 
 def _sample_pixels(values: Tensor, truth: Tensor, class_ids: Tensor, counted: Tensor) -> SampledPixels:
     area = tf.cast(tf.size(truth) / tf.maximum(tf.shape(truth)[0], 1), tf.float32)
-    # An odd step meets the network's strides, which are powers of 2, in all their phases.
+    # The network's strides are powers of 2, so an odd step meets all phases of their grids.
     step = 1 + 2 * (tf.cast(tf.sqrt(area / _SAMPLED_PIXELS), tf.int32) // 2)
     is_taken = counted[:, ::step, ::step]
     is_taken.set_shape([None, None, None])
@@ -262,16 +262,16 @@ def _is_none_of(truth: Tensor, class_ids: Iterable[int]) -> Tensor:
 
 
 def build_totals(labels: Tensor, class_ids: Tensor, pixel_losses: Tensor, valid: Tensor, num_classes: int) -> Totals:
-    """Adds to the graph of its arguments what they add to the totals.
+    """Adds the tensors of a batch's totals to the graph of the arguments.
 
     Args:
         labels: Ground truth [N, H, W], integers from 0.
         class_ids: Prediction [N, H, W], integers from 0 to C - 1.
-        pixel_losses: Loss per pixel, float [N, H, W]; what it holds on pixels that are not valid does not matter.
-        valid: bool [N, H, W], False on pixels that count nowhere. A valid pixel whose label is no class enters
-            `num_valid` and not the matrix; `fcn8s.evaluation.scores.summarize` refuses totals that disagree.
+        pixel_losses: Loss per pixel, float [N, H, W]; its values on pixels that are not valid do not matter.
+        valid: bool [N, H, W], False on pixels that count nowhere. A valid pixel whose label is no class counts in
+            `num_valid` but not in the matrix; `fcn8s.evaluation.scores.summarize` refuses totals that disagree.
     """
-    # On the CPU: TensorFlow has no GPU kernel that counts in int64, and what moves is one ID per pixel.
+    # On the CPU: TensorFlow has no GPU kernel that counts in int64, and only one ID per pixel has to be moved.
     with tf.name_scope('metrics'), tf.device('/cpu:0'):
         image_confusions = _count_confusions(labels, class_ids, valid, num_classes)
         losses = tf.where(valid, pixel_losses, tf.zeros_like(pixel_losses))
@@ -297,11 +297,11 @@ def _count_confusions(labels: Tensor, class_ids: Tensor, valid: Tensor, num_clas
 
 
 def build_calibration(confidences: Tensor, correct: Tensor, valid: Tensor, num_bins: int = NUM_BINS) -> Calibration:
-    """Adds to the graph of its arguments what they add to the totals.
+    """Adds the tensors of a batch's calibration to the graph of the arguments.
 
     Args:
         confidences: float [N, H, W], the soft-max probability of the predicted class, above 0 and at most 1.
-        correct: bool [N, H, W], the predicted class is the true one.
+        correct: bool [N, H, W], whether the predicted class is the true one.
         valid: bool [N, H, W], False on pixels that do not count.
         num_bins: B >= 1.
     """
@@ -322,16 +322,16 @@ def _image_means(confidences: Tensor, valid: Tensor) -> Tensor:
 
 
 def _bins(confidences: Tensor, valid: Tensor, num_bins: int) -> Tensor:
-    """int32 [N, H, W]; B, which Bincount leaves out, where a pixel does not count."""
+    """The bin of each pixel, int32 [N, H, W]; B, which Bincount leaves out, where the pixel does not count."""
     bins = tf.cast(tf.ceil(confidences * num_bins), tf.int32) - 1
     return tf.where(valid, tf.clip_by_value(bins, 0, num_bins - 1), tf.fill(tf.shape(bins), num_bins))
 
 
 def _exact_sum_in_bins(bins: Tensor, confidences: Tensor, num_bins: int) -> Tensor:
-    """float64 [B], rounded once: threads add floats in an order that changes, and so would the last digits.
+    """float64 [B], rounded once: threads would add floats in varying order, and the last digits would vary with it.
 
-    A confidence is at least 1 / 255, so that its float32 is a whole number of 2^-31. NaN is none, and would become one
-    that looks like any other: a diverged network makes all sums NaN.
+    A confidence is at least 1 / 255, so its float32 is a whole multiple of 2^-31. NaN would become an integer that
+    looks like any other, so if a confidence is NaN (a diverged network), all sums are NaN.
     """
     units = tf.cast(tf.cast(confidences, tf.float64) * _CONFIDENCE_UNITS, tf.int64)
     sums = tf.cast(_sum_in_bins(bins, units, num_bins), tf.float64) / _CONFIDENCE_UNITS

@@ -17,11 +17,11 @@ ADAM_BETA1 = 0.9
 ADAM_BETA2 = 0.999
 ADAM_EPSILON = 1e-8
 
-# Scaling must let the gradients of float16 layers through without leaving float16's range, and float32 outside of it.
+# Scaled gradients have to stay within float16's range in float16 layers, and within float32's elsewhere.
 MIN_LOSS_SCALE = 2.0**-10
 MAX_LOSS_SCALE = 2.0**24
 
-# Ops whose result lies where their input does.
+# Ops whose result shares memory with their input.
 _VIEWS = ('Identity', 'Reshape')
 
 FloatOrTensor = Union[float, tf.Tensor]
@@ -47,7 +47,7 @@ class TrainOps(NamedTuple):
     loss_scale: float32 scalar variable, or None without loss scaling.
     state: the variables made here, all among the global variables.
     trained: the variables that a step changes.
-    accumulated: those of `state` that the gradients of the batches before the last are added up in; 0 between steps.
+    accumulated: the part of `state` that sums the gradients of the batches before the last; 0 between steps.
     """
 
     accumulate_op: Optional[tf.Operation]
@@ -73,8 +73,8 @@ def build_train_op(
 ) -> TrainOps:
     """Adds the ops of a training step to the current graph. Call it outside of any variable scope.
 
-    The ops wait for the value of the loss and the penalty, so fetching these in the same run gives them as they were
-    before the step.
+    The ops wait for the values of the loss and the penalty, so fetching these in the same run gives the values before
+    the step.
 
     Args:
         loss: the data loss of the fed batch. k accumulated batches give the gradient of sum(weight x value) /
@@ -86,10 +86,10 @@ def build_train_op(
         settings: see OptimizerSettings.
         loss_scaling: None for no scaling.
         name: of apply_op, within the current name scope.
-        exchange: a `fcn8s.distributed.exchange.Exchange`, which adds up what several workers have; None for one.
-        scope: of the state.
-        of_encoder: those of `variables` that are left out where they have no gradient, as TensorFlow's `minimize` does:
-            statistics of a normalisation, say, in an encoder of someone else's.
+        exchange: a `fcn8s.distributed.exchange.Exchange`, which adds up the gradients of several workers; None for one.
+        scope: variable scope of the state.
+        of_encoder: those of `variables` that are left out if they have no gradient, as TensorFlow's `minimize` does:
+            normalisation statistics, say, in an encoder of someone else's.
 
     Raises:
         ValueError: for settings out of range, no variables, a variable that the loss does not depend on (or all those
@@ -109,7 +109,7 @@ def build_train_op(
         directions = _decay(_clip(totals, settings.gradient_clip_norm), variables, settings.weight_decay)
         directions = _after_readers(directions, gradients, variables)
         rates = _rates(variables, learning_rate, settings)
-        # The check leaves a momentum to SGD alone, and never leaves SGD without.
+        # After the check, SGD has a momentum, and Adam has none.
         rule = _Adam(variables) if settings.momentum is None else _Momentum(variables, settings.momentum)
         with tf.control_dependencies([loss.value] + ([] if penalty is None else [penalty])):
             updates = rule.apply(_zero_unless(finite, directions), rates, finite)
@@ -131,7 +131,7 @@ def build_train_op(
 def _totals(
     gradients: Sequence[tf.Tensor], loss: Loss, accumulation: Optional['_Accumulation'], exchange: Optional[Any]
 ) -> List[tf.Tensor]:
-    """The gradient of a step: of this batch, of those accumulated before it, and of those of other workers."""
+    """The gradient of a step: of this batch, the batches accumulated before it, and those of other workers."""
     if exchange is None:
         return accumulation.totals(gradients) if accumulation else list(gradients)
     weighted = _weighted(gradients, loss.weight)
@@ -194,7 +194,7 @@ def _after_readers(
 ) -> List[tf.Tensor]:
     """Lets the direction of each variable wait for the ops of the backward pass that read the variable.
 
-    TensorFlow copies a variable that is updated while somebody holds its value: VGG-16's fc6, 411 MB, in every step.
+    TensorFlow copies a variable that is updated while an op holds its value: VGG-16's fc6, 411 MB, in every step.
     """
     of_backward_pass = _ops_before(gradients)
     waiting = []
@@ -217,7 +217,7 @@ def _ops_before(tensors: Sequence[tf.Tensor]) -> Set[tf.Operation]:
 
 
 def _readers(variable: tf.Variable) -> List[tf.Operation]:
-    """The ops that use the value of a resource variable, whatever shape it is given before."""
+    """The ops that use the value of a resource variable, also through `_VIEWS` of it."""
     if not _is_resource(variable):
         return []
     found: List[tf.Operation] = []
@@ -258,7 +258,7 @@ def _is_resource(variable: tf.Variable) -> bool:
 
 
 def _reference(variable: tf.Variable) -> tf.Tensor:
-    """What an Apply... op takes for a variable: the resource handle, or the reference in graphs of old encoders."""
+    """What an Apply... op takes as a variable: the resource handle, or the reference in graphs of old encoders."""
     return variable.op.outputs[0]
 
 
@@ -282,9 +282,8 @@ def zeros_in_the_shape_of(variable: tf.Variable, name: str, use_resource: bool =
 def zeros_to_keep(shape: Sequence[int]) -> tf.Tensor:
     """Returns float32 zeros in memory of their own, for a variable to be assigned.
 
-    TensorFlow makes a constant of `tf.zeros`. A variable takes the memory of a constant for its own, its first update
-    copies it, and the session keeps the constant: two buffers instead of one. `Empty` counts as stateful, so it is not
-    folded.
+    TensorFlow folds `tf.zeros` into a constant. A variable takes over a constant's memory, its first update copies it,
+    and the session keeps the constant: two buffers instead of one. `Empty` counts as stateful, so it is not folded.
     """
     return tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=True)
 
@@ -296,8 +295,8 @@ def _scalar_variable(name: str, value: float, dtype: tf.DType = tf.float32) -> t
 class _Momentum:
     """V <- mu V + alpha (gradient + decay), W <- W - V: Caffe's SGD, with the rate inside the velocity.
 
-    TensorFlow's own momentum multiplies by the rate outside, which differs as soon as the rate changes. Its fused op
-    serves here with rate 1 and a gradient that has been multiplied before.
+    TensorFlow's own momentum multiplies the velocity by the rate, which differs as soon as the rate changes. Its fused
+    op is used here with rate 1 and a gradient that is already multiplied by the rate.
     """
 
     def __init__(self, variables: Sequence[tf.Variable], momentum: float) -> None:
@@ -308,7 +307,7 @@ class _Momentum:
     def apply(
         self, directions: Sequence[tf.Tensor], rates: Sequence[tf.Tensor], keep: Optional[tf.Tensor]
     ) -> List[tf.Operation]:
-        """Returns update ops; without `keep`, momentum 1 and rate 0 leave velocity and weights exactly as they are."""
+        """Returns update ops. Where `keep` is False, momentum 1 and rate 0 leave velocity and weights unchanged."""
         momentum, rate_outside = _if_kept(keep, self.momentum, 1.0), _if_kept(keep, 1.0, 0.0)
         updates = []
         for variable, velocity, direction, rate in zip(self.variables, self.state, directions, rates):
@@ -341,7 +340,7 @@ class _Adam:
     def apply(
         self, directions: Sequence[tf.Tensor], rates: Sequence[tf.Tensor], keep: Optional[tf.Tensor]
     ) -> List[tf.Operation]:
-        """Returns update ops; without `keep`, betas 1 and rate 0 leave moments and weights exactly as they are."""
+        """Returns update ops. Where `keep` is False, betas 1 and rate 0 leave moments and weights unchanged."""
         beta1, beta2 = _if_kept(keep, ADAM_BETA1, 1.0), _if_kept(keep, ADAM_BETA2, 1.0)
         beta1_power, beta2_power = tf.identity(self.beta1_power), tf.identity(self.beta2_power)
         updates = []
@@ -373,12 +372,12 @@ class _Adam:
 
 
 def _operation(result: Union[tf.Operation, tf.Tensor]) -> tf.Operation:
-    """Apply... ops on references return the reference, those on resources the operation."""
+    """The operation of an Apply... op, which returns the reference for references and the operation for resources."""
     return result.op if isinstance(result, tf.Tensor) else result
 
 
 class _Accumulation:
-    """Sums of weight x gradient and of weight over batches; a weight of None adds the gradients as they are."""
+    """Sums of weight x gradient and of weight over batches; with a weight of None, plain sums of the gradients."""
 
     def __init__(self, variables: Sequence[tf.Variable], weight: Optional[tf.Tensor]) -> None:
         self.weight = weight
@@ -398,7 +397,7 @@ class _Accumulation:
         return tf.group(*updates, name='accumulate_op')
 
     def added(self, weighted: Sequence[tf.Tensor]) -> List[tf.Tensor]:
-        """Returns the sums with one batch more; they stay as they are."""
+        """Returns the sums with one more batch; the stored sums do not change."""
         return [total + gradient for total, gradient in zip(self.sums, weighted)]
 
     def totals(self, gradients: Sequence[tf.Tensor]) -> List[tf.Tensor]:

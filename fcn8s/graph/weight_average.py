@@ -1,10 +1,9 @@
-"""An average of the trained weights along the training: exponential (EMA), or equal over the last epochs (SWA).
+"""An average of the trained weights over a training: exponential (EMA), or equal over the last epochs (SWA).
 
-Beside each trained variable lies a second one of its shape, `optimizer/raw_weights/...`. While steps are taken the
-network's own variables are the raw weights and the second ones the average; at rest, which is whenever the network
-predicts, is evaluated or is saved, the two have changed places. A saved network is therefore the averaged one for
-whoever opens it, and its checkpoint holds the raw weights beside it, under the name that says so. The exchange is
-exact.
+Each trained variable has a second one of its shape, `optimizer/raw_weights/...`. During training steps the network's
+own variables hold the raw weights and the second ones the average; at rest, which is whenever the network predicts, is
+evaluated or is saved, the two have changed places. A saved network therefore has the averaged weights for whoever opens
+it, and its checkpoint also holds the raw weights, under the name that says so. The exchange is exact.
 """
 
 from typing import NamedTuple, Optional, Sequence, Tuple
@@ -15,8 +14,8 @@ from fcn8s.optimizers import OptimizerSettings
 
 SCOPE = 'optimizer/raw_weights'
 
-# An exponential average begins at weights that are worth little. As many updates as there were before, divided by this
-# constant, is about how far it looks back at first, until that is as far as its decay looks.
+# An exponential average begins with poor weights. So after n updates it looks back over about n / WARM_UP of them,
+# until that is as far as its decay looks back.
 WARM_UP = 9.0
 
 
@@ -24,8 +23,8 @@ class WeightAverage(NamedTuple):
     """Ops and variables of one average.
 
     count: float32 scalar variable: how many states of the weights are in the average; 0 where there is none yet.
-    exchange: swaps the network's weights with the others.
-    update: takes the weights as they are into the average.
+    exchange: swaps the network's weights with the second ones.
+    update: adds the current weights to the average.
     restart: forgets the average.
     state: the variables made here, all among the global variables.
     """
@@ -42,10 +41,10 @@ def build_weight_average(
 ) -> WeightAverage:
     """Adds an average of `variables` to the current graph. Call it outside of any variable scope.
 
-    The n-th state of the weights goes into an exponential average a with a <- d a + (1 - d) w, where
-    d = min(ema, (n - 1) / (n + 8)). So the first state is copied, and the initial weights do not count, to which
-    `tf.train.ExponentialMovingAverage` gives a share by its d = min(decay, (1 + t) / (10 + t)). Into an equal average a
-    state goes with d = (n - 1) / n (Izmailov et al., UAI 2018, algorithm 1).
+    The n-th state w of the weights changes the average a to d a + (1 - d) w. For an exponential average,
+    d = min(ema, (n - 1) / (n + 8)): the first state is copied, and the initial weights do not count, whereas
+    `tf.train.ExponentialMovingAverage`, with d = min(decay, (1 + t) / (10 + t)), gives them a share. For an equal
+    average, d = (n - 1) / n (Izmailov et al., UAI 2018, algorithm 1).
 
     Args:
         variables: resource or reference variables, float32.
@@ -68,7 +67,7 @@ def build_weight_average(
 def _exchange(variable: Variable, other: Variable) -> Operation:
     value = variable.read_value()
     if variable.op.outputs[0].dtype != tf.resource:
-        value = tf.raw_ops.DeepCopy(x=value)  # what is read of a reference is its memory, which is written to below
+        value = tf.raw_ops.DeepCopy(x=value)  # reading a reference gives its memory, which is written to below
     other_value = other.read_value()
     with tf.control_dependencies([value, other_value]):
         return tf.group(tf.assign(variable, other_value).op, tf.assign(other, value).op)
