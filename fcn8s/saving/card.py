@@ -10,7 +10,7 @@ from helpers.json_files import is_number, is_share
 _REPEATED = ('images', 'labels', 'val_images', 'val_labels')
 # Options that are paths or say where results went, and nothing about the network.
 _NOT_SHOWN = ('resume', 'run_dir', 'list_recipes', 'workers', 'cache', 'report', 'keep_checkpoints')
-# Options that say nothing beside --images, and are refused; their defaults are stored all the same.
+# Options that are refused with --images and mean nothing there, though their defaults are stored.
 _OF_DATA = ('layout', 'split', 'val_split')
 # What parts of a card begin with.
 _LICENCE = 'Licence: '
@@ -26,8 +26,8 @@ def write_card(
 ) -> str:
     """Returns the text of README.md, Markdown.
 
-    config: `config.json` of the run, if the network is of one. scores: what `fcn8s evaluate --json` wrote.
-    earlier: the card that the network came with, which licence and scores are taken over from where none are given.
+    config: `config.json` of the network's run, if there is one. scores: what `fcn8s evaluate --json` wrote.
+    earlier: the card that the network came with; licence and scores are taken from it where none are given.
     """
     settings = model.settings
     lines = [
@@ -57,7 +57,7 @@ def _scores_of(card: str) -> List[str]:
 
 
 def _line(value: Any) -> str:
-    """A value as one line of Markdown that means nothing else there."""
+    """A value as one line of Markdown, with special characters escaped."""
     text = ''.join(character if character.isprintable() else ' ' for character in str(value))
     for character in '\\`*_[]<>|#':
         text = text.replace(character, '\\' + character)

@@ -3,11 +3,11 @@
     checkpoints/step-00000120/        a saved FCN-8s, the optimiser's slots among its variables, and state.json
     checkpoints/last.json, best.json  {"checkpoint": "step-00000120"}
 
-Policy. 1. A checkpoint is written beside its place and moved in whole; only then does a pointer move. Whatever moment a
-process is killed at, `last` names a complete checkpoint. 2. After that, checkpoints older than the newest `keep` are
-removed, never the best; only directories that this class wrote are ever touched. 3. A full disk or any other failure
-while writing leaves the earlier checkpoints as they were. 4. What a killed process left half-done is put right by
-`recover`, before a run goes on.
+Policy. 1. A checkpoint is written beside its place and moved in whole; only then does a pointer move. So whenever a
+process is killed, `last` names a complete checkpoint. 2. After that, checkpoints older than the newest `keep` are
+removed, but never the best; only directories that this class wrote are touched. 3. A full disk or any other failure
+while writing leaves the earlier checkpoints unchanged. 4. `recover` puts right what a killed process left half-done,
+before a run goes on.
 """
 
 import json
@@ -23,7 +23,7 @@ from helpers.user_warnings import warn_user
 STATE_FILE = 'state.json'
 _NAME = re.compile(r'^step-(\d{8,})$')
 _REMOVED = re.compile(r'^\.removed-step-\d{8,}$')
-# What `helpers.files` calls a checkpoint or a pointer while it is being written.
+# The names that `helpers.files` gives a checkpoint or a pointer while it is being written.
 _UNFINISHED_CHECKPOINT = re.compile(r'^\.step-\d{8,}\.' + TEMPORARY_PATTERN + '$')
 _POINTERS = ('last', 'best')
 _UNFINISHED_POINTER = re.compile(r'^\.(' + '|'.join(_POINTERS) + r')\.' + TEMPORARY_PATTERN + r'\.json$')
@@ -49,12 +49,12 @@ class Checkpoints:
         """Writes the checkpoint of a step and returns its directory.
 
         write_model_files: writes a saved FCN-8s into the directory that it is given.
-        state: JSON-able, what a run needs besides the variables to go on.
+        state: what a run needs besides the variables to go on; JSON can hold it.
         best: whether `best` moves to it.
-        write_description: writes what the saved FCN-8s says of itself, its scores among it, into its directory anew.
+        write_description: writes the description of the saved FCN-8s, with its scores, into its directory anew.
 
-        Where `last` is of the same step already, its weights stay, and description and state are renewed: that is a run
-        which was interrupted between the last step of an epoch and its evaluation.
+        Where `last` already has this step, its weights stay, and only description and state are written anew: the run
+        was interrupted between the last step of an epoch and its evaluation.
         """
         name = _name(step)
         path = os.path.join(self.directory, name)
@@ -71,7 +71,7 @@ class Checkpoints:
 
     def _write(self, path: str, write_model_files: Callable[[str], None], state: Dict[str, Any]) -> None:
         os.makedirs(self.directory, exist_ok=True)
-        # A complete checkpoint that no pointer ever reached, of a process killed at the wrong moment, makes room.
+        # A complete checkpoint that no pointer names, left by a process killed at that moment, is removed.
         if os.path.isdir(path):
             if path == self.best():  # `last` was set back by hand
                 os.unlink(self._pointer_path('best'))
@@ -84,12 +84,12 @@ class Checkpoints:
     def recover(self, best_step: Optional[int]) -> None:
         """Puts right what a killed process left, before a run goes on from `last`. No other process may be writing.
 
-        best_step: the best step as the state saved with `last` knows it; `best` moves there where a kill came between
-            the two pointers.
+        best_step: the best step in the state saved with `last`; `best` moves there if the process was killed between
+            the updates of the two pointers.
 
         Raises:
-            ValueError: `best` names a checkpoint that is not there, of a run that was not copied whole, say: each
-                saving would fail.
+            ValueError: `best` names a checkpoint that is not there, as in a run that was not copied whole: every save
+                would fail.
         """
         if not os.path.isdir(self.directory):
             return
@@ -106,8 +106,8 @@ class Checkpoints:
     def last(self) -> Optional[str]:
         """Returns the directory of the newest checkpoint, or None.
 
-        Without `last.json`, as in a run that was not copied whole, it is the one of the most steps: a run that began
-        again would replace those that are there.
+        Without `last.json`, as in a run that was not copied whole, it is the one with the most steps: a run that began
+        again would replace the checkpoints that are there.
         """
         names = [] if os.path.exists(self._pointer_path('last')) else self.names()
         return os.path.join(self.directory, names[-1]) if names else self._follow('last')
@@ -163,7 +163,7 @@ class Checkpoints:
         self._finish_removals()
 
     def _remove(self, path: str) -> None:
-        """Renames first, so that a kill in the middle leaves no half-removed directory under a checkpoint's name."""
+        """Renames first, so that a kill meanwhile leaves no half-removed directory under a checkpoint's name."""
         removed = os.path.join(self.directory, '.removed-' + os.path.basename(path))
         if os.path.isdir(removed):
             shutil.rmtree(removed)
@@ -171,7 +171,7 @@ class Checkpoints:
         self._finish_removals()
 
     def _finish_removals(self) -> None:
-        """Deletes what is marked as removed. On NFS and Windows, files that a process reads stay until next time."""
+        """Deletes what is marked as removed. On NFS and Windows, files that are being read stay until next time."""
         for name in os.listdir(self.directory):
             if _REMOVED.match(name):
                 try:
@@ -189,7 +189,7 @@ def _name(step: int) -> str:
 
 
 def step_of(checkpoint: str) -> int:
-    """Returns the step that the name of a checkpoint's directory says."""
+    """Returns the step in the name of a checkpoint's directory."""
     match = _NAME.match(os.path.basename(checkpoint))
     if match is None:
         raise ValueError('{!r} is no name of a checkpoint; those are like step-00000120.'.format(checkpoint))

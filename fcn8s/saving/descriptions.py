@@ -10,16 +10,16 @@ from fcn8s.settings import ModelSettings
 from helpers.json_files import is_count, read_json
 
 DEFAULT_TAGS = ('default',)
-# Of an exported SavedModel; TFLite's converter and TensorFlow Serving want exactly this one.
+# The tag of an exported SavedModel; TFLite's converter and TensorFlow Serving require exactly this one.
 SERVING_TAGS = ('serve',)
 DESCRIPTION_FILE = 'fcn8s.json'
-# What TensorFlow calls the graph of a SavedModel.
+# TensorFlow's name for the file with the graph of a SavedModel.
 SAVED_MODEL_FILE = 'saved_model.pb'
 GRAPH_FILES = (SAVED_MODEL_FILE, 'saved_model.pbtxt')
 FORMAT = 1
 # Scores of 255 classes take a few dozen kB.
 _MAX_BYTES = 10 * 2**20
-# Characters of a reason that are shown, without its middle: it can quote what the file holds.
+# In characters. A reason can quote what the file holds; the middle of a longer one is left out.
 _LONGEST_REASON = 600
 _ZIP_HEAD = b'PK\x03\x04'
 
@@ -44,7 +44,7 @@ def check_tags(name: str, tags: Any) -> None:
 
 
 def check_tags_of_export(tags: Any, directory: str, format_name: str) -> None:
-    """Raises ValueError where tags that an export does not have were asked for; None is left to it."""
+    """Raises ValueError for tags that an export does not have; None takes the export's own."""
     own = SERVING_TAGS if format_name == 'saved_model' else ()
     if tags is not None and tuple(tags) != own:
         raise ValueError(
@@ -90,7 +90,7 @@ def read_description(directory: str) -> SavedFCN8s:
 
 
 def what_a_file_is(path: str) -> ValueError:
-    """Returns the error about a path that is to be a model or a run, and is a file or the prefix of a checkpoint."""
+    """Returns the error for a path that should be a model or a run but is a file or the prefix of a checkpoint."""
     folder = os.path.dirname(path) or '.'
     if os.path.isfile(os.path.join(folder, DESCRIPTION_FILE)):
         return ValueError(
@@ -112,7 +112,7 @@ def _begins_as_zip(path: str) -> bool:
 
 
 def how_to_import(path: str) -> str:
-    """Returns a sentence on how a trained network of another program is taken over."""
+    """Returns a sentence that says how to take over a network that another program trained."""
     return 'A trained network of another program is taken over with: fcn8s import-fcn8s {} OUT'.format(
         shlex.quote(path)
     )
@@ -124,13 +124,13 @@ def closed_fcn8s() -> ValueError:
 
 
 def closed_model(name: str) -> ValueError:
-    """Returns the error about what `open_model` opened, of this name, and is used after that."""
+    """Returns the error about a network that `open_model` opened under this name and that is used after closing."""
     return _closed('the network of {!r}'.format(name), 'fcn8s.open_model(...)')
 
 
 @contextlib.contextmanager
 def closing_told(is_closed: Callable[[], bool], error: Callable[[], ValueError]) -> Iterator[None]:
-    """Raises that error for whatever goes wrong in a network that another thread has closed meanwhile."""
+    """Raises `error()` in place of any exception from a network that another thread has closed meanwhile."""
     try:
         yield
     except Exception as other:

@@ -1,7 +1,7 @@
 """Encoder files: reading and checking the encoder of a SavedModel, and rewiring it for this library.
 
-The tag of an encoder's own SavedModel is `vgg16`; a saved FCN-8s has an encoder with the same tensors in it, which the
-same functions read.
+The tag of an encoder's own SavedModel is `vgg16`. A saved FCN-8s contains an encoder with the same tensors, and the
+same functions read it.
 """
 
 from typing import Any, List, NamedTuple, Sequence, Set
@@ -34,7 +34,7 @@ PLACEHOLDER_OPS = ('Placeholder', 'PlaceholderV2')
 # The decoder and the predictor are found by these names in a saved FCN-8s.
 RESERVED_SCOPES = ('decoder/', 'predictor/')
 _OUTPUT_NODES = [node_name(name) for name in OUTPUT_TENSORS]
-# Of pool3, pool4 and fc7; and (height, width) of images of which each stride leaves a rest.
+# The strides of pool3, pool4 and fc7, and an image size (height, width) that none of them divides.
 _STRIDES = (8, 16, 32)
 _PROBE = (292, 324)
 # The largest constant that an initialiser keeps; shapes and strides are far smaller.
@@ -67,8 +67,8 @@ def read_encoder(
     """Reads and checks the encoder part of a SavedModel; everything that the outputs do not need is left out.
 
     Raises FileNotFoundError or ValueError where the directory is no SavedModel, lacks the tag, a tensor or a variable,
-    needs more than image and keep probability, is made for one size of image, or has names of this library; without
-    `trust` also where it has ops that a network does not need.
+    needs inputs besides image and keep probability, is made for one image size, or uses names that this library
+    reserves; without `trust`, also where it has ops that a network does not need.
     """
     with saved_models.explain_graph_damage(directory, what):
         return _read_encoder(directory, tags, what, trust)
@@ -121,7 +121,7 @@ def check_strides(source: EncoderSource) -> None:
 
 
 def variable_names(meta_graph: MetaGraphDef) -> List[str]:
-    """Returns the names of a read encoder's variables, as its checkpoint has them."""
+    """Returns the names of an encoder's variables, as they are in its checkpoint."""
     return [node_name(v.variable_name) for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES)]
 
 
@@ -156,7 +156,7 @@ def _needed(graph_def: GraphDef) -> Set[str]:
 
 
 def _prune(meta_graph: MetaGraphDef) -> Any:
-    """A MetaGraphDef with only what the outputs need, and with the variables among it as its only collections."""
+    """A MetaGraphDef with only what the outputs need; its only collections are those of the variables that are left."""
     needed = _needed(meta_graph.graph_def)
     variables = [
         v for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES) if node_name(v.variable_name) in needed
@@ -166,7 +166,7 @@ def _prune(meta_graph: MetaGraphDef) -> Any:
     pruned.meta_info_def.CopyFrom(meta_graph.meta_info_def)
     pruned.graph_def.CopyFrom(extract_sub_graph(meta_graph.graph_def, _nodes_to_keep(meta_graph, variables)))
     for node in pruned.graph_def.node:
-        # Shapes as they were inferred from the placeholders that are replaced; TensorFlow trusts them on import.
+        # Shapes that were inferred from the placeholders that are replaced; TensorFlow would trust them on import.
         node.attr.pop('_output_shapes', None)
     trainable = _trainable_variables(meta_graph, variables)
     for variable in variables:
@@ -194,10 +194,11 @@ def _trainable_variables(meta_graph: MetaGraphDef, variables: Sequence[Variable]
 
 
 def _empty_initial_values(graph_def: GraphDef, needed: Set[str]) -> None:
-    """Makes large constants that the outputs do not need zeros, which take up no space: initialisers need their shapes.
+    """Replaces large constants that the outputs do not need by zeros, which take up no space but keep the shapes that
+    initialisers need.
 
-    The variables of an encoder are restored and never initialised. One that was built from arrays has all its weights
-    in the initialisers as well, and every graph, saved model and event file would carry them: 537 MB for VGG-16.
+    The variables of an encoder are restored and never initialised. An encoder that was built from arrays also has all
+    its weights in the initialisers, and every graph, saved model and event file would carry them: 537 MB for VGG-16.
     """
     for node in graph_def.node:
         if node.op != 'Const' or node.name in needed or node.attr['value'].ByteSize() <= MAX_INITIAL_BYTES:
@@ -222,8 +223,8 @@ def _input_nodes(channels: int) -> Any:
 
 
 def _undo_export(graph_def: GraphDef) -> None:
-    """Calls the inputs of an export as a saved FCN-8s does, in place. Only its uint8 images say how many channels
-    there are.
+    """Renames the inputs of an export, in place, to those of a saved FCN-8s. Only the shape of its uint8 images says
+    how many channels there are.
     """
     rename_nodes(graph_def, {exported: name for name, exported in SERVING_NAMES.items()})
     nodes = {node.name: node for node in graph_def.node}
@@ -234,7 +235,7 @@ def _undo_export(graph_def: GraphDef) -> None:
 
 
 def _cut_inputs(graph_def: GraphDef) -> None:
-    """Separates the inputs from what gives them their values or defaults: `_rewire_inputs` puts other nodes there."""
+    """Separates the inputs from the nodes that give their values or defaults; `_rewire_inputs` replaces those."""
     inputs = [node_name(name) for name in INPUT_TENSORS]
     for node in graph_def.node:
         if node.name in inputs:
@@ -283,7 +284,7 @@ def _check_placeholders(graph_def: GraphDef, directory: str, what: str) -> None:
 
 
 def _check_sizes(meta_graph: MetaGraphDef, directory: str, what: str, trust: bool) -> None:
-    """Where a placeholder had a fixed shape, that shape can be all over the graph, as a constant."""
+    """Raises ValueError for fixed sizes: a placeholder's fixed shape can be anywhere in the graph, as a constant."""
     with tf.Graph().as_default() as graph:
         encoder = import_encoder(meta_graph)
     if not trust:
@@ -308,7 +309,7 @@ def _check_sizes(meta_graph: MetaGraphDef, directory: str, what: str, trust: boo
 
 
 def _fixed_draws(graph_def: GraphDef) -> List[List[int]]:
-    """Constant shapes [N, H, W, C] in which random numbers are drawn, without those that fit images of any size."""
+    """Constant shapes [N, H, W, C] of random numbers, except those that fit images of any size."""
     nodes = {node.name: node for node in graph_def.node}
     needed = _needed(graph_def)
     sources = [nodes[node_name(n.input[0])] for n in graph_def.node if n.op in RANDOM_OPS and n.name in needed]

@@ -59,7 +59,7 @@ def _tensor_info(tensor: Tensor) -> Any:
 
 
 def library_versions() -> Dict[str, str]:
-    """Returns the versions of this library and of what its results depend on."""
+    """Returns the versions of this library and of the software that its results depend on."""
     return {
         'fcn8s': fcn8s.__version__,
         'tensorflow': tf.__version__,
@@ -97,14 +97,14 @@ def write_model_files(
 
 
 def write_description(directory: str, description: Dict[str, Any]) -> None:
-    """Writes `fcn8s.json` of a model, or puts another one in its place."""
+    """Writes or replaces the `fcn8s.json` of a model."""
     atomic_write_json(os.path.join(directory, DESCRIPTION_FILE), to_json(description))
 
 
 def write_model(
     directory: str, meta_graph: MetaGraphDef, description: Dict[str, Any], save_variables: Callable[[str], None]
 ) -> str:
-    """Writes a new model directory beside its place and moves it in. An existing non-empty directory is refused."""
+    """Writes a new model directory beside its place and moves it there. Refuses an existing directory with files."""
     with atomic_directory(directory) as temporary:
         write_model_files(temporary, meta_graph, description, save_variables)
     return directory

@@ -18,7 +18,7 @@ from helpers.user_warnings import warn_user
 
 
 class Beginning(NamedTuple):
-    """The ways to begin that `FCN8s` describes; one of model_load_dir, vgg16_dir and fine_tune_from is given.
+    """The ways to begin that `FCN8s` describes; exactly one of model_load_dir, vgg16_dir and fine_tune_from is given.
 
     tags: of the SavedModel in model_load_dir. trust: take a graph whatever ops it holds.
     """
@@ -32,7 +32,7 @@ class Beginning(NamedTuple):
 
 
 class Architecture(NamedTuple):
-    """What was said of the architecture: arguments of `fcn8s.settings.new_model_settings`, None where nothing was."""
+    """The architecture that was asked for: arguments of `fcn8s.settings.new_model_settings`, None if not given."""
 
     num_classes: Optional[int] = None
     label_space: Optional[LabelSpace] = None
@@ -43,12 +43,12 @@ class Architecture(NamedTuple):
     image_rules: Optional[ImageRules] = None
 
     def given(self) -> Dict[str, Any]:
-        """Returns what was said."""
+        """Returns the arguments that were given."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 class NetworkRequest(NamedTuple):
-    """What `FCN8s` was asked for: its arguments in groups. distributed: as `fcn8s.distributed.workers` takes it."""
+    """The arguments of `FCN8s` in groups. distributed: as `fcn8s.distributed.workers` takes it."""
 
     beginning: Beginning = Beginning()
     architecture: Architecture = Architecture()
@@ -58,13 +58,13 @@ class NetworkRequest(NamedTuple):
     distributed: Any = None
 
     def arguments(self) -> Dict[str, Any]:
-        """Returns all of it by name, without groups."""
+        """Returns all arguments by name, without groups."""
         groups = (self.beginning, self.architecture, self.training, self.arithmetic)
         named = {name: value for group in groups for name, value in group._asdict().items()}
         return dict(named, seed=self.seed, distributed=self.distributed)
 
     def given(self) -> List[str]:
-        """Returns the names of what is not as it is by default."""
+        """Returns the names of the arguments that differ from their defaults."""
         default = NetworkRequest().arguments()
         return [
             name
@@ -74,7 +74,7 @@ class NetworkRequest(NamedTuple):
 
 
 class OtherNetwork(NamedTuple):
-    """The checkpoint and the settings of a network to take what fits from."""
+    """The checkpoint and the settings of another network, from which whatever fits is taken."""
 
     prefix: str
     settings: ModelSettings
@@ -83,9 +83,9 @@ class OtherNetwork(NamedTuple):
 class Opening(NamedTuple):
     """What to build and what to restore.
 
-    weights_prefix: a checkpoint that holds all weights of the network; None to restore the encoder's alone.
-    fine_tune_from: another network to take what fits from.
-    for_prediction: it is an export, whose graph keeps everything in dropout.
+    weights_prefix: a checkpoint that holds all weights of the network; None to restore only the encoder's.
+    fine_tune_from: another network, from which whatever fits is taken.
+    for_prediction: whether it is an export, whose dropout keeps everything.
     """
 
     encoder: EncoderSource
@@ -98,7 +98,7 @@ class Opening(NamedTuple):
 def plan_opening(beginning: Beginning, architecture: Architecture, optimizer: str) -> Opening:
     """Checks how a network is to begin, and reads its graph from disk; nothing is built.
 
-    optimizer: its name, which decides the factors of the skips of a new network.
+    optimizer: the optimiser's name, which decides the skip scales of a new network.
 
     Raises:
         ValueError, FileNotFoundError: saying which argument is missing, contradicts another, or leads nowhere.
@@ -161,9 +161,9 @@ def _saved(model_load_dir: str, tags: Optional[Sequence[str]], given: Dict[str, 
 
 
 def _stated_space(stated: LabelSpace, saved: LabelSpace) -> LabelSpace:
-    """The label space that was stated, with the names of the saved one where it has none of its own."""
+    """The stated label space, with the class names of the saved one if it has none of its own."""
     if stated == generic_label_space(stated.num_classes, stated.ignore_id):
-        return saved  # which says no more than the number of classes
+        return saved  # `stated` only gives the number of classes and the ignore ID
     return stated._replace(class_names=saved.class_names) if is_nameless(stated) else stated
 
 
@@ -177,9 +177,9 @@ def _check_opens(export: Any, directory: str) -> None:
 
 
 def _from_other(fine_tune_from: str, given: Dict[str, Any], trust: bool) -> Opening:
-    """A new network; what is not said is as in the other one.
+    """A new network; what is not given is taken from the other one.
 
-    That goes for the factor of a skip that the other one has, too: its score layer was trained behind that factor.
+    That includes the scale of each skip that the other one has: its score layer was trained with that scale.
     """
     directory = resolve_model(fine_tune_from)
     other = read_description(directory).settings
@@ -201,7 +201,7 @@ def _from_other(fine_tune_from: str, given: Dict[str, Any], trust: bool) -> Open
 def _with_rules(
     settings: ModelSettings, encoder: EncoderSource, given: Optional[ImageRules], default: ImageRules
 ) -> ModelSettings:
-    """`settings` with the rules for images that were given, else the default; they must fit the encoder's channels."""
+    """`settings` with the given image rules, else the default ones; they must fit the encoder's channels."""
     rules = default if given is None else given
     if rules.channels != encoder.channels:
         raise ValueError(
@@ -219,7 +219,7 @@ def _with_rules(
 
 
 def _with_scales_of(settings: ModelSettings, other: ModelSettings) -> ModelSettings:
-    """`settings` with the factors of those skips that the other network has."""
+    """`settings` with the other network's scales for the skips that it has."""
     has_skip = [pool in VARIANTS[other.variant].skips for pool in ('pool3', 'pool4')]
     default = settings.skip_scales
     pool3, pool4 = (theirs if has else ours for has, theirs, ours in zip(has_skip, other.skip_scales, default))
@@ -233,7 +233,7 @@ def _with_scales_of(settings: ModelSettings, other: ModelSettings) -> ModelSetti
 
 
 def _check_agrees(settings: ModelSettings, given: Dict[str, Any], directory: str) -> None:
-    """A saved network has its architecture; whoever names another one would be surprised later."""
+    """Raises ValueError where the arguments name another architecture than that of the saved network."""
     wanted = {name: given.get(name) for name in ('num_classes', 'ignore_id', 'variant', 'upsampling')}
     wanted['skip_scales'] = given.get('skip_scales') and tuple(given['skip_scales'])
     label_space = given.get('label_space')

@@ -1,11 +1,11 @@
-"""A network in one zip, as `fcn8s pack` writes it: checked against its sums and unpacked, for whatever opens it.
+"""A network in one zip, as `fcn8s pack` writes it: checked against its sums and unpacked before it is opened.
 
     saved_model.pb, variables/..., fcn8s.json     the saved FCN-8s
     config.json, import.json                      of the run, or of the import, where there is one
     README.md                                     the card
-    SHA256SUMS                                    a line a file, as sha256sum writes and checks them
+    SHA256SUMS                                    one line per file, as sha256sum writes and checks them
 
-Nothing of an archive is written under a name of its own choice: the names are those above.
+An archive cannot choose the names of the files that are written: only those above are.
 """
 
 import atexit
@@ -26,24 +26,24 @@ from helpers.files import temporary_directory
 from helpers.process.memory import readable_size
 
 SUMS_FILE, CARD_FILE = 'SHA256SUMS', 'README.md'
-# Taken from the model as they are, where they are there.
+# Copied unchanged from the model, if they exist.
 MODEL_FILES = (SAVED_MODEL_FILE, DESCRIPTION_FILE, 'config.json', 'import.json')
 NAMES = (*MODEL_FILES, CARD_FILE, SUMS_FILE)
 _VARIABLES = re.compile(r'^variables/variables\.(index|data-\d{5}-of-\d{5})\Z')
-# Other tools write capitals, and the star of files that are read as bytes.
+# Other tools write capitals, and the star that marks files read as bytes.
 _SUM = re.compile(r'^([0-9a-fA-F]{64}) [ *]([^\n]+)$')
 # FCN-32s with 255 classes has 1.6 GB of weights, and Adam keeps twice as much again.
 LARGEST = 8 * 10**9
 LARGEST_SUMS = 1 << 16
-# So many times the size of its zip a network has at most: weights hardly shrink, and zeros to a thousandth.
+# A network may unpack to this many times the size of its zip: weights hardly shrink, but zeros do to a thousandth.
 _LARGEST_RATIO = 100
 _CHUNK = 1 << 20
-# What reading damaged ones raises besides ValueError.
+# What reading damaged zips raises besides ValueError.
 _OF_ZIP_FILES = (
     *(zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ArithmeticError, LookupError),
     *(UnicodeDecodeError, zlib.error, struct.error),
 )
-# Those of which the memory that unpacking takes is bounded, whatever the file says.
+# The methods that unpack in bounded memory, whatever the file says.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 # What this process has unpacked: (path, size, time of change) -> folder.
@@ -84,28 +84,28 @@ def unpack(path: str) -> str:
 
 
 def name_of(directory: str) -> str:
-    """Returns what records call a saved FCN-8s: the zip that this process unpacked there, else the directory."""
+    """Returns the name of a saved FCN-8s for records: the zip that this process unpacked there, else the directory."""
     return next((key[0] for key, folder in _unpacked.items() if folder == directory), directory)
 
 
 def with_names_of_zips(message: str) -> str:
-    """Returns a message that names the zips that this process unpacked; the folders are gone when it is read."""
+    """Returns a message with zips in place of the folders they were unpacked to, which are gone when it is read."""
     for (path, _, _), folder in _unpacked.items():
         message = message.replace(folder, path)
     return message
 
 
 def name_zips(error: Exception) -> None:
-    """Lets an error name the zips that this process unpacked; see `with_names_of_zips`."""
+    """Puts the names of zips into an error; see `with_names_of_zips`."""
     error.args = tuple(with_names_of_zips(part) if isinstance(part, str) else part for part in error.args)
-    if isinstance(error, OSError) and isinstance(error.strerror, str):  # which is not read from args again
+    if isinstance(error, OSError) and isinstance(error.strerror, str):  # strerror is not read from args again
         error.strerror = with_names_of_zips(error.strerror)
 
 
 def _unpack(path: str, folder: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if member.filename != 'variables/']  # as zip -r has it
+            members = [member for member in archive.infolist() if member.filename != 'variables/']  # `zip -r` adds it
             _check_members(path, members)
             _check_space(path, folder, sum(member.file_size for member in members))
             sums = _read_sums(path, archive, members)
@@ -121,7 +121,7 @@ def _unpack(path: str, folder: str) -> None:
     except _OF_ZIP_FILES as error:
         raise _damaged(path, error) from error
     except OSError as error:
-        if error.errno != errno.EINVAL:  # that of a place before the beginning of the file
+        if error.errno != errno.EINVAL:  # EINVAL: seeking to before the beginning of the file
             raise
         raise _damaged(path, error) from error
 
@@ -191,7 +191,7 @@ def _read_sums(path: str, archive: zipfile.ZipFile, members: List[zipfile.ZipInf
 
 
 def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: str) -> str:
-    """Writes a member, no more than it declares, and returns its SHA-256."""
+    """Writes a member, at most as many bytes as it declares, and returns its SHA-256."""
     digest, left = hashlib.sha256(), member.file_size
     with archive.open(member) as source, open(target, 'xb') as file:
         while left:

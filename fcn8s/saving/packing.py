@@ -18,9 +18,9 @@ from fcn8s.saving.runs import CONFIG_FILE, is_run, open_current
 from helpers.files import NO_ZIP_TIME, atomic_path, sha256_of, temporary_directory
 from helpers.json_files import LARGEST, is_share, read_json
 
-# Bytes of the largest file of scores: with those of each image, 50,000 of 150 classes.
+# The largest file of scores in bytes: with the scores of each of 50,000 images, 150 classes.
 _LARGEST_SCORES = 2**28
-# Characters of a card that are looked at for what it says: a table of 65,535 classes comes near this.
+# At most this many characters of a card are read: a table of 65,535 classes comes near this.
 _LARGEST_CARD = 2**23
 
 
@@ -36,11 +36,11 @@ def pack(
     Args:
         model: A run directory, a saved FCN-8s, or a packed one.
         out: The file to write; must not exist.
-        licence: For the card; None leaves the field for the reader to ask, or as a packed network states it.
+        licence: For the card. With None the card says that none is stated, or what a packed network's card states.
         scores: A file that `fcn8s evaluate --json` wrote; its scores and intervals go onto the card. None takes over
-            what the card of a packed network says.
-        with_optimizer: Whether the optimiser's state comes along, three times the size with Adam; checkpoints of runs
-            have one.
+            those on the card of a packed network.
+        with_optimizer: Whether to include the optimiser's state, which checkpoints of runs have; with Adam the zip is
+            three times as large.
 
     Raises:
         ValueError, FileNotFoundError, FileExistsError, OSError: Before the file appears.
@@ -56,7 +56,7 @@ def pack(
 def _pack(
     directory: str, model: str, out: str, licence: Optional[str], scores: Optional[str], with_optimizer: bool
 ) -> None:
-    """directory: of the saved FCN-8s that `model` stands for."""
+    """directory: the saved FCN-8s that `model` stands for."""
     described = read_description(directory)
     evaluation = None if scores is None else _read_scores(scores)
     with temporary_directory('fcn8s-pack') as folder:
@@ -71,7 +71,7 @@ def _pack(
 
 
 def _card_of(model: str, directory: str) -> str:
-    """The card that a packed network came with; nothing for others, whose README.md is about something else."""
+    """The card that a packed network came with; '' for other models, where a README.md is about something else."""
     path = os.path.join(directory, CARD_FILE)
     if not is_packed(model) or not os.path.isfile(path):
         return ''
@@ -103,8 +103,8 @@ def _copy_model(directory: str, folder: str, with_optimizer: bool) -> None:
 
 
 def _copy(directory: str, name: str, folder: str) -> None:
-    """Copies a file of a model. Raises ValueError for a link out of it: the zip of somebody else's model would hold
-    what its links chose of this machine.
+    """Copies a file of a model. Raises ValueError for a link to outside the model: the links of somebody else's model
+    could put any file of this machine into the zip.
     """
     path, root = os.path.realpath(os.path.join(directory, name)), os.path.realpath(directory)
     if os.path.commonpath([path, root]) != root:

@@ -1,6 +1,6 @@
-"""Paths as TensorFlow can take them: it reads `[ ] * ? \\` in a checkpoint's prefix as a pattern, and takes only UTF-8.
+"""Paths that TensorFlow can take: it reads `[ ] * ? \\` in a checkpoint's prefix as a pattern, and takes only UTF-8.
 
-Both are met here: such a path is reached through a symbolic link with a plain name, which is gone afterwards.
+Other paths are reached through a symbolic link with a plain name, which is removed afterwards.
 """
 
 import contextlib
@@ -13,12 +13,12 @@ from typing import Iterator
 # `file_io` and the op RestoreV2 match these; a backslash escapes in TensorFlow's patterns.
 _SPECIAL = re.compile(r'[\[\]*?\\]') if os.sep == '/' else re.compile(r'[\[\]*?]')
 _CHECKPOINT_FILE = re.compile(r'^(|\.index|\.data-\d{5}-of-\d{5}|-\d{5}-of-\d{5})$')
-# Of a checkpoint of format 1 in parts, as `tf.train.Saver(sharded=True)` names it: the one pattern that is meant.
+# A checkpoint of format 1 in parts, as `tf.train.Saver(sharded=True)` names it: the only pattern that is meant as one.
 _SHARDED = re.compile(r'-\?{5}-of-\d{5}$')
 
 
 def is_plain(path: str) -> bool:
-    """Tells whether TensorFlow takes a path as it is."""
+    """Tells whether TensorFlow can take a path directly."""
     try:
         path.encode('utf-8')
     except UnicodeEncodeError:
@@ -40,11 +40,12 @@ def plain_directory(directory: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def plain_prefix(prefix: str) -> Iterator[str]:
-    """Yields the prefix of a checkpoint, or one of links to it, that TensorFlow can read; a plain name can be written.
+    """Yields a prefix that TensorFlow can read: the checkpoint's own, or that of links to its files. If the name of the
+    prefix is plain, TensorFlow can also write to it.
 
     The prefix of a checkpoint of format 1 in parts ends with `-?????-of-` and their number.
 
-    A reader that was opened on it is good as long as this context is.
+    A reader that was opened on it is valid only inside this context.
     """
     folder, whole = os.path.split(prefix)
     parts = _SHARDED.search(whole)
@@ -81,7 +82,7 @@ def _folder_of_links(path: str) -> Iterator[str]:
 def _link(target: str, link: str) -> None:
     try:
         os.symlink(target, link)
-    except OSError as error:  # Windows asks for a privilege
+    except OSError as error:  # on Windows this needs a privilege
         raise ValueError(
             '{!r} has one of the characters [ ] * ? \\ in it, or bytes that are not UTF-8, which TensorFlow cannot '
             'take, and a link to it could not be made ({}). Rename the folder.'.format(target, error)

@@ -17,22 +17,22 @@ from helpers.tables import align_columns
 
 _FILE_OF_CHECKPOINT = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
 LEFT_OUT = 'left out: this network has no such layer'
-# Values of a variable; fc6 and fc7 of VGG-16 have more.
+# Variables with more values, such as fc6 and fc7 of VGG-16, are not read twice.
 _MOST_READ_TWICE = 2**22
 
 
 class Fit(NamedTuple):
-    """How one variable fared in `restore_fitting`."""
+    """What `restore_fitting` did with one variable."""
 
     name: str
     outcome: str
 
 
 def find_checkpoint(path: str) -> str:
-    """Returns the checkpoint prefix that `path` means: a prefix, one of its files, a directory written by
+    """Returns the checkpoint prefix that `path` stands for: a prefix, one of its files, a directory written by
     `tf.train.Saver`, or a SavedModel.
 
-    Raises FileNotFoundError where there is none.
+    Raises FileNotFoundError where there is none, ValueError where a directory holds several.
     """
     path = path_of(path)
     prefix = checkpoint_of(path)
@@ -62,14 +62,14 @@ def find_checkpoint(path: str) -> str:
 
 
 def is_state_file(path: str) -> bool:
-    """Tells whether a path is the file in which `tf.train.Saver` writes the name of its last checkpoint."""
+    """Tells whether a path is the file to which `tf.train.Saver` writes the name of its last checkpoint."""
     return os.path.basename(path) == 'checkpoint' and os.path.isfile(path) and checkpoint_of(path) is None
 
 
 def checkpoint_of(path: str) -> Optional[str]:
     """Returns the prefix of the checkpoint that `path` is, or is a file of; None where it is neither.
 
-    Of format 1, as TensorFlow wrote them before 0.12, the one file is the prefix; of one in parts see
+    For format 1, which TensorFlow wrote before 0.12, the single file is the prefix; for one in parts see
     `saved_models.find_shards`, which raises ValueError where a part is missing.
     """
     prefix = _FILE_OF_CHECKPOINT.sub('', path)
@@ -84,12 +84,12 @@ def checkpoint_of(path: str) -> Optional[str]:
 
 
 def _is_main_file(path: str) -> bool:
-    """Whether a file is the index of a checkpoint, be it damaged, or a checkpoint of format 1."""
+    """Whether a file is the index of a checkpoint, even a damaged one, or a checkpoint of format 1."""
     return path.endswith('.index') or saved_models.is_table(path)
 
 
 class Savers:
-    """The savers and sums of one graph: each adds nodes to it, so none is made twice for the same variables."""
+    """The savers and sums of one graph. Each adds nodes to it, so none is made twice for the same variables."""
 
     def __init__(self) -> None:
         self._savers: Dict[Tuple[str, ...], Any] = {}
@@ -113,10 +113,10 @@ class Savers:
 def restore(session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers] = None) -> None:
     """Restores exactly these variables; call with their graph as default.
 
-    savers: those of the graph, where it is restored more than once.
+    savers: those of the graph, if it is restored more than once.
 
-    Raises ValueError naming the variables that are missing or of another shape, or one that holds NaN or infinity,
-    before any is restored; NaN in fc6 and fc7 of VGG-16 once they are.
+    Raises ValueError, before any variable is restored, that names those that are missing or of another shape, or one
+    that holds NaN or infinity. In large variables (fc6 and fc7 of VGG-16) NaN is only found after restoring.
     """
     with saved_models.checkpoint_reader(prefix) as reader:
         _check_shapes(variables, prefix, reader.get_variable_to_shape_map())
@@ -142,9 +142,9 @@ def _check_shapes(variables: Sequence[Variable], prefix: str, stored: Dict[str, 
 
 
 def _check_finite(variables: Sequence[Variable], prefix: str, reader: Any) -> None:
-    """ReLUs make 0 of NaN: a network with such weights would predict, and not learn, without a word.
+    """ReLUs turn NaN into 0: a network with such weights would predict, but not learn, without an error.
 
-    The largest variables are not read twice for it, which takes as long as restoring: see `_restore_finite`.
+    The largest variables are not read for this check, which would take as long as restoring: see `_restore_finite`.
     """
     for variable in variables:
         if not _is_large(variable):
@@ -156,7 +156,7 @@ def _is_large(variable: Variable) -> bool:
 
 
 def _restore_finite(session: Session, variables: Sequence[Variable], prefix: str, savers: Savers) -> None:
-    """Restores, and raises ValueError where a large variable then holds NaN or infinity, as its sum does, too."""
+    """Restores; raises ValueError where a large variable then holds NaN or infinity, which its sum shows."""
     _restore_by_saver(session, variables, prefix, savers)
     large = [variable for variable in variables if _is_large(variable)]
     for variable, total in zip(large, session.run([savers.sum_of(variable) for variable in large])):
@@ -167,13 +167,13 @@ def _restore_by_saver(session: Session, variables: Sequence[Variable], prefix: s
     if not variables:
         return
     saver = (savers or Savers()).of(variables)
-    kinds = (tf.errors.OpError, ValueError)  # ValueError: no checkpoint any more
+    kinds = (tf.errors.OpError, ValueError)  # ValueError: the checkpoint is gone
     with plain_prefix(prefix) as plain, saved_models.explain_read_errors(prefix, plain, kinds):
         saver.restore(session, plain)
 
 
 def _import_hint(prefix: str, stored: Dict[str, Any]) -> str:
-    """What to type where the variables are those of an FCN that another program trained."""
+    """The command to type if the variables look like those of an FCN that another program trained."""
     if any(name.startswith('decoder/') for name in stored) or not any('conv1_1/' in name for name in stored):
         return ''
     return ' If another program trained them, take them over with: fcn8s import-fcn8s {} OUT'.format(
@@ -189,7 +189,7 @@ def _shorten(entries: List[str]) -> str:
 def restore_present(
     session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers] = None
 ) -> Tuple[Any, ...]:
-    """Restores those of the variables that the checkpoint holds in the same shape; returns the others."""
+    """Restores the variables that the checkpoint holds in the same shape; returns the others."""
     stored = saved_models.checkpoint_shapes(prefix)
     present = [v for v in variables if list(stored.get(v.op.name, [None])) == v.shape.as_list()]
     _restore_by_saver(session, present, prefix, savers)
@@ -203,8 +203,8 @@ def restore_fitting(
     """Starts a network from another one: everything that fits is taken, class by class in the decoder.
 
     The weights of a class go to the class of the same name; a score layer or class that the other network does not
-    have stays as it was initialised. Returns a `Fit` for each variable of this network, and one for each of the other's
-    decoder that has no place here.
+    have keeps its initial values. Returns a `Fit` for each variable of this network, and one for each variable of the
+    other's decoder that this network does not have.
     """
     with saved_models.checkpoint_reader(prefix) as reader:
         fits, whole = _restore_by_class(session, model, stored_settings, reader, prefix)
@@ -216,7 +216,7 @@ def restore_fitting(
 def _restore_by_class(
     session: Session, model: Model, stored_settings: ModelSettings, reader: Any, prefix: str
 ) -> Tuple[List[Fit], List[Any]]:
-    """Loads what fits class by class; returns all outcomes, and the variables that are to be restored in whole."""
+    """Loads what fits class by class; returns all outcomes, and the variables that are still to be restored whole."""
     stored = reader.get_variable_to_shape_map()
     pairs = _class_pairs(stored_settings, model.settings)
     same_classes = len(pairs) == stored_settings.num_classes == model.settings.num_classes and all(
@@ -246,8 +246,8 @@ def _restore_by_class(
 
 
 def feed_initializer(session: Session, variable: Variable, value: np.ndarray) -> None:
-    """Sets a variable by feeding its initialiser: no node is added, and the value does not enter the graph, which as a
-    constant would meet protobuf's limit of 2 GB.
+    """Sets a variable by feeding its initialiser: no node is added, and the value does not enter the graph as a
+    constant, where it would meet protobuf's limit of 2 GB.
     """
     session.run(variable.initializer, {variable.initializer.inputs[1]: value})
 
@@ -260,15 +260,15 @@ def _fit_whole(variable: Variable, stored_shape: Sequence[int], shape: List[int]
 
 
 def _class_pairs(stored: ModelSettings, wanted: ModelSettings) -> List[Tuple[int, int]]:
-    """(stored class ID, wanted class ID) of the classes that have the same name in both, whatever its case."""
+    """(stored class ID, wanted class ID) of the classes that have the same name in both, upper and lower case alike."""
     ids = {name.lower(): class_id for class_id, name in enumerate(stored.label_space.class_names)}
     names = [name.lower() for name in wanted.label_space.class_names]
     return [(ids[name], class_id) for class_id, name in enumerate(names) if name in ids]
 
 
 def copy_classes(stored: np.ndarray, value: np.ndarray, pairs: Sequence[Tuple[int, int]]) -> Optional[np.ndarray]:
-    """Returns `value` with the weights of the paired classes taken from `stored`; None where the shapes differ
-    otherwise.
+    """Returns `value` with the weights of the paired classes taken from `stored`; None if the shapes differ in more
+    than the number of classes.
 
     Biases [C], score kernels [1, 1, channels, C] and upsampling kernels [k, k, C, C] are told apart by the axes
     in which the class counts can differ: the last, and for square kernels the last two.
@@ -288,7 +288,7 @@ def copy_classes(stored: np.ndarray, value: np.ndarray, pairs: Sequence[Tuple[in
 
 
 def format_fits(fits: Sequence[Fit], stored: ModelSettings, wanted: ModelSettings) -> str:
-    """Returns a table of what did not load in whole, a count of what did, and the classes that have no partner."""
+    """Returns a table of what did not load whole, a count of what did, and the classes that have no partner."""
     rest = [fit for fit in fits if fit.outcome != 'loaded']
     num_here = sum(fit.outcome != LEFT_OUT for fit in fits)
     lines = ['{} of {} variables loaded as they are'.format(len(fits) - len(rest), num_here)]

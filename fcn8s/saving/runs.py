@@ -45,13 +45,13 @@ Opened = TypeVar('Opened')
 CONFIG_FILE = 'config.json'
 METRICS_FILE = 'metrics.jsonl'
 REPORT_FILE = 'report.html'
-# What a byte of it takes, read, cut into lines and as Python objects.
+# Bytes of memory for each byte of the metrics file: as read, cut into lines, and as Python objects.
 _BYTES_OF_A_BYTE = 8
-# So many damaged lines are named by their numbers.
+# At most this many damaged lines are named by their numbers.
 _MOST_NAMED = 5
-# Tables of a config.json that a training writes; what other programs call so is none of these.
+# Tables in a config.json that a training wrote; the config.json of other programs has none of them.
 _OWN_TABLES = ('versions', 'command', 'training')
-# Entries of a config.json by which other programs are known. The first that fits counts.
+# Entries of a config.json by which other programs are recognised. The first that is there counts.
 _OTHER_PROGRAMS = (
     ('_diffusers_version', 'diffusers'),
     ('architectures', 'Hugging Face Transformers'),
@@ -64,7 +64,7 @@ _ENCODER = (
 )
 _COPY_AGAIN = 'Copy it again from where the network was trained.'
 _LARGEST_GRAPH = 1 << 26  # bytes that are searched for that tag; the graph of an encoder has less than a megabyte
-# What `helpers.files` calls a file of a run while it is being written.
+# The names that `helpers.files` gives a file of a run while it is being written.
 _UNFINISHED = re.compile(r'^\.(config|metrics|report)\.' + TEMPORARY_PATTERN + r'\.(json|jsonl|html)$')
 
 
@@ -85,12 +85,12 @@ class Run(NamedTuple):
 
     @property
     def metrics_path(self) -> str:
-        """The path of the scores of its epochs."""
+        """The path of the losses and scores of its epochs."""
         return os.path.join(self.directory, METRICS_FILE)
 
     @property
     def report_path(self) -> str:
-        """The path of the page that shows it."""
+        """The path of the HTML page about it."""
         return os.path.join(self.directory, REPORT_FILE)
 
     @property
@@ -104,8 +104,8 @@ class Run(NamedTuple):
 
 
 def check_free(directory: str) -> None:
-    """Raises ValueError where the directory holds a run already, a file that a new one would write to, or a saved
-    network, which would no longer open beside a run; where it has no name, and for `~` as `check_home`.
+    """Raises ValueError where the directory holds a run already, a file that a new run would write to, or a saved
+    network, which would no longer open beside a run; where its name is empty; and for `~`, as in `check_home`.
     """
     check_home(directory)
     run = Run(path_of(directory))
@@ -135,7 +135,7 @@ def check_free(directory: str) -> None:
 
 
 def make_directory(directory: str) -> Run:
-    """Makes the directory of a new run, empty as yet. A directory that holds a run already is refused."""
+    """Makes the directory of a new run, still empty. Refuses a directory that holds a run already."""
     check_free(directory)
     run = Run(path_of(directory))
     with explain_os_errors(run.checkpoints_dir):
@@ -166,7 +166,7 @@ def open_run(directory: str) -> Run:
 
 
 def check_no_links(run: Run) -> None:
-    """Raises ValueError where a file that a training writes is a link: it would write wherever that leads."""
+    """Raises ValueError where a file that a training writes is a link: it would write to the link's target."""
     pointers = Checkpoints(run.checkpoints_dir).pointer_paths()
     for path in [run.config_path, run.metrics_path, run.report_path] + pointers:
         if os.path.islink(path):
@@ -189,29 +189,28 @@ def _check_own(run: Run, remedy: str = 'Pass the directory that training wrote, 
 
 
 def _other_program(run: Run) -> Optional[str]:
-    """The name of the program that wrote the `config.json`; None for this one, and where the file cannot be
-    read."""
+    """The name of the other program that wrote the `config.json`; None for this library, or if it cannot be read."""
     try:
         config = read_config(run)
     except (ValueError, OSError):
-        return None  # whoever needs a setting says so
+        return None  # whoever needs a setting raises the error
     if any(isinstance(config.get(name), dict) for name in _OWN_TABLES):
         return None
     return next((name for entry, name in _OTHER_PROGRAMS if entry in config), 'another program')
 
 
 def only_writer(run: Run) -> ContextManager[None]:
-    """Keeps a second process from training the same run at the same time. A process that dies lets go of it.
+    """Keeps a second process from training the same run at the same time. The lock ends with the process.
 
-    Raises ValueError where another process has the run. File systems without locks go without this protection.
+    Raises ValueError where another process has the lock. There is no such protection on file systems without locks.
     """
     return _locked(run.directory, 'the run {!r} is being trained by another process.'.format(run.directory))
 
 
 def only_saver(run: Run) -> ContextManager[None]:
-    """Keeps a second process from saving a checkpoint in the place of the writer of a run, as a worker that fails does.
+    """Keeps a second process from saving a checkpoint in place of the run's writer, as a worker that fails does.
 
-    Raises ValueError where another one does. File systems without locks go without this protection.
+    Raises ValueError where another process has the lock. There is no such protection on file systems without locks.
     """
     with explain_os_errors(run.checkpoints_dir):
         os.makedirs(run.checkpoints_dir, exist_ok=True)
@@ -223,7 +222,7 @@ def _locked(path: str, message: str) -> Iterator[None]:
     if sys.platform == 'win32':
         yield
         return
-    directory = os.open(path, os.O_RDONLY)  # no file of it: those are replaced
+    directory = os.open(path, os.O_RDONLY)  # not a file in it: files are replaced
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -234,19 +233,19 @@ def _locked(path: str, message: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # a process that was forked meanwhile has the open directory, too
+        with contextlib.suppress(OSError):  # a process forked meanwhile holds the open directory, too
             fcntl.flock(directory, fcntl.LOCK_UN)
         os.close(directory)
 
 
 def check_no_writer(run: Run) -> None:
-    """Raises ValueError where another process has the run; for a message before a network is built."""
+    """Raises ValueError where another process trains the run, so that the message comes before a network is built."""
     with only_writer(run):
         pass
 
 
 def has_writer(run: Run) -> bool:
-    """Tells whether a process has the run, which is seen on the same disk alone; False without locks."""
+    """Tells whether a process trains the run; only sees processes on the same disk. False without locks."""
     if not os.path.isdir(run.directory):
         return False
     try:
@@ -257,7 +256,7 @@ def has_writer(run: Run) -> bool:
 
 
 def remove_leftovers(run: Run) -> None:
-    """Removes what a killed training of this run left half-written. Only its one writer may call this."""
+    """Removes what a killed training of this run left half-written. Only the run's writer may call this."""
     for name in os.listdir(run.directory):
         if _UNFINISHED.match(name):
             os.unlink(os.path.join(run.directory, name))
@@ -272,7 +271,7 @@ def update_config(run: Run, changes: Dict[str, Any]) -> None:
 
 
 def read_config(run: Run) -> Dict[str, Any]:
-    """Returns the settings of a run, those of its last start; raises ValueError where the file is damaged."""
+    """Returns the settings of a run from its last start; raises ValueError where the file is damaged."""
     try:
         config = read_json(run.config_path)
     except ValueError as error:
@@ -285,12 +284,12 @@ def read_config(run: Run) -> Dict[str, Any]:
 
 
 def _run_at(path: str) -> Run:
-    """The run at a path, or in a packed network, which has the config.json of its run; there may be none."""
+    """The run at a path, or in a packed network, which may have the config.json of its run; there may be none."""
     return Run(unpack(path) if is_packed(path) else os.fspath(path))
 
 
 def config_of(path: str) -> Dict[str, Any]:
-    """Returns the settings of the run at `path`, or of the one that a packed network is of; empty where there is none.
+    """Returns the settings of the run at `path`, or of a packed network's run; empty where there is none.
 
     Raises ValueError where the file is damaged.
     """
@@ -299,7 +298,7 @@ def config_of(path: str) -> Dict[str, Any]:
 
 
 def keep_prob(path: str) -> Optional[float]:
-    """Returns what the run at `path`, or that of a packed network, kept in dropout; None where that is not known."""
+    """Returns the dropout's keep probability in the run at `path`, or in a packed network's run; None if not known."""
     arguments = config_of(path).get('train')
     found = arguments.get('keep_prob') if isinstance(arguments, dict) else None
     if found is None:
@@ -314,12 +313,12 @@ def keep_prob(path: str) -> Optional[float]:
 
 
 def input_size(path: str) -> Optional[Tuple[int, int]]:
-    """Returns (height, width) that the run at `path` was evaluated at; None where it took images as they are, or is no
-    run.
+    """Returns the (height, width) at which the run at `path` was evaluated; None if it did not resize images, or `path`
+    is no run.
 
-    An export keeps that of its run, or the one size that its format takes.
+    An export keeps the size of its run, or the only size that its format takes.
 
-    Without --crop it was trained at that size too; with it, on windows of the images as they are on disk.
+    Without --crop, the run was also trained at that size; with it, on windows of the images in their size on disk.
     """
     run = _run_at(path)
     if not os.path.isfile(run.config_path):
@@ -332,7 +331,7 @@ def _input_size_of_export(description_path: str) -> Optional[Tuple[int, int]]:
     try:
         size = read_json(description_path)['export']['input_size']
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # no export; what is wrong with it is told by whoever opens it
+        return None  # no export; whoever opens it says what is wrong with it
     return _checked_size(size, description_path)
 
 
@@ -361,7 +360,7 @@ def num_workers(run: Run) -> int:
 def read_metrics(run: Run) -> List[Dict[str, Any]]:
     """Returns the epochs recorded so far.
 
-    Lines that are of no epoch, after a crash or a merge by hand, are left out, and a warning names them.
+    Lines that hold no epoch, as after a crash or a merge by hand, are left out, and a warning names them.
     """
     records = [_record_in(line) for line in _metrics_lines(run)]
     damaged = [str(number) for number, record in enumerate(records, 1) if record is None]
@@ -371,13 +370,13 @@ def read_metrics(run: Run) -> List[Dict[str, Any]]:
             '{} has lines that cannot be read, which are left out: {}{}.'.format(
                 run.metrics_path, ', '.join(damaged[:_MOST_NAMED]), further
             ),
-            stacklevel=1,  # from one place, so that Python shows one text once, whoever reads the file
+            stacklevel=1,  # always from here, so that Python shows a text once, whoever reads the file
         )
     return [record for record in records if record]
 
 
 def append_metrics(run: Run, record: Dict[str, Any]) -> None:
-    """Records an epoch behind those that are there, whose lines stay as they are."""
+    """Appends the record of an epoch; the lines that are there do not change."""
     lines = _metrics_lines(run)
     if lines and not lines[-1].endswith((b'\n', b'\r')):
         lines[-1] += b'\n'
@@ -387,7 +386,7 @@ def append_metrics(run: Run, record: Dict[str, Any]) -> None:
 def forget_metrics_after(run: Run, step: int) -> List[Dict[str, Any]]:
     """Removes the epochs that ended after a step, which a resumed run trains and records anew; returns the others.
 
-    Lines that cannot be read stay where they are.
+    Lines that cannot be read stay in the file.
     """
     lines = _metrics_lines(run)
     kept = [line for line in lines if (_record_in(line) or {'step': 0})['step'] <= step]
@@ -400,7 +399,7 @@ def _metrics_lines(run: Run) -> List[bytes]:
     """The lines of the file with their ends; none where there is no file."""
     if not os.path.exists(run.metrics_path):
         return []
-    if not os.path.isfile(run.metrics_path):  # to open a pipe would wait for whoever writes into it
+    if not os.path.isfile(run.metrics_path):  # opening a pipe would wait for a writer
         raise ValueError('{} is no file. Move it away.'.format(run.metrics_path))
     size = os.path.getsize(run.metrics_path)
     require_memory(run.metrics_path, _BYTES_OF_A_BYTE * size, readable_size(size) + ' of records')
@@ -409,13 +408,13 @@ def _metrics_lines(run: Run) -> List[bytes]:
 
 
 def _write_lines(run: Run, lines: List[bytes]) -> None:
-    """Writes them beside the file and moves it into place."""
+    """Writes a new file beside the old one and moves it into place."""
     with atomic_path(run.metrics_path) as temporary, open(temporary, 'wb') as file:
         file.writelines(lines)
 
 
 def _record_in(line: bytes) -> Optional[Dict[str, Any]]:
-    """The epoch that a line is of; an empty record for a blank line, None where it cannot be read."""
+    """The record of an epoch in a line; empty for a blank line, None where it cannot be read."""
     text = line.decode('utf-8-sig', errors='replace')
     if not text.strip():
         return {}
@@ -427,8 +426,8 @@ def _record_in(line: bytes) -> Optional[Dict[str, Any]]:
 
 
 def _is_record(record: Any) -> bool:
-    """Whether a line is of an epoch. What it says is numbers, null where one was NaN, and scores are from 0 to 1; it
-    need not say everything."""
+    """Whether a line records an epoch. Its values are numbers, or null for NaN; scores are from 0 to 1; all but the
+    step may be missing."""
     if not isinstance(record, dict) or not is_count(record.get('step')):
         return False
     evaluation = record.get('evaluation')
@@ -446,7 +445,7 @@ def _is_record(record: Any) -> bool:
 
 
 def _rows(matrix: Any) -> List[List[Any]]:
-    """The rows of a matrix: none for None, and for what is no matrix one with an entry that is no number."""
+    """The rows of a matrix; none for None, and for anything else one row with an entry that is no number."""
     if matrix is None:
         return []
     is_matrix = isinstance(matrix, list) and all(isinstance(row, list) and len(row) == len(matrix[0]) for row in matrix)
@@ -459,16 +458,16 @@ def is_run(path: str) -> bool:
 
 
 def open_current(path: str, open_model: Callable[[str], Opened]) -> Opened:
-    """Opens the saved FCN-8s that `path` stands for, also of a run that is being trained.
+    """Opens the saved FCN-8s that `path` stands for, even while its run is being trained.
 
-    A training that finds a better checkpoint removes the one before. Where that happens while a model is being opened,
-    the new one is opened instead.
+    A training that finds a better checkpoint removes the one before. If that happens while a model is being opened, the
+    new one is opened instead.
 
     Args:
         open_model: opens the directory that it is given.
 
     Raises:
-        Whatever `open_model` raises for a checkpoint that is still the one that `path` stands for.
+        Whatever `open_model` raises, unless `path` stands for another checkpoint by then.
     """
     directory = resolve_model(path)
     while True:
@@ -483,8 +482,8 @@ def open_current(path: str, open_model: Callable[[str], Opened]) -> Opened:
 
 
 def resolve_model(path: str) -> str:
-    """Returns the saved FCN-8s that `path` stands for: a run directory (its best checkpoint, else the last), a model
-    directory, or a packed model.
+    """Returns the directory of the saved FCN-8s that `path` stands for: a run directory (its best checkpoint, else the
+    last), a model directory, or a packed model.
 
     Raises FileNotFoundError or ValueError saying what was found instead.
     """
@@ -527,14 +526,14 @@ def _what_is_not_there(path: str) -> str:
 
 
 def refuse_own_network(path: str) -> None:
-    """Raises ValueError for a run or a packed network where weights of other kinds are asked for."""
+    """Raises ValueError for a run or a packed network where other weights are expected."""
     what = 'a packed network' if is_packed(path) else 'a run' if _is_own_run(path) else None
     if what is not None:
         raise ValueError(what_to_do_with_own(path, what))
 
 
 def what_to_do_with_own(path: str, what: str) -> str:
-    """Returns what to do with a network of this library, which a path is and does not have to be made into."""
+    """Returns what to do with a path that is a network of this library already, so that nothing has to be converted."""
     return (
         '{!r} is {} of this library already. fcn8s predict, evaluate and export open it as it is, and fcn8s train '
         '--fine-tune-from {} begins with it (in Python model_load_dir and fine_tune_from).'.format(
@@ -552,7 +551,7 @@ def _is_own_run(path: str) -> bool:
 
 
 def _has_tag_of_encoders(directory: str) -> bool:
-    """Looks for the tag as protobuf writes it: field 4, five letters. TensorFlow is not loaded for a message."""
+    """Looks for the tag as protobuf writes it (field 4, five letters), so that a message does not load TensorFlow."""
     path = os.path.join(directory, SAVED_MODEL_FILE)
     if not os.path.isfile(path):
         return False
@@ -561,7 +560,7 @@ def _has_tag_of_encoders(directory: str) -> bool:
 
 
 def _what_to_pass_instead_of(directory: str) -> str:
-    """A remedy: the models and runs that lie in it, where there are any."""
+    """A remedy: the models and runs in the directory, or else how to import one."""
     with os.scandir(directory) as entries:
         inside = sorted(entry.name for entry in entries if entry.is_dir())
     known = [repr(path) for path in (os.path.join(directory, name) for name in inside) if _is_model_or_run(path)]

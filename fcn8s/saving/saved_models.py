@@ -17,17 +17,17 @@ from helpers.process.memory import readable_size
 
 VARIABLES_PREFIX = os.path.join('variables', 'variables')
 SCHEMA_VERSION = 1
-# Bytes; of protobuf's own, for every message.
+# In bytes; protobuf's own limit for any message.
 _LARGEST_GRAPH = 2**31 - 1
 # A checkpoint of format 1 (one file) and the index of format 2 both end with the magic number of a LevelDB table.
 _TABLE_MAGIC = bytes.fromhex('57fb808b247547db')
-# Of format 1 in parts: NAME, number of the part (or the five question marks that stand for all), how many there are.
+# A checkpoint of format 1 in parts: NAME, number of the part (or five question marks for all of them), number of parts.
 _SHARD = re.compile(r'^(.*)-(\d{5}|\?{5})-of-(\d{5})$', re.DOTALL)
 # IndexError: "Read less bytes than requested"; SystemError: names in the index that are not UTF-8
 _OF_READERS = (tf.errors.OpError, RuntimeError, IndexError, SystemError, UnicodeDecodeError)
-# What TensorFlow raises where it reads and writes in one run, and reading failed.
+# What TensorFlow raises when it reads and writes in one run and reading fails.
 OF_READING_OPS = (tf.errors.DataLossError, tf.errors.OutOfRangeError)
-# What ops raise that are at fault themselves; others tell of memory, or of workers that are lost.
+# The errors of ops that are themselves at fault; other errors are about memory, or about lost workers.
 _OF_RUNNING = (
     *(tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError, tf.errors.NotFoundError),
     *(tf.errors.OutOfRangeError, tf.errors.UnimplementedError),
@@ -40,8 +40,8 @@ def variables_prefix(directory: str) -> str:
 
 
 def read_bytes(path: str) -> bytes:
-    """Returns the content of a file with a graph; raises ValueError, without the file's name, where it cannot be one:
-    a pipe would be waited for, and what protobuf does not read would take memory for nothing.
+    """Returns the content of a file with a graph; raises ValueError, without the file's name, for a path that is no
+    file (a pipe would be waited for) or a file that is too large for protobuf.
     """
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError('it is no file')
@@ -65,16 +65,16 @@ def parse(path: str) -> Any:
 
 @contextlib.contextmanager
 def explain_graph_damage(directory: str, what: str) -> Iterator[None]:
-    """Raises ValueError where the graph of a SavedModel is damaged in a way that only shows when it is looked at.
+    """Raises ValueError where the graph of a SavedModel is damaged in a way that only shows when it is used.
 
-    What that raises is TensorFlow's and protobuf's affair: KeyError, TypeError, DecodeError, UnicodeDecodeError, ...
+    TensorFlow and protobuf raise errors of many kinds then: KeyError, TypeError, DecodeError, UnicodeDecodeError, ...
     """
     try:
         yield
     except (OSError, MemoryError, ImportError):
         raise
     except Exception as error:
-        # Errors of this library name the directory, as it is or as repr shows it.
+        # Errors of this library name the directory, with or without repr.
         if isinstance(error, ValueError) and any(name in str(error) for name in (directory, repr(directory))):
             raise
         reason = (str(error).splitlines() or [''])[0]
@@ -90,8 +90,8 @@ def read_meta_graph(
 ) -> MetaGraphDef:
     """Returns the MetaGraphDef of a SavedModel directory with exactly these tags.
 
-    what: how messages call the thing, for example 'encoder'. trust: take a graph whatever ops it holds. or_more: where
-    none has exactly these tags, take the one that has others besides, if it is the only one.
+    what: what messages call it, for example 'encoder'. trust: take a graph whatever ops it holds. or_more: if no graph
+    has exactly these tags, take one that has others besides, if there is only one such.
 
     Raises FileNotFoundError where there is no such directory, ValueError where it is no SavedModel, is damaged, has no
     graph with these tags, lacks its variables, or holds ops that a network does not need (see `check_ops`).
@@ -176,7 +176,7 @@ def _check_variables(directory: str, what: str) -> None:
 
 
 def checkpoint_shapes(prefix: str) -> Dict[str, List[int]]:
-    """Returns variable name -> shape of a checkpoint; raises ValueError where it is missing or unreadable."""
+    """Returns the shape of each variable in a checkpoint by name; raises ValueError if it is missing or unreadable."""
     with checkpoint_reader(prefix) as reader:
         return reader.get_variable_to_shape_map()
 
@@ -192,11 +192,11 @@ def is_table(path: str) -> bool:
 
 
 def find_shards(path: str) -> Optional[str]:
-    """Returns the prefix of the checkpoint of format 1 in parts that `path` is; None where it is none.
+    """Returns the prefix of a checkpoint of format 1 in parts; None if `path` is no such checkpoint.
 
     `path` may be that prefix (NAME-?????-of-00002), NAME, or one of its parts.
 
-    Raises ValueError where a part is missing, or there are several of that NAME.
+    Raises ValueError where a part is missing, or there are several such checkpoints of that NAME.
     """
     folder, name = os.path.split(path)
     match = _SHARD.match(name)
@@ -242,7 +242,7 @@ def checkpoint_files(prefix: str) -> List[str]:
 
 @contextlib.contextmanager
 def checkpoint_reader(prefix: str) -> Iterator[Any]:
-    """Opens a reader of a checkpoint, good inside the context; raises ValueError where it is missing or damaged."""
+    """Opens a reader of a checkpoint, valid inside the context; raises ValueError where it is missing or damaged."""
     check_files(prefix)
     with plain_prefix(prefix) as plain, explain_read_errors(prefix, plain):
         yield tf.train.load_checkpoint(plain)
@@ -250,7 +250,7 @@ def checkpoint_reader(prefix: str) -> Iterator[Any]:
 
 def is_finite(value: np.ndarray) -> bool:
     """Tells whether an array holds neither NaN nor infinity."""
-    # The extremes of an array are NaN where one value is; a mask of all would take memory.
+    # The extremes of an array are NaN if one value is; a mask of all values would take memory.
     return value.dtype.kind != 'f' or not value.size or bool(np.isfinite([value.min(), value.max()]).all())
 
 
@@ -264,8 +264,8 @@ def check_finite(name: str, value: Any, prefix: str) -> None:
 
 
 def check_files(prefix: str) -> None:
-    """Raises ValueError where a part of a checkpoint is no file: TensorFlow would wait for whoever writes into a pipe,
-    and read a device without end.
+    """Raises ValueError where a part of a checkpoint is no file: TensorFlow would wait for a pipe's writer, and read a
+    device without end.
     """
     others = [path for path in checkpoint_files(prefix) if not os.path.isfile(path)]
     if others:
@@ -278,7 +278,7 @@ def check_files(prefix: str) -> None:
 def explain_read_errors(prefix: str, plain: str, kinds: Tuple[Any, ...] = _OF_READERS) -> Iterator[None]:
     """Raises ValueError, in one line, where TensorFlow cannot read a checkpoint.
 
-    plain: the link to `prefix` that TensorFlow is given. kinds: of errors that come of reading.
+    plain: the link to `prefix` that TensorFlow is given. kinds: the errors that reading may raise.
     """
     try:
         yield
@@ -293,7 +293,7 @@ def explain_read_errors(prefix: str, plain: str, kinds: Tuple[Any, ...] = _OF_RE
 def explain_run_errors(directory: str) -> Iterator[None]:
     """Raises ValueError, in one line, where a graph that somebody else may have made cannot be run.
 
-    TensorFlow's message goes on about the graph in dozens of lines.
+    TensorFlow's own message has dozens of lines about the graph.
     """
     try:
         yield
@@ -308,7 +308,7 @@ def explain_run_errors(directory: str) -> Iterator[None]:
 def _reason_in(message: str) -> str:
     """The line of TensorFlow's message that says what happened; dozens of others are about the graph.
 
-    They come after it, and from TensorFlow 2.10 on before it, too, in a part for each op.
+    Those come after it, and from TensorFlow 2.10 on also before it, in one part per op.
     """
     reason = re.split(r"^Node: '.*'$", message, flags=re.MULTILINE)[-1].strip()
     return reason.splitlines()[0].rstrip('. ') if reason else 'TensorFlow does not say why'
@@ -329,7 +329,7 @@ def explain_write_errors(path: str, shown: Optional[str] = None) -> Iterator[Non
     try:
         yield
     except tf.errors.OpError as error:
-        # TensorFlow's message goes on about the graph; the line with the file says what happened to it.
+        # TensorFlow's message also describes the graph; the line with the file's name says what happened.
         reason = next((line for line in error.message.splitlines() if path in line), _reason_in(error.message))
         raise OSError(
             'the variables could not be written: {}. Free some space or choose another directory.'.format(
