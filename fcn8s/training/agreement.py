@@ -1,4 +1,4 @@
-"""What has to agree before a training: its generators, its workers, and a run with what it goes on with."""
+"""What has to agree before a training: its generators, its workers, and a resumed run with its first start."""
 
 from typing import Any, Dict, Optional, Tuple
 
@@ -14,15 +14,15 @@ from helpers.image_rules import RGB_RULES
 from helpers.json_files import differences, is_count
 from helpers.user_warnings import warn_user
 
-# What a worker may be asked for otherwise than the others: where the first one writes.
+# Arguments that may differ between workers: where the first one writes.
 WHERE_IT_WRITES = ('run_dir', 'save_dir', 'summaries_dir', 'config')
 
 
 def image_rules_of(request: TrainRequest) -> Any:
-    """Returns how the data read images; None where no generator says.
+    """Returns the image rules of the data; None if no generator has any.
 
     Raises:
-        ValueError: Two generators say different things.
+        ValueError: The two generators have different rules.
     """
     train, val = (getattr(g, 'image_rules', None) for g in (request.train_generator, request.val_generator))
     if train is not None and val is not None and train != val:
@@ -35,7 +35,7 @@ def image_rules_of(request: TrainRequest) -> Any:
 
 
 def check_workers_agree(workers: Workers, request: TrainRequest) -> None:
-    """Raises ValueError for more workers than images, and where a worker was asked for something else."""
+    """Raises ValueError for more workers than images, and where the workers were called with different arguments."""
     images = getattr(request.train_generator, 'num_images', None)
     if images is not None and workers.size > images:
         raise ValueError(
@@ -57,7 +57,7 @@ def check_workers_agree(workers: Workers, request: TrainRequest) -> None:
 
 
 def _check_one_pass(request: TrainRequest) -> None:
-    """Raises ValueError for more batches of an evaluation than a pass has, which begins anew in each worker."""
+    """Raises ValueError if an evaluation takes more batches than a pass has: each worker would begin its own pass."""
     val, steps = request.val_generator, request.val_steps
     if hasattr(val, 'deal') and steps is not None and not val.shuffles and steps > val.num_batches:
         raise ValueError(
@@ -70,7 +70,7 @@ def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network,
     """Checks that a resumed run repeats the first one: its config.json has to agree with what is asked for now.
 
     Raises:
-        ValueError: It does not, or lacks an entry. Data that have changed give a warning.
+        ValueError: They do not agree, or an entry is missing. Data that have changed give a warning.
     """
     check_is_whole(run, config)
     for name, (before, today) in _has_to_agree(config, network, request).items():
@@ -92,7 +92,7 @@ def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network,
 
 
 def check_is_whole(run: runs.Run, config: Dict[str, Any]) -> None:
-    """Raises ValueError where config.json lacks what a run that goes on is compared with."""
+    """Raises ValueError where config.json lacks an entry that a resumed run is compared with."""
     lacking = [name for name in ('model', 'training', 'train') if not isinstance(config.get(name), dict)]
     if 'seed' not in config:
         lacking.append('seed')
@@ -104,7 +104,7 @@ def check_is_whole(run: runs.Run, config: Dict[str, Any]) -> None:
 
 
 def _has_to_agree(config: Dict[str, Any], network: Network, request: TrainRequest) -> Dict[str, Tuple[Any, Any]]:
-    """Name -> (as config.json has it, as it is now); what older runs do not say was so in all of them."""
+    """Name -> (value in config.json, value now). Entries that older runs lack have the value that all of them had."""
     training, now = config['training'], network.describe_training()
     agree: Dict[str, Tuple[Any, Any]] = {
         'seed': (config['seed'], network.seed),
@@ -113,7 +113,7 @@ def _has_to_agree(config: Dict[str, Any], network: Network, request: TrainReques
     }
     agree.update({name: (config['train'][name], getattr(request, name)) for name in FIXED_IN_A_RUN})
     sizes = config['train'].get('batch_size'), batch_size(request)
-    if None not in sizes:  # older runs do not say, and not every generator
+    if None not in sizes:  # older runs and some generators do not say
         agree['batch_size'] = sizes
     return agree
 

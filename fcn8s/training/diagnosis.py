@@ -1,7 +1,7 @@
 """Says in words what is wrong with a training run, from its losses and its confusion matrix.
 
-Each rule looks for one known pattern and stays silent where the evidence is thin. The messages name the numbers they
-rest on, the likely causes in the order in which they are worth checking, and what to try.
+Each rule looks for one known pattern and stays silent where the evidence is thin. The messages name the numbers that
+they rest on, the likely causes in the order in which to check them, and what to try.
 """
 
 import math
@@ -11,12 +11,12 @@ import numpy as np
 
 from helpers.label_spaces import LabelSpace
 
-# A mean loss this close to ln(C), relatively, is that of a network which gives every class the same probability.
+# A mean loss that is relatively this close to ln(C) means that the network gives every class the same probability.
 UNIFORM_TOLERANCE = 0.03
 MIN_STEPS_TO_BE_STUCK = 50
-# The share of predictions that one class needs to count as "all".
+# One class with this share of the predictions counts as "all".
 ONE_CLASS_SHARE = 0.995
-# How much worse than at its best a mean loss has to be to count as risen.
+# A validation loss this many times its minimum counts as risen.
 RISE = 1.15
 MIN_EVALUATIONS_TO_DIVERGE = 3
 BLOW_UP = 3.0
@@ -41,9 +41,9 @@ def diagnose(
         confusion_matrix: integers [C, C], rows are ground truth, of the last evaluation.
         class_names: for the messages.
         learning_rate: the last one, for the messages.
-        mean_cross_entropy: whether the training loss is the mean cross-entropy, so that ln(C) means something. If not,
-            the validation loss stands for it, which always is.
-        num_steps: how many steps the losses are of; None: one each.
+        mean_cross_entropy: whether the training loss is the mean cross-entropy, which ln(C) can be compared with. If
+            not, the validation losses are compared, which always are.
+        num_steps: how many steps the losses cover; None: one each.
     """
     values = np.asarray(losses, np.float64)
     not_finite = diagnose_not_finite(values, learning_rate)
@@ -66,7 +66,7 @@ def diagnose_history(
 ) -> List[str]:
     """Diagnoses the records that `FCN8s.train` returns and `metrics.jsonl` holds; one training loss per epoch.
 
-    validation_data: whether the records' evaluations are of data that were not trained on.
+    validation_data: whether the evaluations used data that were not trained on.
     """
     evaluations = [record['evaluation'] for record in history if record.get('evaluation')]
     matrices = [scores['confusion_matrix'] for scores in evaluations if scores.get('confusion_matrix') is not None]
@@ -83,7 +83,7 @@ def diagnose_history(
 
 
 def _number(value: Optional[float]) -> float:
-    """A loss as `metrics.jsonl` has it: null stands for NaN, which JSON does not know."""
+    """A loss from `metrics.jsonl`, where null stands for NaN, which JSON does not have."""
     return math.nan if value is None else value
 
 
@@ -92,12 +92,12 @@ def _rate(learning_rate: Optional[float]) -> str:
 
 
 def _blew_up(last: float, least: float) -> bool:
-    """Whether a loss ends far above its least; of one below zero, as a loss of one's own may be, no factor says so."""
+    """Whether a loss ends far above its least. No factor can say so for a loss below zero, such as a custom one."""
     return least > 0 and last > BLOW_UP * least
 
 
 def diagnose_not_finite(losses: np.ndarray, learning_rate: Optional[float] = None) -> Optional[str]:
-    """Finds NaN or infinity: after a rise it is the rate, out of the blue the data."""
+    """Finds NaN or infinity: after a rise the cause is the rate, without one the data."""
     bad = np.flatnonzero(~np.isfinite(losses))
     if not len(bad):
         return None
@@ -106,7 +106,7 @@ def diagnose_not_finite(losses: np.ndarray, learning_rate: Optional[float] = Non
 
 
 def cause_of_not_finite(before: np.ndarray, learning_rate: Optional[float] = None) -> str:
-    """Says where a NaN or infinity comes from, judging by the losses before it; none means that nothing was trained."""
+    """Says where a NaN or infinity comes from, judging by the losses before it; if empty, nothing was trained."""
     if not len(before):
         return (
             'Nothing had been trained yet, so the rate is not the cause: look for label IDs outside of the '
@@ -126,9 +126,9 @@ def cause_of_not_finite(before: np.ndarray, learning_rate: Optional[float] = Non
 
 
 def diagnose_stuck(losses: np.ndarray, num_classes: int, num_steps: Optional[int] = None) -> Optional[str]:
-    """Finds a loss at ln(C), that of equal probabilities for all C classes, from the first step to the last.
+    """Finds a loss that stays at ln(C), the loss of equal probabilities for all C classes, from first step to last.
 
-    num_steps: how many steps the losses are means or samples of; None: one each. One loss alone is no evidence.
+    num_steps: how many steps the losses are means or samples of; None: one each. A single loss is no evidence.
     """
     uniform = math.log(num_classes)
     num_steps = len(losses) if num_steps is None else num_steps
@@ -171,7 +171,7 @@ def diagnose_one_class(confusion_matrix: np.ndarray, class_names: Optional[Seque
     winner = int(predicted.argmax())
     share = truth[winner] / truth.sum()
     if share >= ONE_CLASS_SHARE:
-        return None  # the ground truth is hardly anything else: what the network predicts may simply be right
+        return None  # nearly all of the ground truth is that class: the predictions may simply be right
     name = repr(class_names[winner]) if class_names else str(winner)
     what = 'All predictions are the class {}, which is {:.0%} of the ground truth.'.format(name, share)
     if winner == int(truth.argmax()):
@@ -188,7 +188,7 @@ def diagnose_one_class(confusion_matrix: np.ndarray, class_names: Optional[Seque
 
 
 def diagnose_validation(losses: np.ndarray, validation_losses: Sequence[float]) -> Optional[str]:
-    """Finds a validation loss that has left its minimum behind, in several evaluations, and for good."""
+    """Finds a validation loss that has stayed above its minimum in the last evaluations."""
     validation = np.asarray(validation_losses, np.float64)
     if not len(validation) or not np.all(np.isfinite(validation)):
         return None

@@ -23,15 +23,15 @@ from helpers.user_warnings import warn_user
 
 Scores = Dict[str, Any]
 
-# A narrow terminal cuts the end off: first what people look for, the bar last.
+# A narrow terminal cuts off the end: what people look for comes first, the bar last.
 PROGRESS = '{desc}: {n_fmt}/{total_fmt} <{remaining}{postfix} {bar}'
 
 
 class LoopOptions(NamedTuple):
-    """What `FCN8s.train` was asked for, checked. Frequencies are in epochs but for summaries_frequency, in steps.
+    """The checked arguments of `FCN8s.train`. Frequencies are in epochs, except summaries_frequency, in steps.
 
-    average_epochs: of so many last epochs, the weights at the end go into the average of the weights; 0 for none.
-    warmup_epochs: so many first epochs train the head alone.
+    average_epochs: the weights at the ends of the last `average_epochs` epochs are averaged; 0 for none.
+    warmup_epochs: the first `warmup_epochs` epochs train the head alone.
     """
 
     epochs: int
@@ -55,13 +55,13 @@ class LoopOptions(NamedTuple):
 class Fetches(NamedTuple):
     """The graph side of a step: what to fetch, and how a batch becomes a feed.
 
-    loss: 'value' and 'penalty', and 'weight' where the values of accumulated batches are averaged: what
-        `step_loss` combines.
+    loss: 'value' and 'penalty', and 'weight' where the values of accumulated batches are averaged; `step_loss`
+        combines them.
     feed(images, labels, keep_prob, dropout_seed, learning_rate, l2_rate) -> feed dict
     accumulate: adds one batch's gradients to the sum; None without accumulation.
-    count(images): how many images a batch has; with those of other workers.
+    count(images): how many images a batch has, including those of other workers.
     averaging_op: adds the weights at the end of an epoch to their average (`average_epochs`); None without one.
-    warmup_op, warmup_accumulate: as train_op and accumulate, of the head alone; None without a warm-up.
+    warmup_op, warmup_accumulate: as train_op and accumulate, but for the head alone; None without a warm-up.
     """
 
     loss: Dict[str, Any]
@@ -75,17 +75,17 @@ class Fetches(NamedTuple):
 
 
 class Actions(NamedTuple):
-    """What the loop has others do. Each may be None, for a loop that does not do it.
+    """What the loop leaves to others. Each function may be None, for a loop that does not do it.
 
     evaluate(stop) -> scores, or raises EvaluationAbandoned once the StopRequest was made; save(state, is_best);
     summarize(step, values by name, batch); record(epoch record); tell(kind, step, scores), see
     `fcn8s.training.request.TrainingEvent`.
     needs_evaluation: whether the monitored score comes from evaluate() rather than from the training loss.
-    save_when_improved: whether an epoch with a new best score is saved in any case, also between two savings.
-    stop_request: makes what hears of signals.
-    how_to_go_on: what a person does to continue from what save() wrote; None where it is no more than a model.
-    save_at_failure(state): saves where something goes wrong between two steps, in the data or in an evaluation; None:
-        as save(state, False).
+    save_when_improved: whether an epoch with a new best score is saved, even if no save is due.
+    stop_request: makes the object that hears signals.
+    how_to_go_on: what a person does to continue from what save() wrote; None where that is only a model.
+    save_at_failure(state): saves when something fails between two steps, in the data or in an evaluation; None: as
+        save(state, False).
     """
 
     evaluate: Optional[Callable[[StopRequest], Scores]] = None
@@ -102,7 +102,7 @@ class Actions(NamedTuple):
 
 _COUNT = (is_count, 'a whole number of at least 0')
 _SECONDS = (lambda value: is_number(value) and value >= 0, 'a number of at least 0')
-# What a field of a `TrainingState` may be, and how messages say it.
+# What a field of a `TrainingState` may be: a test, and the words of messages.
 _STATE_RULES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
     'step': _COUNT,
     'losses': (lambda value: isinstance(value, list) and all(map(is_number, value)), 'a list of numbers'),
@@ -116,15 +116,15 @@ _STATE_RULES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
 
 
 class TrainingState:
-    """Where a training run is; everything that resuming needs besides variables and data position.
+    """How far a training run is; everything that resuming needs besides variables and data position.
 
     Attributes:
         step: optimiser steps done in this run.
         losses: of the steps of the current epoch.
         best, best_step: the best monitored score so far and its step; None before there is one.
-        evaluations_since_best: how often the monitored score was known and no better.
-        seconds, waited, images: of the steps of the current epoch: how long they took, with summaries and callbacks
-            between them, how much of that was spent waiting for data, and how many images they took.
+        evaluations_since_best: how often since then the monitored score was known but no better.
+        seconds, waited, images: for the steps of the current epoch: how long they took, including summaries and
+            callbacks between them, how much of that was spent waiting for data, and how many images they took.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class TrainingState:
         self.images = images
 
     def end_epoch(self) -> None:
-        """Forgets what was kept of the steps of the epoch."""
+        """Forgets the losses, times and images of the epoch's steps."""
         self.losses, self.seconds, self.waited, self.images = [], 0.0, 0.0, 0
 
     def to_dict(self) -> Dict[str, Any]:
@@ -197,10 +197,10 @@ def monitored_score(monitor: str, scores: Scores, class_names: Tuple[str, ...]) 
 
 
 def step_loss(batches: Sequence[Dict[str, float]]) -> float:
-    """Computes the loss of a step over accumulated batches: that of one batch which holds them all.
+    """Computes the loss of a step over accumulated batches: the loss of one batch that holds them all.
 
-    batches: of each batch the 'value' of its loss without the L2 penalty, the 'penalty', and the 'weight' of the value
-        in a mean over batches (see `fcn8s.graph.losses.Loss`). Without weights the values add up.
+    batches: for each batch the 'value' of its loss without the L2 penalty, the 'penalty', and the 'weight' of the
+        value in a mean over batches (see `fcn8s.graph.losses.Loss`). Without weights the values are added up.
     """
     values = [float(batch['value']) for batch in batches]
     if 'weight' in batches[0]:
@@ -255,7 +255,7 @@ class TrainingLoop:
         """Takes the steps to the end of the current epoch, evaluates, records and saves.
 
         A signal ends it early. The losses so far stay in the state, and a resumed run goes on from there: with the
-        next step, or with the evaluation where only that is missing.
+        next step, or with the evaluation if only that is missing.
         """
         epoch = self._epoch()
         self._take_steps(epoch, stop)
@@ -274,7 +274,7 @@ class TrainingLoop:
     # Steps
 
     def _take_steps(self, epoch: int, stop: StopRequest) -> None:
-        """Takes the steps that are left of an epoch; of one that a run was resumed in the middle of, the rest."""
+        """Takes the remaining steps of an epoch: all of them, unless the run was resumed in the middle of it."""
         done, total = len(self.state.losses), self.options.steps_per_epoch
         name = 'epoch {}/{}'.format(epoch + 1, self.options.epochs)
         start = time.perf_counter() - self.state.seconds
@@ -285,7 +285,7 @@ class TrainingLoop:
                     rate = checked_rate(self.options.learning_rate_schedule(self.state.step), self.state.step)
                 self._take_step(rate)
                 self.state.seconds = time.perf_counter() - start
-                with self._saved_at_failure():  # nobody may read what is printed any more
+                with self._saved_at_failure():  # printing fails where nobody reads it any more
                     bar.set_postfix_str(self._progress(rate), refresh=False)
                     bar.update()
                 self._tell('step', {'loss': self.state.losses[-1], 'learning_rate': rate})
@@ -314,10 +314,10 @@ class TrainingLoop:
                 self.actions.summarize(self.state.step, {'loss': loss, 'learning_rate': rate}, (images, labels))
 
     def _next_feed(self, rate: float, number: int) -> Tuple[Any, Any, Dict[Any, Any]]:
-        """Returns images and labels of the next batch, and their feed. number: of the batch within the whole run."""
+        """Returns images and labels of the next batch, and their feed. number: the batch's number in the whole run."""
         options = self.options
         images, labels = as_pair(self._next_batch())
-        # The dropout mask is a function of this pair alone, so that a resumed run draws what the first would have.
+        # The dropout mask depends on this pair alone, so a resumed run draws the same masks as one without a break.
         dropout_seed = (options.seed, number)
         feed = self.fetches.feed(images, labels, options.keep_prob, dropout_seed, rate, options.l2_regularization)
         return images, labels, feed
@@ -329,7 +329,7 @@ class TrainingLoop:
         return self._epoch() < self.options.warmup_epochs
 
     def _train_op(self) -> Any:
-        """The op of this step. Averaging is part of a step, so that what is saved depends on the step alone."""
+        """The op of this step. Averaging is part of a step, so that a saved state depends on its step alone."""
         options = self.options
         if self._is_warmup():
             return self.fetches.warmup_op
@@ -360,7 +360,7 @@ class TrainingLoop:
 
     def _pace(self) -> Tuple[float, float]:
         """Images per second in the steps of this epoch, and the share of the time that they waited for data."""
-        seconds = max(self.state.seconds, 1e-9)  # 0 where a run of 1.0 was resumed for an evaluation alone
+        seconds = max(self.state.seconds, 1e-9)  # 0 where a run of version 1.0 was resumed only for an evaluation
         return self.state.images / seconds, self.state.waited / seconds
 
     def _not_finite_message(self, loss: float, rate: float) -> str:
@@ -377,7 +377,7 @@ class TrainingLoop:
     # The end of an epoch
 
     def _epoch(self) -> int:
-        """The current epoch, from 0. An epoch is over when its losses were summed up, not with its last step."""
+        """The current epoch, from 0. An epoch ends when its losses are summed up, not with its last step."""
         return (self.state.step - len(self.state.losses)) // self.options.steps_per_epoch
 
     def _evaluate_if_due(self, epoch: int, stop: StopRequest) -> Optional[Scores]:
@@ -392,7 +392,7 @@ class TrainingLoop:
         return None
 
     def _record(self, epoch: int, scores: Optional[Scores]) -> Dict[str, Any]:
-        """Ends the epoch and records it: before it is saved, so that what a checkpoint has trained is on record."""
+        """Ends the epoch and records it, before it is saved, so that every epoch in a checkpoint is on record."""
         images_per_second, waiting_share = self._pace()
         record = {
             'epoch': epoch + 1,
@@ -412,12 +412,12 @@ class TrainingLoop:
         return record
 
     def _is_improved(self, record: Dict[str, Any]) -> bool:
-        """Compares the monitored score of an epoch with the best so far, which it becomes where it is better."""
+        """Compares the monitored score of an epoch with the best so far; a better one becomes the best."""
         state, scores = self.state, record['evaluation']
         if not self.actions.needs_evaluation:
             score = record['training_loss']
         elif scores is None:
-            return False  # nobody knows; that is no evaluation without an improvement
+            return False  # without a score, this does not count as an evaluation without improvement
         else:
             score = monitored_score(self.options.monitor, scores, self.class_names)
         if is_better(self.options.monitor, score, state.best):
@@ -457,7 +457,7 @@ class TrainingLoop:
         )
 
     def _tell(self, kind: str, scores: Scores) -> None:
-        """Tells the callbacks. What they raise stops the run as Ctrl-C does: the state is saved."""
+        """Calls the callbacks. An exception of theirs stops the run as Ctrl-C does: the state is saved."""
         if self.actions.tell is None:
             return
         try:
@@ -469,9 +469,9 @@ class TrainingLoop:
 
     @contextlib.contextmanager
     def _saved_at_failure(self, position: Optional[int] = None) -> Iterator[None]:
-        """Saves the run, as at a signal, where what is in here fails: a resumed run asks for the same batch again.
+        """Saves the run, as at a signal, if the code inside fails: a resumed run asks for the same batch again.
 
-        position: of the batch to ask for again; None for the next one.
+        position: the batch to ask for again; None for the next one.
         """
         position = getattr(self.batches, 'position', None) if position is None else position
         try:
@@ -488,7 +488,7 @@ class TrainingLoop:
 
     @contextlib.contextmanager
     def _behind_another_failure(self) -> Iterator[None]:
-        """Warns of what goes wrong in here and goes on, so that what failed first is what is raised."""
+        """Turns an exception inside into a warning, so that the first failure is the one that is raised."""
         try:
             yield
         except Exception as error:
@@ -497,7 +497,7 @@ class TrainingLoop:
             )
 
     def _save_as_it_is(self, save: Optional[Callable[[TrainingState], None]] = None) -> None:
-        """Saves a run in mid-epoch, unless only the best models are to be saved. save: None for the usual way."""
+        """Saves a run in the middle of an epoch, unless only the best models are saved. save: None for `_save`."""
         if self.options.save_best_only or not self._is_unsaved:
             return
         if save is None:

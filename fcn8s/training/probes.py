@@ -1,7 +1,7 @@
 """Two short trainings to try before a long one: does the network learn one batch by heart, and which rate suits it?
 
-Both take a `train(batches, epochs, steps_per_epoch, learning_rate_schedule, **options)` as `FCN8s.train` is, and read
-the losses from its callbacks.
+Both take a function `train(batches, epochs, steps_per_epoch, learning_rate_schedule, **options)` like `FCN8s.train`,
+and read the losses from its callbacks.
 """
 
 import itertools
@@ -14,14 +14,14 @@ from fcn8s.training.schedules import Schedule
 from helpers.flags import checked_whole
 
 LOW, HIGH, STEPS = 1e-6, 1.0, 100
-# What the smoothed loss keeps of its last value at each step, and at how many times its lowest value the sweep ends.
+# The share of its last value that the smoothed loss keeps at each step; the sweep ends at this many times its lowest.
 _SMOOTHING, _TOO_HIGH = 0.8, 4.0
-# Below this many points there is no slope to speak of.
+# Fewer points than this give no useful slope.
 _FEWEST_POINTS = 8
 
 
 class RateSweep(NamedTuple):
-    """The training loss over a rising rate, float64 [n] each, and the rate to begin with; None where nothing fell."""
+    """The training loss over a rising rate, float64 [n] each, and the suggested rate; None where no loss fell."""
 
     rates: np.ndarray
     losses: np.ndarray
@@ -57,13 +57,13 @@ def sweep_rates(
     """Trains with a rising rate until the loss explodes (Smith, "Cyclical learning rates", WACV 2017, section 3.3).
 
     Args:
-        train: As `FCN8s.train`; its weights are of no use afterwards.
+        train: As `FCN8s.train`; the weights are useless afterwards.
         batches: As its `train_generator`.
         options: Further arguments of `train`.
 
     Raises:
         ValueError: As `check_sweep`.
-        FloatingPointError: The loss is not finite at the first step, so that the rate is not the cause.
+        FloatingPointError: The loss is not finite at the first step, so the rate is not the cause.
     """
     check_sweep(low, high, steps)
     points: List[Tuple[float, float]] = []
@@ -80,7 +80,7 @@ def sweep_rates(
 
     try:
         train(batches, 1, steps, rising_rates(low, high, steps), callbacks=[watch], **options)
-    except (_LossTooHighError, FloatingPointError):  # what came before is the curve
+    except (_LossTooHighError, FloatingPointError):  # the points before that are the curve
         if not points:
             raise
     rates, losses = np.array([rate for rate, _ in points]), np.array([loss for _, loss in points])
@@ -89,13 +89,13 @@ def sweep_rates(
 
 
 def smooth(losses: Sequence[float]) -> np.ndarray:
-    """Returns the exponential moving mean of the losses, without the pull of its start towards 0 (as Adam's)."""
+    """Returns the exponential moving mean of the losses, with Adam's correction of the bias towards 0."""
     mean = _MovingMean()
     return np.array([mean.after(float(loss)) for loss in losses])
 
 
 class _MovingMean:
-    """The mean of `smooth`, one loss after the other."""
+    """The mean of `smooth`, updated one loss at a time."""
 
     def __init__(self) -> None:
         self._sum = 0.0
@@ -121,7 +121,7 @@ def suggest_rate(rates: np.ndarray, smoothed: np.ndarray) -> Optional[float]:
 
 
 class Overfit(NamedTuple):
-    """What learning one batch by heart came to: first and last loss, and the share of its pixels that are right."""
+    """The result of learning one batch by heart: first and last loss, and the share of its pixels that are right."""
 
     first_loss: float
     last_loss: float
@@ -129,11 +129,11 @@ class Overfit(NamedTuple):
 
     @property
     def learned(self) -> bool:
-        """Whether nearly every pixel is right, which chance and the most frequent class do not come to."""
+        """Whether nearly every pixel is right, which chance and the most frequent class do not reach."""
         return self.accuracy >= ENOUGH
 
 
-# A network that learns has 99 % and more; object borders are finer than its strides.
+# A network that learns reaches 99 % and more, not always 100 %: object borders are finer than its strides.
 ENOUGH = 0.95
 
 
@@ -151,7 +151,7 @@ def overfit_one_batch(
     schedule: Schedule,
     **options: Any,
 ) -> Overfit:
-    """Trains on one batch alone, without dropout, and looks at how much of it is known by heart.
+    """Trains on one batch alone, without dropout, and measures how much of it is known by heart.
 
     Args:
         train, evaluate: As `FCN8s.train` and `FCN8s.run_evaluation`.

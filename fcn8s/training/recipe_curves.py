@@ -1,7 +1,7 @@
 """Compares the scores of a run with the curve of the measured recipe that it was started with, while it trains.
 
 A curve holds a score for each evaluation of the recipe. It is laid over the epochs of a run by the share of the
-training that is done: with as many epochs as the recipe has, epoch for epoch, and between two scores by a straight
+training that is done: epoch for epoch if the run has as many epochs as the recipe. Between two scores it is a straight
 line.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from fcn8s.training.recipes import Recipe
 
 SCORE = 'mean IoU'
-# Options that are no reason for another score: where data and encoder lie, what is kept, what reads and computes.
+# Options that do not explain another score: where data and encoder are, what is kept, what reads and computes.
 _NO_REASONS = frozenset(
     ('recipe', 'resume', 'run_dir', 'list_recipes', 'overfit_one_batch', 'of_cluster', 'wire', 'timeout')
     + ('data', 'images', 'labels', 'val_images', 'val_labels', 'image_suffix', 'label_suffix')
@@ -27,8 +27,8 @@ _NO_REASONS = frozenset(
 class RecipeCurve(NamedTuple):
     """A curve over the epochs of a run.
 
-    recipe: its name. epochs, recipe_epochs: how many the run and the recipe have. scores: epoch of the run -> per cent
-    that the recipe had there. tolerance: in points. reason: why a run may fall behind, a sentence.
+    recipe: its name. epochs, recipe_epochs: how many the run and the recipe have. scores: epoch of the run -> the
+    recipe's score there, in per cent. tolerance: in points. reason: a sentence that says why the run may fall behind.
     """
 
     recipe: str
@@ -43,9 +43,9 @@ def lay_over(recipe: Recipe, settings: Dict[str, Any], defaults: Dict[str, Any])
     """Lays the curve of a measured recipe over the epochs of a run.
 
     Args:
-        recipe: A measured one.
+        recipe: A measured recipe.
         settings: The options of the run, by name.
-        defaults: Those that hold where the recipe names none.
+        defaults: The values of options that the recipe does not name.
 
     Raises:
         ValueError: The curve does not say what to expect at the evaluations of this run; the message says why.
@@ -64,7 +64,7 @@ def lay_over(recipe: Recipe, settings: Dict[str, Any], defaults: Dict[str, Any])
     shares = [Fraction(epoch, wanted['epochs']) for epoch in evaluations]
     epochs = settings['epochs']
     mine = [epoch for epoch in evaluated_epochs(epochs, settings['eval_every']) if Fraction(epoch, epochs) >= shares[0]]
-    # Scores rise ever more slowly, so that a straight line between two of them is no more than the recipe had there.
+    # Scores rise ever more slowly, so a straight line between two of them is not above the recipe's score there.
     expected = np.interp([epoch / epochs for epoch in mine], [float(share) for share in shares], curve)
     scores = dict(zip(mine, map(float, expected)))
     tolerance = recipe.target['tolerance']
@@ -72,12 +72,12 @@ def lay_over(recipe: Recipe, settings: Dict[str, Any], defaults: Dict[str, Any])
 
 
 def evaluated_epochs(epochs: int, every: int) -> List[int]:
-    """Returns the epochs, from 1, after which a training is evaluated: every so many, and the last."""
+    """Returns the epochs, from 1, after which a training is evaluated: each `every`-th, and the last."""
     return sorted(set(range(every, epochs + 1, every)) | {epochs})
 
 
 def remark(curve: RecipeCurve, scores: Sequence[Tuple[int, Optional[float]]]) -> Optional[str]:
-    """Says that the last evaluation fell behind the curve; None where it did not, or where the one before had already.
+    """Says that the last evaluation fell behind the curve; None if it did not, or if the one before already had.
 
     Args:
         scores: (epoch from 1, mean IoU from 0 to 1) of all evaluations of the run so far; None where it is unknown.
@@ -85,7 +85,7 @@ def remark(curve: RecipeCurve, scores: Sequence[Tuple[int, Optional[float]]]) ->
     compared = [(epoch, 100 * score) for epoch, score in scores if epoch in curve.scores and score is not None]
     if not compared or compared[-1][0] != scores[-1][0]:
         return None
-    # What only rounding puts below is not behind.
+    # A score that is below only through rounding is not behind.
     behind = [score < curve.scores[epoch] - curve.tolerance - 1e-6 for epoch, score in compared[-2:]]
     if not behind[-1] or behind[:-1] == [True]:
         return None
@@ -114,7 +114,7 @@ def _reason(settings: Dict[str, Any], wanted: Dict[str, Any]) -> str:
 
 def _is_same(name: str, value: Any, wanted: Any) -> bool:
     if name == 'class_weights' and isinstance(value, list) and isinstance(wanted, str):
-        return True  # a resumed run has the weights themselves, where the recipe says how they are counted
+        return True  # a resumed run has the weights themselves, the recipe how they are computed
     return bool(value == wanted)
 
 

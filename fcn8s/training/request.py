@@ -1,4 +1,4 @@
-"""What `FCN8s.train` was asked for, and whether it can work: checked before any step, any file and any batch."""
+"""The arguments of `FCN8s.train`, and whether they can work: checked before any step, any file and any batch."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from helpers.flags import check_flags, checked_whole, is_real
 from helpers.image_rules import ImageRules
 from helpers.user_warnings import warn_user
 
-# What a training writes into config.json, 'workers' where there are several; users' entries have other names.
+# What a training writes into config.json ('workers' if there are several); users' entries need other names.
 CONFIG_ENTRIES = (
     'versions',
     'workers',
@@ -44,18 +44,18 @@ COUNTS = (
     'keep_checkpoints',
 )
 COUNTS_OR_NONE = ('val_steps', 'early_stopping_patience')
-# Pictures of one evaluation; they are kept in memory.
+# The most pictures of one evaluation; they are kept in memory.
 MAX_WORST = 100
 
 
 class TrainingEvent(NamedTuple):
-    """What a callback of `FCN8s.train` is called with.
+    """The argument of a callback of `FCN8s.train`.
 
     kind: 'step' after every optimiser step, 'evaluation' after every evaluation, 'epoch' after every epoch, when it is
         recorded and saved.
     step: optimiser steps done in this run.
-    scores: of a step its 'loss' and 'learning_rate'; of an evaluation what `FCN8s.evaluate` returns; of an epoch its
-        record, as in the history.
+    scores: for a step its 'loss' and 'learning_rate'; for an evaluation what `FCN8s.evaluate` returns; for an epoch
+        its record, as in the history.
     model: the `FCN8s` that is trained.
     """
 
@@ -105,8 +105,8 @@ class TrainRequest(NamedTuple):
 
 
 def resolve_request(request: TrainRequest) -> TrainRequest:
-    """Returns the request with its counts as Python's integers, `metrics` as a tuple, and the `eval_dataset` that there
-    is where none was given. Raises ValueError for what is no count and no metric.
+    """Returns the request with its counts as Python integers, `metrics` as a tuple, and `eval_dataset` filled in where
+    none was given. Raises ValueError for an invalid count or metric.
     """
     eval_dataset = request.eval_dataset
     if eval_dataset is None:
@@ -137,7 +137,7 @@ def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
 
 
 def check_last_epochs(request: TrainRequest, swa: Optional[int], head_warmup: int = 0) -> None:
-    """Raises ValueError where the head is warmed up for all epochs, or the last `swa` ones cannot be averaged."""
+    """Raises ValueError if the head's warm-up takes all epochs, or the last `swa` epochs cannot be averaged."""
     _require(
         head_warmup < request.epochs,
         'head_warmup is {} and epochs is {}; the warm-up has to leave epochs to train everything. To train the head '
@@ -159,9 +159,10 @@ def check_last_epochs(request: TrainRequest, swa: Optional[int], head_warmup: in
 
 
 def check_is_written(request: TrainRequest) -> None:
-    """Raises ValueError for arguments about files that are not written, and warns of how to save where nothing is.
+    """Raises ValueError for arguments about files that are not written, and warns of those about saving if nothing is
+    saved.
 
-    It is about the process that writes: others may be called without a place.
+    Only for the process that writes: others may be called without a place to write to.
     """
     _require(
         not request.config or request.run_dir is not None,
@@ -203,7 +204,7 @@ def check_is_written(request: TrainRequest) -> None:
 
 
 def _warn_of_saving(request: TrainRequest) -> None:
-    """Warns of the first argument that says how models are saved, where none are."""
+    """Warns of the first argument that says how models are saved, although none are."""
     names = ['save_dir', 'save_name', 'save_tags', 'saver']
     names += ['save_frequency', 'save_best_only'] if request.run_dir is None else []
     for name in names:
@@ -283,9 +284,9 @@ def check_l2_regularization(rate: float) -> None:
 
 
 def check_evaluation(batches: Any, num_batches: int, l2_regularization: float, image_rules: ImageRules) -> None:
-    """Raises ValueError for a wrong rate, and warns of images that count twice, or are read by other rules.
+    """Raises ValueError for a wrong rate; warns of images that count twice, or are read by other rules.
 
-    image_rules: those of the network.
+    image_rules: the network's.
     """
     check_l2_regularization(l2_regularization)
     warn_of_repeated_images(batches, num_batches)
@@ -356,7 +357,7 @@ def _check_generators(request: TrainRequest) -> None:
 
 
 def plain_arguments(request: TrainRequest) -> Dict[str, Any]:
-    """Returns the arguments of a call that JSON can hold."""
+    """Returns those arguments of a call that JSON can hold."""
     plain = (bool, int, float, str, list, tuple, set, frozenset, np.generic)
     return {
         name: sorted(value) if isinstance(value, (set, frozenset)) else value
@@ -372,9 +373,10 @@ def batch_size(request: TrainRequest) -> Optional[int]:
 
 
 def num_eval_batches(request: TrainRequest) -> Any:
-    """Returns val_steps where given; else one pass over the validation data, or as many batches as an epoch has.
+    """Returns val_steps if given; else as many batches as an epoch has where the training data are evaluated, and those
+    of one pass over the validation data otherwise.
 
-    None where the validation data do not know their length.
+    None if the validation data do not know their length.
     """
     if request.val_steps is not None:
         return request.val_steps
@@ -384,7 +386,7 @@ def num_eval_batches(request: TrainRequest) -> Any:
 
 
 def monitor_needs_evaluation(request: TrainRequest) -> bool:
-    """Tells whether an evaluation decides: 'loss' is the training loss unless the metrics hold 'loss'."""
+    """Tells whether evaluations give the monitored score; 'loss' is the training loss unless `metrics` holds it."""
     return request.monitor != 'loss' or 'loss' in request.metrics
 
 

@@ -38,7 +38,7 @@ from helpers.user_warnings import warn_user
 def train(network: Network, request: TrainRequest, model: Any = None) -> List[Dict[str, Any]]:
     """Trains an open network as `FCN8s.train` says. Returns one record per epoch of this call.
 
-    model: what callbacks are given as the model; nothing else is done with it.
+    model: the model that callbacks are given; it is not used otherwise.
     """
     request = resolve_request(request)
     if not request.resume:
@@ -55,7 +55,7 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
     if image_rules is not None:
         network.set_image_rules(image_rules)
     network.set_label_space(label_space)
-    network.input_size = None  # of the run that it was opened from
+    network.input_size = None  # it was that of the run that the network was opened from
     if network.workers is None:
         return _Training(network, request, model).train()
     with network.workers.watch.working(), _silent_unless(network.workers.is_first):
@@ -68,7 +68,7 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
 
 
 def _make_whole(generator: Any, from_the_first: bool = False) -> None:
-    """Lets data that were dealt out to workers give all images of a batch again: for what comes next."""
+    """Makes a generator that was dealt out to workers give whole batches again, for whatever comes next."""
     if hasattr(generator, 'deal'):
         generator.deal(0, 1)
         if from_the_first:
@@ -77,7 +77,7 @@ def _make_whole(generator: Any, from_the_first: bool = False) -> None:
 
 @contextlib.contextmanager
 def _silent_unless(is_first: bool) -> Iterator[None]:
-    """Lets worker 0 alone print, progress bars among it."""
+    """Lets only worker 0 print, progress bars included."""
     if is_first:
         yield
         return
@@ -102,7 +102,7 @@ class _Training:
         self.request = request
         self.workers = network.workers
         self.is_first = network.workers is None or network.workers.is_first
-        # The run that this process writes, and the one that worker 0 does.
+        # The run that this process writes, and the one that worker 0 writes.
         self.run: Optional[runs.Run] = None
         self.run_of_first: Optional[runs.Run] = None
         self.checkpoints: Optional[Checkpoints] = None
@@ -133,13 +133,13 @@ class _Training:
         return history
 
     def _prepare_saving(self, stack: contextlib.ExitStack) -> None:
-        """Opens the run, whose state this training goes on with, or finds out whether models can be saved."""
+        """Opens the run and its state, from which this training goes on, or checks that models can be saved."""
         if self.request.run_dir is not None:
             self.run = self._open_run(self.request.run_dir, stack)
             self.checkpoints = self._open_checkpoints(self.run)
             self.network.check_can_save(self.run.checkpoints_dir, self.network.tensors.state)
             if self.request.resume:
-                # The next --resume goes on to these epochs, also after a kill.
+                # The next --resume goes on to this number of epochs, even after a kill.
                 runs.update_config(self.run, dict(self.request.config or {}, train=self._arguments()))
         elif self.request.save_during_training:
             self.network.check_can_save(self.request.save_dir or '', self.network.tensors.weights)
@@ -153,13 +153,13 @@ class _Training:
             stack.enter_context(self.summaries)
 
     def _run_workers(self) -> int:
-        """Returns how many workers' batches make a batch of the run: of those that it was started with."""
+        """Returns how many workers' batches make one batch of the run: the number that it was started with."""
         if self.run is not None and self.request.resume:
             return runs.num_workers(self.run)
         return 1 if self.workers is None else self.workers.size
 
     def _take_the_batches_of_the_run(self, stack: contextlib.ExitStack) -> None:
-        """Lets one process go on with the batches that several workers made together, until the training ends."""
+        """Lets a single process go on with batches that several workers made together, until the training ends."""
         times = self._run_workers()
         if self.workers is not None or times == 1:
             return
@@ -168,7 +168,7 @@ class _Training:
         self.request.train_generator.deal(0, 1, times)
 
     def _take_over_from_the_first(self, workers: Workers) -> None:
-        """Gives all workers the state, the place in the data and the weights of the first, and each its share."""
+        """Gives all workers the state, data position and weights of the first, and each its share of the data."""
         position = getattr(self.request.train_generator, 'position', None)
         mine: Dict[str, Any] = {}
         if self.is_first:
@@ -194,12 +194,12 @@ class _Training:
             train.seek(position)
         val = self.request.val_generator
         self.request = self.request._replace(train_generator=train)
-        if val is not None:  # the number of batches is that of one process
+        if val is not None:  # before dealing, so that it is the number of batches of one process
             steps, dealt = num_eval_batches(self.request), shared.SharedBatches(val, workers)
             self.request = self.request._replace(val_generator=dealt, val_steps=steps)
 
     def _print_diagnosis(self) -> None:
-        """Prints what the diagnosis finds in all epochs of the run, those of earlier calls included."""
+        """Prints what the diagnosis finds in all epochs of the run, including those of earlier calls."""
         network, on_val = self.network, self.request.eval_dataset == 'val'
         for message in diagnosis.diagnose_history(
             self.records, network.label_space, on_val, network.trains_mean_cross_entropy
@@ -280,13 +280,13 @@ class _Training:
     def _begin_average(self) -> int:
         """Returns how many of the last epochs are averaged (SWA).
 
-        An average whose first epoch is still to come begins anew: after a run that goes on with more epochs than it
-        was started with, say.
+        If the first of these epochs is still to come, the average begins anew, for example in a run that goes on with
+        more epochs than it was started with.
         """
         epochs = self.network.training_settings.optimizer.swa
         if epochs is None:
             return 0
-        first = self.request.epochs - epochs + 1  # this many epochs are done when the first state goes in
+        first = self.request.epochs - epochs + 1  # this many epochs are done when the first state is averaged
         if self.state.step < first * self.request.steps_per_epoch:
             self.network.restart_average()
         return int(epochs)
@@ -297,8 +297,8 @@ class _Training:
         """Opens the run directory, and locks it before anything in it is read or written.
 
         Policy: 1. resume=True goes on from the last checkpoint; without a checkpoint it starts at step 0 again.
-        2. Otherwise the directory must not hold a run. 3. Nothing that a run wrote is overwritten by another, also
-        where two start at once: the second is refused at the lock.
+        2. Otherwise the directory must not hold a run. 3. A run never overwrites the files of another, even if two
+        start at once: the lock refuses the second.
         """
         run = runs.open_run(directory) if self.request.resume else runs.make_directory(directory)
         runs.check_no_links(run)
@@ -316,7 +316,7 @@ class _Training:
         if last is not None:
             self._resume(last)
         checkpoints.recover(self.state.best_step)
-        # Epochs that were finished after this checkpoint, or are finished by it only now, are recorded anew.
+        # Epochs that ended after this checkpoint, or that the resumed run has yet to end, are recorded anew.
         self.records = runs.forget_metrics_after(run, self.state.step - len(self.state.losses))
         return checkpoints
 
@@ -343,7 +343,7 @@ class _Training:
         return config
 
     def _arguments(self) -> Dict[str, Any]:
-        """The arguments of this call that JSON can hold, and how many images the generator puts into a batch."""
+        """Those arguments of this call that JSON can hold, and how many images the generator puts into a batch."""
         return dict(plain_arguments(self.request), batch_size=batch_size(self.request))
 
     def _resume(self, checkpoint: str) -> None:
@@ -370,7 +370,7 @@ class _Training:
         request = self.request
         generator = request.train_generator if request.eval_dataset == 'train' else request.val_generator
         position = getattr(generator, 'position', None)
-        # Every evaluation sees the same images, where the generator allows it.
+        # Every evaluation sees the same images if the generator can seek.
         if request.eval_dataset == 'val' and hasattr(generator, 'seek'):
             generator.seek(0)
         worst = tensorboard.WorstImages(self.num_worst, self.network.label_space) if self.num_worst else None
@@ -384,7 +384,7 @@ class _Training:
         return scores
 
     def _scores(self, generator: Any, stop: Any, worst: Optional[tensorboard.WorstImages]) -> Dict[str, Any]:
-        """The scores of an evaluation, of all workers together where there are several."""
+        """The scores of an evaluation, over all workers if there are several."""
         l2, num_batches = self.request.l2_regularization, num_eval_batches(self.request)
         if self.workers is None:
             return self.network.evaluate(until_stopped(as_iterator(generator), stop), num_batches, l2, worst)
@@ -428,13 +428,13 @@ class _Training:
         self._write(state, is_best)
 
     def _save_at_failure(self, workers: Workers, state: TrainingState) -> None:
-        """Saves what all workers have alike, in the one that fails: the others may wait for it within a step."""
+        """Saves, in the worker that fails, the state that all workers share: the others may be waiting in a step."""
         run = self.run_of_first
         if not workers.watch.may_save_at_failure():
             return
         if self.is_first:
             self._save(state, False)
-        # Another disk of this name, without the lock of worker 0, is none of this run's.
+        # A directory of this name without worker 0's lock is on another disk, and not this run's.
         elif run is not None and runs.has_writer(run):
             with runs.only_saver(run), workers.watch.saving():
                 self.checkpoints = Checkpoints(run.checkpoints_dir, self.request.keep_checkpoints)

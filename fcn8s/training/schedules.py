@@ -1,7 +1,7 @@
 """Learning rate schedules: functions from the step to the rate, for `learning_rate_schedule` and the command line.
 
-A step is the number of updates made before this one, so the first step is 0. Every schedule is a plain function
-int -> float and may be called with any step from 0 up, in any order; any function of yours is as good.
+A step is the number of updates made before it, so the first step is 0. Every schedule is a plain function int -> float
+and may be called with any step from 0 up, in any order; a function of your own works as well.
 """
 
 import bisect
@@ -76,7 +76,7 @@ def with_warm_up(schedule: Schedule, warm_up_steps: int) -> Schedule:
     """Returns `schedule`, its rate scaled up in a straight line over the first steps (Goyal et al., 2017, section 2.2).
 
     Step s < warm_up_steps runs at (s + 1) / (warm_up_steps + 1) of the scheduled rate, so no step is spent at 0 and
-    step warm_up_steps is the first at the full rate. The schedule underneath counts from step 0 all the same.
+    step warm_up_steps is the first at the full rate. The schedule underneath still counts from step 0.
     """
     check_function('schedule', schedule, 'step -> rate, such as schedules.constant(1e-4)')
     checked_whole('warm_up_steps', warm_up_steps, 0)
@@ -88,7 +88,7 @@ def with_warm_up(schedule: Schedule, warm_up_steps: int) -> Schedule:
 
 
 def checked_rate(rate: Any, step: int) -> float:
-    """Returns what a schedule gave for a step; raises ValueError where that is no finite number of at least 0."""
+    """Returns the rate that a schedule gave for a step; raises ValueError unless it is finite and at least 0."""
     if is_real(rate) and 0 <= rate < math.inf:
         return float(rate)
     remedy = ''

@@ -16,9 +16,9 @@ from helpers.counted import counted
 
 
 def check_deals(generator: Any, times: int, workers: int) -> None:
-    """Raises ValueError where so many workers go on with batches of `times` workers, which the generator cannot make.
+    """Raises ValueError if `workers` workers go on with batches of `times` workers, which the generator cannot make.
 
-    times: how many the run was started by.
+    times: how many workers the run was started with.
     """
     if times != workers and not hasattr(generator, 'deal'):
         raise ValueError(
@@ -28,15 +28,15 @@ def check_deals(generator: Any, times: int, workers: int) -> None:
 
 
 class SharedBatches:
-    """The parts of a generator's batches that are this worker's; everything else is as of the generator.
+    """This worker's parts of a generator's batches; all other attributes are the generator's.
 
-    A generator that cannot `deal` is read in full by each worker, which takes every N-th batch.
+    Each worker reads a generator that cannot `deal` in full and takes every N-th batch.
 
     Args:
-        times: how many workers' batches make a batch of the run; None for those of all workers.
+        times: how many workers' batches make one batch of the run; None for those of all workers.
 
     Attributes:
-        rows: first and end of the last part in the batch of all workers; equal where this worker has nothing of it.
+        rows: first and end row of the last part in the batch of all workers; equal if this worker has none of it.
         total: how many images the batch of all workers has.
 
     Raises:
@@ -72,7 +72,7 @@ class SharedBatches:
 
 
 class SharedStopRequest(StopRequest):
-    """A request to stop that all workers make after the same step, whichever of them a signal came to.
+    """A request to stop that holds for all workers after the same step, whichever of them got the signal.
 
     own: the signal that came to this worker, or None.
     """
@@ -92,16 +92,16 @@ class SharedStopRequest(StopRequest):
         self.own = name
 
     def agree(self) -> None:
-        """Agrees with the others on the signal; called by all after the step, or the evaluation, in which one of them
-        was asked to stop.
+        """Makes this worker's own signal, or SIGTERM, the one agreed on; all workers call this after the step, or the
+        evaluation, in which one of them was asked to stop.
         """
         self._agreed = self.own or 'SIGTERM'
 
 
 class SharedSteps:
-    """What stands for the session in the loop: steps that all workers take together.
+    """Replaces the session in the loop: steps that all workers take together.
 
-    The batches before the last of a step are only added up here; the last returns the loss of all.
+    The batches of a step before its last are only added up; the last returns the loss of all of them.
     """
 
     def __init__(self, network: Network, workers: Workers, batches: SharedBatches) -> None:
@@ -122,7 +122,7 @@ class SharedSteps:
         return self.batches.total
 
     def feed(self, *arguments: Any) -> Dict[Any, Any]:
-        """Makes the feed of `Network.training_feed`, for this worker's part of the batch."""
+        """Makes the feed of `Network.training_feed` for this worker's part of the batch."""
         start, end = self.batches.rows
         feed = self.network.training_feed(*arguments)
         inputs = self.network.exchange.inputs
@@ -132,7 +132,7 @@ class SharedSteps:
         return feed
 
     def run(self, fetches: Tuple[Dict[str, Any], Any], feed: Dict[Any, Any]) -> Tuple[Dict[str, float], None]:
-        """Runs one batch, as the loop asks a session to."""
+        """Runs one batch; called like a session's `run`."""
         loss, op = fetches
         inputs = self.network.exchange.inputs
         if op is self.network.tensors.training.ops.accumulate_op:
@@ -158,8 +158,8 @@ class SharedSteps:
 class Found(NamedTuple):
     """What a worker found in its part of an evaluation.
 
-    matrix: [C, C]. losses: [number of the batch, sum of its losses]. valid: pixels. worst: (mean IoU, number
-    of the batch, place in it) of its worst images. is_whole: whether nothing asked it to stop before its end.
+    matrix: [C, C]. losses: (number of the batch, sum of its losses). valid: number of valid pixels. worst: (mean IoU,
+    number of the batch, place in it) of its worst images. is_whole: whether it was not asked to stop before the end.
     """
 
     matrix: List[List[int]]
@@ -178,12 +178,12 @@ def evaluate_shared(
     stop: SharedStopRequest,
     worst: Optional[WorstImages] = None,
 ) -> Any:
-    """Returns the scores of so many batches, this worker's and those of the others: matrices are added as integers.
+    """Returns the scores of `num_batches` batches, this worker's and the others'. Matrices are added as integers.
 
-    The losses of batches are added in the order in which one process takes them.
+    The losses of batches are added in the order in which a single process takes them.
 
     stop: the workers agree on it: a signal to one of them stops all.
-    worst: sees the batches of this worker; in the end it holds the worst images of all.
+    worst: sees the batches of this worker; in the end it holds the worst images of all workers.
 
     Raises:
         EvaluationAbandoned: in all workers, once one was asked to stop.
@@ -237,7 +237,7 @@ def _evaluate_part(
 
 
 def _gather_worst(workers: Workers, worst: WorstImages, keys: Sequence[Sequence[Any]]) -> None:
-    """Gives all workers the pictures of the worst images of all: those alone go round, as PNG."""
+    """Gives every worker the pictures of the worst images of all workers; only those are exchanged, as PNG."""
     worst.keep(sorted(tuple(key) for key in keys))
     for part in workers.watch.gather(worst.to_json()):
         worst.take_over(part)

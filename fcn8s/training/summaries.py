@@ -10,12 +10,12 @@ from fcn8s.training import tensorboard
 from fcn8s.training.request import TrainRequest
 from helpers.files import path_of
 
-# A picture comes with every tenth summary: it is a hundred times as large as the numbers.
+# Only every tenth summary has a picture, which is a hundred times as large as the numbers.
 _SUMMARIES_PER_PICTURE = 10
 
 
 def num_worst(request: TrainRequest) -> int:
-    """Returns how many of the worst images of an evaluation the events show; none without events."""
+    """Returns how many of the worst images of an evaluation the events show; 0 without events."""
     is_wanted = request.record_summaries and (request.summaries_dir, request.run_dir) != (None, None)
     return int(request.summaries_worst) if is_wanted else 0
 
@@ -23,9 +23,9 @@ def num_worst(request: TrainRequest) -> int:
 def open_summaries(
     network: Network, request: TrainRequest, events_dir: Optional[str], resumed_at: Optional[int]
 ) -> Optional['Summaries']:
-    """Opens what a training writes for TensorBoard; None where it writes nothing.
+    """Opens the summaries that a training writes for TensorBoard; None if it writes none.
 
-    events_dir: where those of a run lie, unless `request` says another place. resumed_at: see
+    events_dir: the events directory of the run, unless `request` names another. resumed_at: see
     `tensorboard.EventWriter`.
     """
     directory = events_dir
@@ -37,7 +37,7 @@ def open_summaries(
 
 
 class Summaries:
-    """Writes the summaries of a training; closes `events` at its end. A context manager."""
+    """Writes the summaries of a training; closes `events` at the end. A context manager."""
 
     def __init__(self, network: Network, request: TrainRequest, events: tensorboard.EventWriter) -> None:
         self._network = network
@@ -52,8 +52,8 @@ class Summaries:
         self._events.close()
 
     def add_step(self, step: int, values: Dict[str, float], batch: Any) -> None:
-        """Adds the values of a training step and, every tenth time, a picture of its batch; each time where such steps
-        lie an epoch or more apart.
+        """Adds the values of a training step and, every tenth time, a picture of its batch; every time if summaries are
+        an epoch or more apart.
         """
         self._events.scalars(step, {'train/' + name: value for name, value in values.items()})
         frequency = self._request.summaries_frequency

@@ -33,10 +33,10 @@ _RIGHT_COLOR, _WRONG_COLOR, _INK = (0, 82, 140), (190, 72, 0), (32, 32, 32)
 class EventWriter:
     """Writes one event file into a directory. A context manager.
 
-    The file is written at once and by this thread: TensorFlow's own writer does it in the background, where a full disk
-    goes unnoticed or blocks. Here it gives a warning, and no more is written: training does not stop for its pictures.
+    Events are written at once, by this thread: TensorFlow's own writer works in the background, where a full disk goes
+    unnoticed or blocks. Here a full disk gives a warning, and no more events are written; training goes on.
 
-    resumed_at: the step that a resumed run goes on from; TensorBoard then hides what an earlier process wrote beyond
+    resumed_at: the step that a resumed run goes on from; TensorBoard then hides what an earlier process wrote after
         it. None for a new run.
     """
 
@@ -45,13 +45,13 @@ class EventWriter:
         # TensorBoard reads the files of a directory in the order of their names.
         name = 'events.out.tfevents.{:010d}.{}.{}'.format(int(time.time()), socket.gethostname(), uuid.uuid4().hex[:8])
         self.path = os.path.join(directory, name)
-        self._writer = tf.python_io.TFRecordWriter(os.fsencode(self.path))  # as text it would have to be UTF-8
+        self._writer = tf.python_io.TFRecordWriter(os.fsencode(self.path))  # a str would have to be UTF-8
         self._failed = False
         self._add(file_version='brain.Event:2')
         if graph is not None:
             self._add(graph_def=graph.as_graph_def(add_shapes=True).SerializeToString())
         if resumed_at is not None:
-            # What has the step of this mark is hidden, too, and the evaluation of the step resumed at is not repeated.
+            # Not at the step itself: events of the mark's step are hidden, too, and its evaluation is not repeated.
             self._add(step=resumed_at + 1, session_log=tf.SessionLog(status=tf.SessionLog.START))
 
     def _add(self, **event: Any) -> None:
@@ -84,7 +84,7 @@ class EventWriter:
         self._add(step=step, summary=tf.Summary(value=[tf.Summary.Value(tag=tag, image=content)]))
 
     def close(self) -> None:
-        """Closes the file; nothing of a failed one is left to write."""
+        """Closes the file; after a failed write, errors are ignored."""
         try:
             self._writer.close()
         except tf.errors.OpError:
@@ -98,12 +98,12 @@ class EventWriter:
         self.close()
 
 
-# Of an evaluation on the training images; 'train/loss' is the loss of the steps, with dropout and penalty.
+# The loss of an evaluation on the training images; 'train/loss' is that of the steps, with dropout and penalty.
 _MEAN_LOSS_ON_TRAIN = 'train/mean_loss'
 
 
 def score_scalars(scores: Dict[str, Any], prefix: str, class_names: Sequence[str]) -> Dict[str, float]:
-    """Returns the scores that are plain numbers, and the IoU of every class, as tags."""
+    """Returns tag -> value for the scores that are plain numbers, and for the IoU of every class."""
     values = {'{}/{}'.format(prefix, name): value for name, value in scores.items() if isinstance(value, float)}
     if 'train/loss' in values:
         values[_MEAN_LOSS_ON_TRAIN] = values.pop('train/loss')
@@ -118,8 +118,8 @@ def prediction_strip(
 ) -> np.ndarray:
     """Returns image, ground truth and prediction side by side: uint8 [H, 3 W, 3], shrunk to at most 256 rows.
 
-    image: uint8 [H, W, C], of which the first three channels are seen; prediction: class IDs [H, W]; labels: these, or
-    one-hot [H, W, C]; ignored pixels of the ground truth are black.
+    image: uint8 [H, W, C], of which the first three channels are shown; prediction: class IDs [H, W]; labels: class IDs
+    [H, W], or one-hot [H, W, C]. Ignored pixels of the ground truth are black.
     """
     labels = np.asarray(labels)
     if labels.ndim == 3:
@@ -155,7 +155,7 @@ def confusion_picture(confusion_matrix: np.ndarray, class_names: Sequence[str]) 
 
 
 def _name_column(class_names: Sequence[str], cell: int) -> np.ndarray:
-    """The names below each other, uint8 [C * cell, w, 3]."""
+    """A picture of the names below each other, uint8 [C * cell, w, 3]."""
     line = min(cell, 16)
     class_names = [drawable_name(name, number) for number, name in enumerate(class_names)]
     width = min(max(text_width(name, line) for name in class_names), 10 * line) + line
@@ -171,11 +171,11 @@ WorstKey = Tuple[float, int, int]
 
 
 class WorstImages:
-    """The images with the lowest mean IoU of an evaluation; an observer of it.
+    """The images with the lowest mean IoU in an evaluation; an observer of it.
 
     Attributes:
-        fetches: what `add` needs of each batch.
-        batch: the number of the batch that comes next; of images that are equally bad, those of earlier ones count.
+        fetches: the values that `add` needs for each batch.
+        batch: the number of the next batch; of equally bad images, those of earlier batches are kept.
     """
 
     fetches = ('class_ids', 'image_confusions')
@@ -187,7 +187,7 @@ class WorstImages:
         self.batch = 0
 
     def add(self, images: np.ndarray, labels: np.ndarray, values: Dict[str, np.ndarray]) -> None:
-        """Takes in a batch; as `fcn8s.evaluation.one_pass.run_evaluation` calls it."""
+        """Takes in a batch; `fcn8s.evaluation.one_pass.run_evaluation` calls it."""
         counts = count_classes(values['image_confusions'], self._label_space.void_class_ids)
         for number, iou in enumerate(np.atleast_1d(mean_iou(counts))):
             key = (float(iou), self.batch, number)
@@ -207,17 +207,17 @@ class WorstImages:
         return sorted(self._worst)
 
     def keep(self, keys: Sequence[WorstKey]) -> None:
-        """Forgets all but the first of these, as many as are wanted."""
+        """Forgets all images but the first of these keys, up to the wanted count."""
         kept = set(keys[: self._count])
         self._worst = {key: strip for key, strip in self._worst.items() if key in kept}
 
     def to_json(self) -> List[Any]:
-        """Returns what `take_over` takes: keys and pictures, these as PNG."""
+        """Returns keys and pictures, the latter as PNG, for `take_over`."""
         encoded = [cv2.imencode('.png', strip)[1].tobytes() for strip in self.strips()]
         return [(key, base64.b64encode(png).decode()) for key, png in zip(self.keys(), encoded)]
 
     def take_over(self, found: Sequence[Any]) -> None:
-        """Takes in what another has found, as `to_json` gave it."""
+        """Takes in the images that another worker found, as `to_json` gave them."""
         for (iou, batch, number), text in found:
             png = np.frombuffer(base64.b64decode(text), np.uint8)
             strip: Any = cv2.imdecode(png, cv2.IMREAD_COLOR)
@@ -240,7 +240,7 @@ class WeightStatistics:
         )
 
     def read(self, session: Session) -> Dict[str, float]:
-        """Returns tag -> value at this moment."""
+        """Returns tag -> current value."""
         values = {}
         for name, (mean, root_mean_square) in session.run(self._fetches).items():
             values['weights_mean/' + name] = float(mean)
