@@ -1,8 +1,8 @@
-"""Signs of work of a process: whether it does something that takes long, or hangs.
+"""Signs of work of a process: whether it is busy for a long time, or hangs.
 
-Who computes uses CPU, and who reads or saves moves bytes. Who waits for a dead disk, a lock, another process or the end
-of a sleep does neither. Linux tells both in /proc (https://man7.org/linux/man-pages/man5/proc.5.html); elsewhere it
-cannot be told, and each look counts as a sign of work.
+A process that computes uses CPU, and one that reads or saves moves bytes. One that waits for a dead disk, a lock,
+another process or the end of a sleep does neither. Linux shows both in /proc
+(https://man7.org/linux/man-pages/man5/proc.5.html); elsewhere nothing is known, and each look counts as a sign of work.
 """
 
 import contextlib
@@ -11,28 +11,29 @@ import time
 from typing import Dict, Iterator, List, Optional
 
 _PROC = '/proc'
-# Seconds of CPU and bytes, a second, that a process may use which does nothing. One that sleeps or waits in a
-# collective, with the session and server of TensorFlow 2.21 or 1.15, was measured to use 0.0003 to 0.0012 s; one that
-# waits for a message of the watch, which wakes ten times a second, 0.0015 to 0.003 s (AMD EPYC, beside other work), and
-# 0.003 to 0.010 s (Xeon, beside other work). Each moved 25 bytes, as messages over sockets are not counted. What
-# computes a twentieth of the time, or reads 64 kB a second, is more than three times and four times as much.
+# The CPU seconds and bytes that an idle process may use per second. A process that sleeps or waits in a collective,
+# with the session and server of TensorFlow 2.21 or 1.15, used 0.0003 to 0.0012 s in measurements; one that waits for a
+# message of the watch, which wakes ten times a second, 0.0015 to 0.003 s (AMD EPYC, beside other work), and 0.003 to
+# 0.010 s (Xeon, beside other work). Each moved 25 bytes, as messages over sockets are not counted. A process that
+# computes a twentieth of the time uses more than three times as much, one that reads 64 kB a second four times.
 _IDLE_CPU = 0.015
 _IDLE_BYTES = 2.0**14
-# A sign of work is so many seconds' worth of that, beyond what time itself allows; of CPU, Linux counts hundredths.
+# A sign of work is this many idle seconds' worth of CPU and bytes more than the time that has passed. Linux counts CPU
+# in hundredths of a second.
 _SIGN = 2.0
 
 
 class Activity:
     """Looks for signs of work in a process and in those that it has started.
 
-    process_id: None for this process; what the thread that looks does is left out then, and it has to stay the same.
+    process_id: None for this process. The thread that looks is then not counted, and has to be the same each time.
     """
 
     def __init__(self, process_id: Optional[int] = None) -> None:
         self._is_own = process_id is None
         self._process = str(os.getpid() if process_id is None else process_id)
         self._num_read = 0
-        # What each process has done, in seconds' worth of doing nothing; of the last seconds, what was more.
+        # What each process has done, in idle seconds' worth; and what was done lately beyond the time that has passed.
         self._done: Dict[str, float] = {}
         self._level, self._looked = 0.0, time.monotonic()
         # Bytes that the system has carried to disks, at the last look at a process that waited for a disk.
@@ -59,11 +60,11 @@ class Activity:
     def _unless_it_cannot_be_told(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError):  # no such file, or one of another form, as sandboxes have them
+        except (OSError, ValueError):  # no such file, or one in another format, as in sandboxes
             self._can_tell = False
 
     def _growth_of(self, process: str, stat: List[str]) -> float:
-        """What a process has done since the last look, in seconds' worth of doing nothing. stat: from its third field.
+        """What a process has done since the last look, in idle seconds' worth. stat: its fields from the third on.
 
         CPU and bytes include those of children that have ended.
         """
@@ -95,7 +96,7 @@ class Activity:
                     yield from self._descendants(child)
 
     def _growth_of_carried(self, waits_for_disk: bool) -> float:
-        """What the system has written while the process waited for a disk, as fsync does: it is counted to nobody."""
+        """What the system has written while the process waited for a disk, as in fsync: no process's count has it."""
         if not waits_for_disk:
             self._carried = None
             return 0.0
@@ -112,4 +113,4 @@ class Activity:
         with open(os.path.join(_PROC, *names), 'rb', buffering=0) as file:
             content = b''.join(iter(lambda: file.read(2**16), b''))
         self._num_read += len(content)
-        return content.decode(errors='replace')  # a name of 15 bytes may end within a letter
+        return content.decode(errors='replace')  # a name is cut at 15 bytes, perhaps within a letter

@@ -13,12 +13,12 @@ import socket
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 TF_CONFIG = 'TF_CONFIG'
-# What a Kubernetes manifest or a SLURM script says besides what these set themselves.
+# Variables that a Kubernetes manifest or a SLURM script sets, besides those that Kubernetes and SLURM set themselves.
 WORKERS_VARIABLE = 'FCN8S_WORKERS'
 SERVICE_VARIABLE = 'FCN8S_SERVICE'
 PORT_VARIABLE = 'FCN8S_PORT'
 KUBERNETES_PORT = 2222
-# Ports of SLURM jobs: two jobs on one node have different numbers, and so as a rule different ports.
+# Ports of SLURM jobs: two jobs on one node have different job numbers, and so usually different ports.
 _SLURM_FIRST_PORT = 20000
 _SLURM_PORTS = 10000
 MAX_WORKERS = 4096
@@ -33,7 +33,7 @@ class Cluster(NamedTuple):
 
     addresses: 'host:port' of each, the same list for all; the first one writes, prints and saves.
     worker: which of them this process is.
-    source: what said so, for messages: 'TF_CONFIG', 'SLURM' or 'Kubernetes'.
+    source: where this was read from, for messages: 'TF_CONFIG', 'SLURM' or 'Kubernetes'.
     """
 
     addresses: Tuple[str, ...]
@@ -68,13 +68,13 @@ class Cluster(NamedTuple):
 
 
 def cluster_from_environment(environ: Mapping[str, str]) -> Optional[Cluster]:
-    """Returns the cluster that the environment describes; None where it names none, or one worker alone.
+    """Returns the cluster that the environment describes; None if it names none, or only one worker.
 
     Args:
         environ: such as os.environ.
 
     Raises:
-        ValueError: where a variable contradicts itself or another, with its name and what it has to be.
+        ValueError: where a variable contradicts itself or another; names it and says what it has to be.
     """
     for read in (_from_tf_config, _from_slurm, _from_kubernetes):
         cluster = read(environ)
@@ -89,7 +89,7 @@ def tf_config(addresses: Tuple[str, ...], index: int) -> str:
 
 
 def free_addresses(count: int) -> Tuple[str, ...]:
-    """Returns addresses of this machine whose ports nobody has at the moment."""
+    """Returns addresses of this machine whose ports are free at the moment."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for opened in sockets:
@@ -101,7 +101,7 @@ def free_addresses(count: int) -> Tuple[str, ...]:
 
 
 def split_address(address: str) -> Tuple[str, int]:
-    """Returns host and port of 'host:port', '[::1]:port' among them."""
+    """Returns host and port of 'host:port' or '[::1]:port'."""
     host, _, port = address.rpartition(':')
     return host.strip('[]'), int(port)
 
@@ -131,7 +131,7 @@ def _from_tf_config(environ: Mapping[str, str]) -> Optional[Cluster]:
 
 
 def _addresses(text: str, jobs: Any) -> Tuple[Tuple[str, ...], Dict[str, int]]:
-    """The addresses of all workers, and the number of the first of each job: a chief is the first worker."""
+    """The addresses of all workers, and the number of each job's first worker; a chief is the first of all."""
     if not isinstance(jobs, dict) or not set(jobs) <= {'chief', 'worker', 'evaluator'} or not set(jobs) - {'evaluator'}:
         names = sorted(map(str, jobs)) if isinstance(jobs, dict) else jobs
         raise _tf_config_error(
@@ -220,7 +220,7 @@ def _from_slurm(environ: Mapping[str, str]) -> Optional[Cluster]:
 
 
 def _slurm_port(environ: Mapping[str, str], most: int) -> int:
-    """The first port of each node: as said, as reserved by `srun --resv-ports`, or by the number of the job."""
+    """The first port of each node: as set, as reserved by `srun --resv-ports`, or derived from the job number."""
     if environ.get(PORT_VARIABLE):
         return _number(environ, PORT_VARIABLE, 1, 65535)
     reserved = re.match(r'^(\d+)-(\d+)$', environ.get('SLURM_STEP_RESV_PORTS', ''))
@@ -246,7 +246,7 @@ def _expand_nodes(expression: str) -> List[str]:
 
 
 def _numbers(item: str, expression: str) -> List[str]:
-    """The numbers of '08-11', as wide as they are written."""
+    """The numbers of '08-11', padded as they are written."""
     match = _RANGE.match(item)
     if match is None:
         raise _nodes_error(expression)
@@ -284,9 +284,9 @@ def _expand_tasks(expression: str) -> List[int]:
 
 
 def _from_kubernetes(environ: Mapping[str, str]) -> Optional[Cluster]:
-    """Reads what an Indexed Job sets, and what its manifest has to: the number of pods and the headless service.
+    """Reads what an Indexed Job sets, and what its manifest has to set: the number of pods and the headless service.
 
-    A job without the number runs independent pods.
+    The pods of a job without the number are independent.
     """
     if not environ.get('JOB_COMPLETION_INDEX') or not environ.get(WORKERS_VARIABLE):
         return None

@@ -1,6 +1,6 @@
 """The ops by which workers add up gradients and take over weights: TensorFlow's collectives, between graphs.
 
-A step is that of one worker with all images: sums of losses over sums of weights, never a mean of means.
+A step equals that of one worker with all images: sums of losses over sums of weights, never a mean of means.
 """
 
 import errno
@@ -15,14 +15,14 @@ from helpers.flags import check_choice
 
 # All workers of a cluster are one group of collectives.
 _GROUP = 1
-# A gradient of so many numbers (4 MB) leaves on its own, as soon as it is there: of VGG-16 all but a fiftieth of the
-# bytes, and fc6 and fc7, nine tenths, come first in the backward pass. Rings send pieces of this size: larger ones take
-# new memory from the system for each of the copies that gRPC makes. Measured: docs/several-workers.md.
+# A gradient of this many numbers (4 MB) is sent by itself, as soon as it is computed. In VGG-16 that is all but a
+# fiftieth of the bytes; fc6 and fc7, nine tenths of them, come first in the backward pass. Rings send pieces of this
+# size: for larger ones, each copy that gRPC makes takes new memory from the system. Measured: docs/several-workers.md.
 _LARGE = 2**20
 
 
 def check_wire(wire: str) -> None:
-    """Raises ValueError unless this TensorFlow can add up gradients in that type."""
+    """Raises ValueError unless this TensorFlow can add up gradients of that type."""
     check_choice('wire', wire, WIRES)
     if wire == 'bfloat16' and TF_VERSION < (2, 0):
         raise ValueError(
@@ -34,9 +34,9 @@ def check_wire(wire: str) -> None:
 class ShareInputs(NamedTuple):
     """What a worker feeds beside its share of a batch; float32.
 
-    is_real: [], 0 where the share is empty and something stands in for it.
-    images: [], of the share. stops: [], 1 where this worker was asked to stop.
-    carried: [3], of the batches that were accumulated for this step: weight x value, weight, images.
+    is_real: [], 0 if the share is empty and a stand-in is fed.
+    images: [], the number of images in the share. stops: [], 1 if this worker was asked to stop.
+    carried: [3], sums over the batches that were accumulated for this step: weight x value, weight, images.
     """
 
     is_real: Tensor
@@ -46,17 +46,17 @@ class ShareInputs(NamedTuple):
 
 
 class Exchange:
-    """The seam between the gradients of a batch and what is done with them, for `build_train_op`.
+    """Adds up the gradients of all workers before they are applied, for `build_train_op`.
 
-    Large gradients leave while the backward pass still runs, in the same order everywhere; each is summed up where it
-    lies. Then goes one fused buffer with all others, and the loss with them.
+    Large gradients are sent while the backward pass still runs, in the same order everywhere, each as a buffer of its
+    own. All others follow in one fused buffer, together with the loss.
 
     Args:
-        next_key: returns a key for a collective that no other has; the same in all workers.
+        next_key: returns an unused key for a collective, the same in all workers.
 
     Attributes:
-        inputs: to feed.
-        totals: of the step over all workers: 'value' and 'weight' of the loss, 'images', 'stops'. Scalars.
+        inputs: the tensors to feed.
+        totals: scalars of the step over all workers: 'value' and 'weight' of the loss, 'images', 'stops'.
     """
 
     def __init__(self, num_workers: int, next_key: Callable[[], int], wire: str = 'float32') -> None:
@@ -73,7 +73,7 @@ class Exchange:
         self.totals: Dict[str, Tensor] = {}
 
     def of_share(self, loss: Loss) -> Loss:
-        """Returns the loss of this worker's share, which weighs nothing where it is empty."""
+        """Returns the loss of this worker's share, with value and weight 0 if the share is empty."""
         is_real = self.inputs.is_real
         value = tf.where_v2(is_real > 0, loss.value, tf.zeros([], loss.value.dtype))
         return Loss(value, None if loss.weight is None else loss.weight * is_real)
@@ -81,13 +81,13 @@ class Exchange:
     def add_up(self, sums: Sequence[Tensor], loss: Loss) -> List[Tensor]:
         """Returns the gradient of the batches of all workers.
 
-        sums: of this worker: weight x gradient of its batches, or the gradients where the loss has no weight.
+        sums: this worker's sums of weight x gradient over its batches, or of the gradients if the loss has no weight.
         """
         weight = tf.ones([]) if loss.weight is None else loss.weight
         numbers = tf.concat([[loss.value * weight, weight, self.inputs.images], [self.inputs.stops]], axis=0)
         numbers += tf.concat([self.inputs.carried, [0.0]], axis=0)
         sizes = [gradient.shape.num_elements() for gradient in sums]
-        # Backwards: the last layer's gradient is the first to be there.
+        # Backwards: the last layer's gradient is computed first.
         large = [place for place in reversed(range(len(sums))) if sizes[place] >= _LARGE]
         reduced = {place: self._reduce_gradient(sums[place]) for place in large}
         small = [place for place in range(len(sums)) if place not in reduced]
@@ -101,7 +101,7 @@ class Exchange:
             return tf.split(self._reduce(tf.concat([numbers] + gradients, axis=0)), [4] + sizes)
         if not gradients:
             return [self._reduce(numbers)]
-        # The numbers count pixels: they stay as precise as they are.
+        # The numbers count pixels and must not lose precision.
         return [self._reduce(numbers)] + tf.split(self._reduce_gradient(tf.concat(gradients, axis=0)), sizes)
 
     def _reduce_gradient(self, gradient: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ class Exchange:
         return [tf.reshape(gradient * per_weight, total.shape) for gradient, total in zip(reduced, sums)]
 
     def _reduce(self, tensor: Tensor) -> Tensor:
-        """Adds the op that sums a buffer up; it begins when the one before is done, so that no two wait crosswise."""
+        """Adds the op that sums a buffer over all workers. It waits for the one before, which prevents deadlocks."""
         with tf.control_dependencies([] if self._last is None else [self._last]):
             self._last = tf.raw_ops.CollectiveReduce(
                 input=tensor,
@@ -129,14 +129,14 @@ class Exchange:
                 instance_key=self.next_key(),
                 merge_op='Add',
                 final_op='Id',
-                # As many rings as make pieces of that size: each worker sends one of N pieces of a ring at a time.
+                # Enough rings for pieces of _LARGE numbers: each worker sends one of a ring's N pieces at a time.
                 subdiv_offsets=[0] * max(1, tensor.shape.num_elements() // (self.num_workers * _LARGE)),
             )
         return self._last
 
 
 def take_over(variables: Sequence[Variable], num_workers: int, is_first: bool, first_key: int) -> Operation:
-    """Adds the op by which all variables become those of worker 0; takes a key for each of them."""
+    """Adds the op that copies all variables from worker 0; uses a key for each, from `first_key` on."""
     updates: List[Any] = []
     before: Optional[Tensor] = None
     with tf.name_scope('take_over'):
@@ -155,7 +155,7 @@ def take_over(variables: Sequence[Variable], num_workers: int, is_first: bool, f
 def server(addresses: Tuple[str, ...], worker: int, config: Any) -> Any:
     """Starts TensorFlow's server of this worker; it runs until the process ends.
 
-    Raises OSError where another process took its port since it was found free.
+    Raises OSError if another process has taken its port since it was found free.
     """
     _pass_by_proxies(addresses)
     cluster = tf.train.ClusterSpec({'worker': list(addresses)}).as_cluster_def()
@@ -172,10 +172,10 @@ def server(addresses: Tuple[str, ...], worker: int, config: Any) -> Any:
 
 
 def _pass_by_proxies(addresses: Sequence[str]) -> None:
-    """Has gRPC connect to the workers itself: where `http_proxy` is set it asks that, which does not know them.
+    """Makes gRPC connect to the workers directly: with `http_proxy` set it would ask a proxy that does not know them.
 
     A proxy that was set for gRPC alone stays (https://github.com/grpc/grpc/blob/master/doc/environment_variables.md;
-    that of TensorFlow 1.15 knows `no_proxy` only).
+    the gRPC of TensorFlow 1.15 only knows `no_proxy`).
     """
     if 'grpc_proxy' not in os.environ:
         hosts = [split_address(address)[0] for address in addresses]
@@ -184,7 +184,7 @@ def _pass_by_proxies(addresses: Sequence[str]) -> None:
 
 
 def cluster_config(config: Any, worker: int) -> Any:
-    """Returns a changed copy of a session's configuration: it sees the devices of its worker alone."""
+    """Returns a copy of a session's configuration, changed so that it only sees the devices of its worker."""
     changed = tf.ConfigProto()
     changed.CopyFrom(config)
     changed.experimental.collective_group_leader = '/job:worker/replica:0/task:0'

@@ -1,9 +1,9 @@
-"""Starts several processes on this machine, passes on what they say, and ends all of them when one ends.
+"""Starts several processes on this machine, passes on their output, and ends all of them when one fails.
 
-Each worker leads a process group of its own, so that Ctrl-C reaches the launcher alone, which decides. A worker's
-standard input is a pipe that the launcher holds and writes nothing into: when the launcher dies, whatever of, the pipe
-ends, and so does the worker (`follow_launcher`); on Linux, one that SIGSTOP holds up is woken for that. Nothing here
-loads TensorFlow.
+Each worker leads a process group of its own, so that Ctrl-C reaches only the launcher, which decides. A worker's
+standard input is a pipe to which the launcher writes nothing: when the launcher dies, for whatever reason, the pipe
+ends, and so does the worker (`follow_launcher`); on Linux, a worker that SIGSTOP has stopped is woken for that. Nothing
+here loads TensorFlow.
 """
 
 import contextlib
@@ -39,9 +39,9 @@ class Worker(NamedTuple):
     name: what messages call it, such as 'worker 2 of 4'.
     command: program and arguments; `fcn8s_command` makes one of this library.
     environment: variables besides those of this process.
-    cores: that it keeps to from its start; None leaves them to the worker.
-    speaks: whether its output goes where that of this process goes, as it is. What others say is passed on line by line
-        to standard error, with their name in front; a line that one of them has said already is left out.
+    cores: those that it is pinned to from its start; None leaves them to the worker.
+    speaks: whether its output goes unchanged where that of this process goes. The output of others is passed on line by
+        line to standard error, with their name in front; a line that another of them has already written is left out.
     """
 
     name: str
@@ -79,22 +79,22 @@ def _how(status: int) -> str:
 
 
 def names(count: int) -> List[str]:
-    """Says what messages call the workers: 'worker 1 of 2', 'worker 2 of 2'."""
+    """Returns the names of workers in messages: 'worker 1 of 2', 'worker 2 of 2'."""
     return ['worker {} of {}'.format(number, count) for number in range(1, count + 1)]
 
 
 def fcn8s_command(arguments: Sequence[str]) -> List[str]:
-    """Returns the command that runs `fcn8s` with these arguments by the Python and the code that run this."""
+    """Returns the command that runs `fcn8s` with these arguments, with the Python and the code of this process."""
     # Not `-m`: that looks for packages in the working directory first, where a folder may be called `helpers`.
     code = 'import sys; sys.path[:] = {!r}; sys.argv[0] = {!r}; from fcn8s.__main__ import main; sys.exit(main())'
     return [sys.executable, '-c', code.format(sys.path, sys.argv[0])] + list(arguments)
 
 
 def core_shares(count: int, cores: Optional[Sequence[int]] = None) -> List[List[int]]:
-    """Deals the cores out in equal shares; where there are fewer than workers, each gets one, in turn.
+    """Deals out the cores in equal shares; with fewer cores than workers, each worker gets one, in turn.
 
     Args:
-        count: Of workers.
+        count: How many workers there are.
         cores: None for those that this process may use.
     """
     cores = available_cores() if cores is None else list(cores)
@@ -105,7 +105,7 @@ def core_shares(count: int, cores: Optional[Sequence[int]] = None) -> List[List[
 
 
 def pin(cores: Sequence[int]) -> None:
-    """Keeps this process, with all threads that it has by now, to some cores, where the system can do that."""
+    """Pins this process, with all threads that it has so far, to some cores, where the system supports that."""
     if not hasattr(os, 'sched_setaffinity'):
         return
     threads = [0]
@@ -120,7 +120,7 @@ def visible_gpus() -> List[str]:
     """Returns what `CUDA_VISIBLE_DEVICES` may name: what it names now, else the NVIDIA devices of this machine."""
     if _GPUS in os.environ:
         listed = [name.strip() for name in os.environ[_GPUS].split(',')]
-        # CUDA takes what stands before the first entry that is none.
+        # CUDA uses the entries before the first invalid one.
         valid = [bool(name) and name != '-1' for name in listed]
         return listed[: valid.index(False)] if False in valid else listed
     with contextlib.suppress(OSError):
@@ -148,7 +148,7 @@ def gpu_environments(count: int) -> List[Dict[str, str]]:
 
 
 def follow_launcher() -> None:
-    """Keeps to the cores that a launcher says, and ends with it; does nothing in a process that none started."""
+    """Pins this process to the cores that its launcher names, and ends it with the launcher; else does nothing."""
     cores = os.environ.pop(_LAUNCHED, None)
     if cores is None:
         return
@@ -159,7 +159,7 @@ def follow_launcher() -> None:
 
 
 def _wake_when_the_launcher_dies() -> None:
-    """Has the system send SIGCONT then: to a stopped process, so that it sees its input end; others ignore it."""
+    """Has the system send SIGCONT then: it wakes a stopped process, which sees its input end; others ignore it."""
     if sys.platform == 'linux':
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT), 0, 0, 0)
@@ -183,20 +183,20 @@ def run_workers(
 ) -> None:
     """Runs workers until all have ended well; when one does not, ends all.
 
-    None is left when this returns or raises, but for one that the system cannot end while it waits for a dead disk.
+    No worker is left when this returns or raises, except one that waits for a dead disk, which the system cannot end.
 
     Args:
         workers: What to start.
-        write_line: Writes a line that a worker has said; None for standard error.
-        tick: Called some times a second.
+        write_line: Writes a line of a worker's output; None for standard error.
+        tick: Called several times a second.
         passes_signals: Hands SIGINT, SIGTERM and SIGHUP on to the workers and goes on waiting: they decide when to
-            stop. If not, these end the workers at once.
+            stop. If False, these signals end the workers at once.
         patience: Seconds for which a worker may show no sign of work. Only for workers that wait for nobody, and on
             Linux; None: for ever.
 
     Raises:
-        WorkerEndedError: One was killed or did not end with status 0.
-        WorkerHangsError: One showed no sign of work: it hangs, or is stopped (SIGSTOP).
+        WorkerEndedError: A worker was killed or did not end with status 0.
+        WorkerHangsError: A worker showed no sign of work: it hangs, or is stopped (SIGSTOP).
         Interrupted: The workers ended after a signal that was handed on.
     """
     group = _Group(write_line or _to_standard_error)
@@ -224,7 +224,7 @@ def run_workers(
 
 @contextlib.contextmanager
 def _handed_on(group: '_Group', is_wanted: bool) -> Iterator[List[str]]:
-    """While open, SIGINT, SIGTERM and SIGHUP go to the workers, if that is wanted; yields the list of those that came.
+    """While open, hands SIGINT, SIGTERM and SIGHUP on to the workers, if wanted; yields the list of those that came.
 
     Signal handlers belong to the main thread; in any other this does nothing.
     """
@@ -253,7 +253,7 @@ def _to_standard_error(line: str) -> None:
 
 
 class _Group:
-    """Workers that run, and what they have said."""
+    """The workers that were started, and their output."""
 
     def __init__(self, write_line: Callable[[str], None]) -> None:
         self._write_line = write_line
@@ -287,21 +287,21 @@ class _Group:
             with self._lock:
                 if text and self._said.setdefault(text, name) == name:
                     self.is_writing = True
-                    # Where nobody reads any more, the workers still go on.
+                    # If nobody reads the output any more, the workers still go on.
                     with contextlib.suppress(OSError, ValueError):
                         self._write_line('[{}] {}'.format(name, text))
                     self.is_writing = False
 
     def process_ids(self) -> Dict[str, int]:
-        """Returns those of the workers that run, by their names."""
+        """Returns the process IDs of the running workers by name."""
         return {worker.name: process.pid for worker, process in self._started if process.poll() is None}
 
     def running(self) -> bool:
-        """Tells whether any runs; remembers which was the first that ended badly."""
+        """Tells whether any worker still runs; remembers the first that ended badly."""
         statuses = [(worker.name, process.poll()) for worker, process in self._started]
         bad = [(name, status) for name, status in statuses if status]
         if bad and self._ended_first is None:
-            # A worker that was killed takes others with it: theirs are the words, it is the cause.
+            # A killed worker takes others with it: they exit with an error, but it is the cause.
             self._ended_first = min(bad, key=lambda entry: entry[1])
         return any(status is None for _, status in statuses)
 
@@ -310,7 +310,7 @@ class _Group:
         return self._ended_first is not None
 
     def check(self) -> None:
-        """Raises WorkerEndedError where one has ended badly."""
+        """Raises WorkerEndedError if a worker has ended badly."""
         if self._ended_first is not None:
             raise WorkerEndedError(*self._ended_first)
 
@@ -321,7 +321,7 @@ class _Group:
                     os.kill(process.pid, number)
 
     def end(self) -> None:
-        """Asks all that still run to end, and kills them, and what they have started, where they do not."""
+        """Asks all running workers to end, then kills what is left of them and of the processes that they started."""
         try:
             self.send(signal.SIGTERM)
             limit = time.monotonic() + GRACE
@@ -339,7 +339,7 @@ class _Group:
 
 
 class _HangSearch:
-    """Looks for a worker that shows no sign of work while this process sees it and takes what it says."""
+    """Looks for a worker that shows no sign of work while this process observes it and reads its output."""
 
     def __init__(self, group: _Group, patience: float) -> None:
         self._group, self._patience = group, patience
@@ -348,13 +348,13 @@ class _HangSearch:
         self._looked = time.monotonic()
 
     def look(self) -> None:
-        """Raises WorkerHangsError where there is one. May be called at any time; looks once in a while."""
+        """Raises WorkerHangsError if a worker hangs. May be called at any time; looks only once in a while."""
         now = time.monotonic()
         passed, interval = now - self._looked, min(_LOOK, self._patience / 20)
         if passed < interval:
             return
         self._looked = now
-        # This process was stopped itself, perhaps with its workers, or they wait until somebody reads what they say.
+        # This process was itself stopped, perhaps with its workers, or they are waiting for their output to be read.
         is_blind = self._group.is_writing or passed > interval + self._patience / 4
         for name, process_id in self._group.process_ids().items():
             if name not in self._activities:

@@ -1,8 +1,8 @@
 """How the workers of a cluster meet.
 
-Worker 0 listens on its address until all others have connected; then the listening socket makes room for TensorFlow's
-server, and the connections stay. So a cluster needs no other ports than those of its addresses. Nothing here loads
-TensorFlow.
+Worker 0 listens on its address until all others have connected; then the listening socket is closed to make room for
+TensorFlow's server, and the connections stay. So a cluster needs no other ports than those of its addresses. Nothing
+here loads TensorFlow.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ from fcn8s.distributed.watch import Watch, WorkerLostError
 
 
 def meet(cluster: Cluster, timeout: float) -> Watch:
-    """Waits until all workers are there.
+    """Waits until all workers are connected.
 
     Raises:
-        ValueError: The port of this worker is taken, or another cluster answers.
-        WorkerLostError: One did not come in time.
+        ValueError: The port of this worker is taken.
+        WorkerLostError: A worker did not come in time, or another cluster answers.
     """
     watch = Watch(cluster, timeout)
     limit = time.monotonic() + timeout
@@ -37,7 +37,7 @@ def meet(cluster: Cluster, timeout: float) -> Watch:
 
 @contextlib.contextmanager
 def _listener(cluster: Cluster) -> Iterator[socket.socket]:
-    """A socket on the address of this worker: shows that the port is free, and in worker 0 the others come to it."""
+    """A socket on the address of this worker: shows that the port is free, and in worker 0 receives the others."""
     port = split_address(cluster.addresses[cluster.worker])[1]
     try:
         listener = _listen(port, cluster.size)
@@ -55,7 +55,7 @@ def _listener(cluster: Cluster) -> Iterator[socket.socket]:
 
 
 def _listen(port: int, backlog: int) -> socket.socket:
-    """Listens on all addresses of this machine: those of IPv6, too, where it has such, as TensorFlow's server does."""
+    """Listens on all addresses of this machine, including IPv6 if it has that, as TensorFlow's server does."""
     try:
         listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -92,7 +92,7 @@ def _receive_all(cluster: Cluster, listener: socket.socket, limit: float) -> Dic
         if visitor is None:
             continue
         worker, connected = visitor
-        if worker in found:  # it was started anew, or two say that they are this one
+        if worker in found:  # it was restarted, or two processes claim to be this worker
             text = 'another process came as {}, too. Give each worker an index of its own.'
             _turn_away(found[worker][0], text.format(cluster.name(worker)))
         found[worker] = connected
@@ -100,9 +100,9 @@ def _receive_all(cluster: Cluster, listener: socket.socket, limit: float) -> Dic
 
 
 def unreachable(cluster: Cluster, timeout: float) -> Optional[str]:
-    """Says which other worker does not answer at its address, when the servers of all are up; None where all do.
+    """Says which other worker does not answer at its address, once the servers of all are up; None if all do.
 
-    Without this a wrong address, or a firewall, would be seen in the first exchange, which waits for ever.
+    Without this, a wrong address or a firewall would only show in the first exchange, which would wait for ever.
     """
     for number, address in enumerate(cluster.addresses):
         if number != cluster.worker:
@@ -119,13 +119,13 @@ def unreachable(cluster: Cluster, timeout: float) -> Optional[str]:
 
 
 def _turn_away(connection: socket.socket, why: str) -> None:
-    """Tells whoever has connected that the workers do not come together with it; it may be gone."""
+    """Tells a process that has connected why the workers do not meet; it may be gone."""
     with contextlib.suppress(OSError):
         connection.sendall(to_line({'kind': 'lost', 'text': why}))
 
 
 def _receive(cluster: Cluster, connection: socket.socket) -> Optional[Tuple[int, Connection]]:
-    """The worker that has connected; None for whatever else it was."""
+    """The worker that has connected; None for anything else."""
     try:
         connection.settimeout(5)
         lines = connection.makefile('rb')

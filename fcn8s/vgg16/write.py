@@ -23,7 +23,7 @@ from helpers.flags import checked_whole
 from helpers.images import read_image
 
 MANIFEST_NAME = 'manifest.json'
-# What the graph of an existing SavedModel is compared with.
+# The preprocessings that the graph of an existing SavedModel is compared with.
 KNOWN_PREPROCESSINGS = tuple(PREPROCESSINGS.values()) + (HED_BGR, UNIT_VARIANCE_BGR)
 
 
@@ -71,7 +71,7 @@ def _pool3_error(pool3: np.ndarray, image: np.ndarray, source: Source) -> float:
 
 
 def _with_preprocessing(source: Source, preprocessing: Optional[str], trust: bool) -> Source:
-    """The source with the preprocessing that its kind, its graph or the user gives it; checked against conv1_1."""
+    """The source with the preprocessing of its kind or its graph, checked against conv1_1, or with the user's own."""
     if preprocessing is None:
         source = _find_preprocessing(source, trust) if source.kind == 'saved_model' else source
         proof.check_verdicts(source, proof.first_layer_statistics(source))
@@ -120,23 +120,23 @@ def write_encoder(
         of a Keras .h5 or .keras, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a .caffemodel, a torchvision .pth
         or .safetensors, or an encoder SavedModel. The kind is told by the content.
     width_divisor: 1, 2, 4, ..., 64; divides every width of a random VGG-16.
-    seed: of every layer that is drawn: all of 'random', fc6 and fc7 of sources that have none.
+    seed: for every layer that is drawn at random: all of 'random', fc6 and fc7 of sources that have none.
     preprocessing: 'caffe-bgr', 'caffe-rgb' or 'torchvision' where a file differs from its kind; None takes the kind's.
     classify: an image file, whose likeliest ImageNet classes go into the manifest under 'classification'.
-    trust: of an encoder SavedModel, whether ops are run that a network does not need.
-    further: the channels of the images behind red, green and blue; `fcn8s.vgg16.further_channels` makes it.
+    trust: whether to run ops of an encoder SavedModel that a network does not need.
+    further: the channels of the images after red, green and blue; `fcn8s.vgg16.further_channels` makes it.
     head: 'KxKxC', such as '3x3x1024': fc6 with KxK kernels (1, 3, 5 or 7) and C filters, fc7 with C, both drawn at
         random; None is VGG-16's 7x7x4096. Only for sources without fc6 and fc7. The width divisor divides C, too.
-    head_dilation: of fc6, in positions of pool5, 32 pixels each: 1, and for 3x3 up to 3, which spans the seven
+    head_dilation: dilation of fc6 in positions of pool5, 32 pixels each: 1, or for 3x3 up to 3, which spans the seven
         positions of VGG-16's 7x7.
-    head_norm: 'layer' for layer normalisation behind fc6 and fc7, over the channels of each position; None for none.
-        Both are, as `head`, only for sources without fc6 and fc7.
+    head_norm: 'layer' for layer normalisation after fc6 and fc7, over the channels of each position; None for none.
+        Like `head`, both are only for sources without fc6 and fc7.
 
     Returns the manifest: 'source', 'head', 'width_divisor', 'seed', 'initialised' (layers drawn at random),
     'preprocessing', 'versions', 'proof' ('relative_errors' by layer and 'conv1_1' statistics), 'classification'.
 
     Raises FileNotFoundError, FileExistsError or ValueError (naming the layer) before anything is written; OSError on a
-    full disk or without the network that 'keras' needs.
+    full disk, or without the internet connection that 'keras' needs.
     """
     seed = checked_whole('seed', seed, 0)
     shape = layers.VGG16_HEAD if head is None else layers.parse_head(head, width_divisor)
