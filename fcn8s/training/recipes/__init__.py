@@ -1,7 +1,7 @@
 """Recipes: training settings that ship as small files, each with the score to expect and whether it was measured.
 
 A recipe is a JSON file: name, description, command, arguments (options of `fcn8s train`), target (score, tolerance in
-points, on what), measured (true, with a curve, only where this library produced the score), and, where it has some, the
+points, on what), measured (true, with a curve, only if this library produced the score), and optionally evaluation, the
 options of `fcn8s evaluate` that give the highest score.
 """
 
@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 class Recipe(NamedTuple):
     """target: {'score', 'value' in per cent, 'tolerance' in points, 'on'}; curve: per cent after each evaluation.
 
-    evaluation: options of `fcn8s evaluate`, word by word; target and curve are without them.
+    evaluation: options of `fcn8s evaluate`, word by word; target and curve were measured without them.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Recipe(NamedTuple):
 
 
 def recipe_names() -> List[str]:
-    """Returns the recipes that ship with the library."""
+    """Returns the names of the recipes that ship with the library."""
     return sorted(name[: -len('.json')] for name in os.listdir(HERE) if name.endswith('.json'))
 
 
@@ -79,7 +79,7 @@ def _check_fields(recipe: Recipe, path: str) -> None:
 
 
 def _check_curve(recipe: Recipe, path: str) -> None:
-    """Raises ValueError where runs could not be compared with what was measured."""
+    """Raises ValueError where runs could not be compared with the measured curve."""
     if not recipe.measured:
         return
     if not recipe.curve or not all(map(is_number, recipe.curve)):

@@ -9,9 +9,9 @@ from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
 from helpers.process.memory import free_memory, readable_size
 
 Shape = Tuple[int, ...]
-# What becomes of a file's tensors: called with its path, name -> shape, and name -> array.
+# What is done with a file's tensors: called with its path, name -> shape, and a function name -> array.
 Use = Callable[[str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]
-# Of a file, so many are named in a message.
+# A message names at most this many tensors of a file.
 _MOST_NAMES = 6
 _OF_OTHERS = ', which VGG-16 does not have (VGG-19 and batch-normalised networks do)'
 _REMEDY = ' Pass the weights of a VGG-16 (configuration D, without batch normalisation).'
@@ -23,7 +23,7 @@ class Layout(NamedTuple):
     names: layer -> (name of its kernel, name of its biases) in the file, for conv1_1 to conv5_3, fc6, fc7 and fc8.
     channels_first: kernels are [out, in, height, width] and dense weights [outputs, inputs] on channel, height, width
         (PyTorch); otherwise [height, width, in, out] and [inputs, outputs] on height, width, channel.
-    convolutional: those of fc6, fc7 and fc8 that are stored as 7x7 and 1x1 kernels already.
+    convolutional: those of fc6, fc7 and fc8 that are already stored as 7x7 and 1x1 kernels.
     """
 
     names: Mapping[str, Tuple[str, str]]
@@ -66,7 +66,7 @@ def check_layers(path: str, layout: Layout, shapes: Mapping[str, Shape]) -> Tupl
 
 
 def num_values(shape: Shape) -> int:
-    """Returns the product of the lengths; a whole number however large."""
+    """Returns the product of the lengths as a Python integer, which cannot overflow."""
     count = 1
     for length in shape:
         count *= int(length)
@@ -124,7 +124,7 @@ def _abridged(names: List[str]) -> str:
 
 
 def _width_divisor(layout: Layout, shapes: Mapping[str, Shape]) -> int:
-    """64 / the width of conv1_1; for anything else than a narrowed VGG-16 the shapes are checked against 1."""
+    """64 / the width of conv1_1; 1 where that gives no divisor, so that shapes are checked against VGG-16 itself."""
     biases = shapes[layout.names['conv1_1'][1]]
     width = biases[0] if len(biases) == 1 else 0
     return layers.WIDEST_DIVISOR // width if width and layers.WIDEST_DIVISOR % width == 0 else 1
@@ -197,7 +197,7 @@ def paired_names(
 ) -> Dict[str, Tuple[str, str]]:
     """Returns layer -> names in the file from two templates, such as `'{}_W'` and `'{}_b'`.
 
-    layer_names: layer -> what the file calls it, where that differs.
+    layer_names: layer -> its name in the file; None where all names are the same.
     """
     called = layer_names or {layer: layer for layer in layers.ALL}
     return {layer: (kernel.format(called[layer]), biases.format(called[layer])) for layer in layers.ALL}

@@ -18,7 +18,7 @@ from fcn8s.vgg16.weights.source import CAFFE_BGR, Source
 Field = Tuple[int, int, int, int]  # number, wire type, where its content begins and ends
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-# NetParameter; LayerParameter, and V1LayerParameter of the models of 2014 and before.
+# Fields of NetParameter, with those of their messages: LayerParameter, and V1LayerParameter in models up to 2014.
 LAYERS = {100: {'name': 1, 'blobs': 7}, 2: {'name': 4, 'blobs': 6}}
 # BlobProto
 SHAPE_BEFORE_2014, DATA, SHAPE, DOUBLE_DATA = (1, 2, 3, 4), 5, 7, 8
@@ -28,13 +28,13 @@ VGG16_NAMES = paired_names('{}/0', '{}/1')
 
 
 def is_caffe(head: bytes) -> bool:
-    """Tells whether a file begins like a NetParameter: with its name, field 1 as bytes, of printable characters."""
+    """Tells whether a file begins like a NetParameter: with a name of printable characters, in field 1 as bytes."""
     name = head[2 : 2 + head[1]] if len(head) > 2 else b''
     return head[:1] == b'\x0a' and bool(name) and all(32 <= byte < 127 for byte in name)
 
 
 def read_vgg16_caffemodel(path: str) -> Source:
-    """Reads the VGG-16 of its authors, `VGG_ILSVRC_16_layers.caffemodel`, or one of the same names.
+    """Reads the VGG-16 of its authors, `VGG_ILSVRC_16_layers.caffemodel`, or one with the same layer names.
 
     Raises ValueError where the file is damaged or holds another network.
     """
@@ -48,7 +48,9 @@ def _assemble_vgg16(path: str, shapes: Mapping[str, Shape], read: Callable[[str]
 
 
 def _without_ones(name: str, shape: Shape) -> Shape:
-    """Matrices and biases of 2014 have four dimensions, and dense layers that were made into convolutions, too."""
+    """The shape without the dimensions of 1 that matrices and biases of 2014 have, as a matrix for dense layers, also
+    for those that were made into convolutions.
+    """
     if name.endswith('/1') and shape and num_values(shape) == shape[-1]:
         return shape[-1:]
     if name.startswith('fc') and shape[:2] == (1, 1):
@@ -63,7 +65,7 @@ class _Message:
         self.path, self.content, self.begin, self.end = path, content, begin, end
 
     def fields(self) -> Iterator[Field]:
-        """The fields of the message, in order. Raises ValueError where it is none."""
+        """The fields of the message, in order. Raises ValueError where the bytes are no message."""
         place = self.begin
         while place < self.end:
             key, place = self._varint(place)
@@ -102,7 +104,7 @@ class _Message:
 
 
 def read_caffemodel(path: str, use: Use) -> Any:
-    """Calls `use(path, shapes, read)` with the blobs of a model, called LAYER/0, LAYER/1, ..., and returns its answer.
+    """Calls `use(path, shapes, read)` with the blobs of a model, named LAYER/0, LAYER/1, ..., and returns its result.
 
     Raises ValueError where the file is damaged or holds no layers.
     """
@@ -160,7 +162,7 @@ def _shape(blob: _Message) -> Shape:
             old[number - 1] = blob.varint(begin)
         elif number == SHAPE and kind == BYTES:
             shape = _dimensions(blob.part(begin, end))
-    # Blobs had four dimensions then, of which the first are 1 for matrices and biases.
+    # Before 2014, blobs had four dimensions; the first of these are 1 for matrices and biases.
     return tuple(old) if shape is None else shape
 
 
@@ -181,7 +183,7 @@ def _dimensions(message: _Message) -> Shape:
 
 
 def _values(blob: _Message, name: str, shape: Shape) -> np.ndarray:
-    """The values of a blob, float32 or float64, which Caffe writes packed."""
+    """The values of a blob, float32 or float64."""
     parts: List[np.ndarray] = []
     for number, kind, begin, end in blob.fields():
         if number in (DATA, DOUBLE_DATA):

@@ -1,4 +1,4 @@
-"""Files that end early, make no sense, or claim to hold more than they should: one message, and one list of errors."""
+"""Damaged files: those that end early, make no sense, or claim to hold more than they do. All get the same message."""
 
 import contextlib
 import errno
@@ -21,12 +21,12 @@ _DAMAGE = (
     AttributeError,
     EOFError,
     LookupError,
-    NotImplementedError,  # a zip of a method or version that Python does not have
-    RuntimeError,  # an encrypted zip, HDF5, lists in lists without end
+    NotImplementedError,  # a zip with a method or version that Python does not have
+    RuntimeError,  # an encrypted zip, HDF5, or endlessly nested lists
     SyntaxError,
     TypeError,
 )
-# Characters of a reason that are shown.
+# The most characters of a reason that are shown.
 _LONGEST_REASON = 500
 # The longest line of a pickle (a name, a number in digits).
 _LONGEST_LINE = 1 << 16
@@ -41,7 +41,7 @@ def damaged(path: str, error: Any) -> ValueError:
 
 @contextlib.contextmanager
 def explain_damage(path: str) -> Iterator[None]:
-    """Raises ValueError, in one line, where a reader meets something that no whole file has."""
+    """Raises ValueError, in one line, where a reader meets something that no undamaged file has."""
     try:
         yield
     except ValueError as error:
@@ -50,7 +50,7 @@ def explain_damage(path: str) -> Iterator[None]:
             raise
         raise damaged(path, error) from error
     except OSError as error:
-        if error.errno != errno.EINVAL:  # that of a place before the beginning of the file
+        if error.errno != errno.EINVAL:  # EINVAL: seeking to before the beginning of the file
             raise
         raise damaged(path, error) from error
     except MemoryError as error:
@@ -60,7 +60,7 @@ def explain_damage(path: str) -> Iterator[None]:
 
 
 class BoundedFile:
-    """A file that does not take memory for what it does not hold: a length in a damaged file can be anything."""
+    """A file that refuses reads beyond its end before memory is taken: a length in a damaged file can be anything."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         """size: how many bytes `file` has from its beginning."""
@@ -68,7 +68,7 @@ class BoundedFile:
         self._size = size
 
     def read(self, count: int = -1) -> bytes:
-        """Reads bytes; raises EOFError where the file has fewer left than that, before memory is taken."""
+        """Reads bytes; raises EOFError, before memory is taken, if the file has fewer left."""
         if count > self._size - self._file.tell():
             raise EOFError('{} bytes are announced, and the file ends before'.format(count))
         return self._file.read(count)

@@ -1,6 +1,6 @@
-"""Looks at all names, shapes and attributes of an HDF5 file, in a process of its own: some damage ends or hangs HDF5.
+"""Reads all names, shapes and attributes of an HDF5 file in a process of its own: some damage crashes or hangs HDF5.
 
-That process runs this file as a program: `python hdf5_walk.py FILE [MEMBER]`, where FILE is a zip that has MEMBER.
+That process runs this file as a program: `python hdf5_walk.py FILE [MEMBER]`; with MEMBER, FILE is a zip that has it.
 """
 
 import subprocess
@@ -8,15 +8,15 @@ import sys
 import zipfile
 from typing import Any, Optional
 
-# Seconds. A whole file takes a fraction of one.
+# Seconds. An undamaged file takes a fraction of one.
 _LONGEST = 30.0
 
 
 def check_hdf5(path: str, member: str = '') -> None:
-    """Raises ValueError where reading the file's description ends or hangs a process; any other error is left to the
-    reader, who knows what it is about.
+    """Raises ValueError where reading the file's description crashes or hangs a process; other errors are left to the
+    reader, which can explain them.
 
-    member: the HDF5 file is this one in the zip at `path`.
+    member: if given, the HDF5 file is this member of the zip at `path`.
     """
     found = _what_happens(path, member)
     if found is not None:
@@ -26,7 +26,7 @@ def check_hdf5(path: str, member: str = '') -> None:
 
 
 def _what_happens(path: str, member: str) -> Optional[str]:
-    if not sys.executable:  # in a program with a Python inside
+    if not sys.executable:  # in a program that embeds Python
         return None
     command = [sys.executable, __file__, path] + ([member] if member else [])
     try:

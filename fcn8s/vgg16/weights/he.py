@@ -1,4 +1,4 @@
-"""He initialisation (He et al., ICCV 2015, eq. 10): a seeded draw per layer, whatever else is drawn."""
+"""He initialisation (He et al., ICCV 2015, eq. 10): a seeded draw per layer, independent of the other draws."""
 
 import zlib
 from typing import Tuple
@@ -21,7 +21,7 @@ def he_normal(name: str, shape: Tuple[int, ...], seed: int) -> Weights:
 
 
 def random_source(width_divisor: int, seed: int) -> Source:
-    """Returns an untrained VGG-16; as in every source without them, fc6 and fc7 are left to `with_encoder_dense`."""
+    """Returns an untrained VGG-16 without fc6 and fc7, which `with_encoder_dense` adds to every source without them."""
     convolutions = {
         name: he_normal(name, shape, seed) for name, shape in layers.convolution_shapes(width_divisor).items()
     }
@@ -29,7 +29,7 @@ def random_source(width_divisor: int, seed: int) -> Source:
 
 
 def with_encoder_dense(source: Source, seed: int) -> Source:
-    """Returns the source with fc6 and fc7 drawn where it has none."""
+    """Returns the source, with fc6 and fc7 drawn at random if it has none."""
     if source.dense:
         return source
     shapes = layers.dense_shapes(source.width_divisor, source.head)

@@ -9,9 +9,9 @@ MD5 = '64373286793e3c8b2b4e3219cbf3544b'
 
 
 def fetch_keras_weights() -> str:
-    """Fetches the path of the weights in Keras' cache (`~/.keras/models`); downloads 528 MB when they are not there.
+    """Returns the path of the weights in Keras' cache (`~/.keras/models`); downloads 528 MB if they are not there.
 
-    Raises OSError where there is no network.
+    Raises OSError where the download fails, as without an internet connection.
     """
     try:
         return tf.keras.utils.get_file(FILE_NAME, URL, cache_subdir='models', file_hash=MD5)

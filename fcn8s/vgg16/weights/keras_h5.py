@@ -2,7 +2,7 @@
 VGG-16.
 
 `keras.applications.VGG16` takes BGR images minus the Caffe mean ('caffe' mode of `imagenet_utils.preprocess_input`).
-KerasHub's presets are torchvision's weights, which timm hands on, and take images as torchvision does
+KerasHub's presets are torchvision's weights, by way of timm, and take images as torchvision does
 (`keras_hub/src/utils/timm/preset_loader.py`).
 """
 
@@ -23,7 +23,7 @@ from fcn8s.vgg16.weights.hdf5_walk import check_hdf5
 from fcn8s.vgg16.weights.source import CAFFE_BGR, TORCHVISION_RGB, Preprocessing, Source
 
 SIGNATURE = b'\x89HDF\r\n\x1a\n'
-#: The weights in a `.keras` file, which is a zip.
+#: The file with the weights in a `.keras` file, which is a zip.
 MEMBER_OF_ARCHIVE = 'model.weights.h5'
 KERAS_LAYERS = dict(
     {name: 'block{}_conv{}'.format(name[4], name[6]) for name in layers.CONVOLUTIONS},
@@ -35,7 +35,7 @@ KERAS_LAYERS = dict(
 HED_BGR = Preprocessing('BGR', (104.00699, 116.66877, 122.67892), (1.0, 1.0, 1.0))
 # The side outputs and the fusion layer of HED: part of its file, not of VGG-16.
 HED_HEADS = ('dsn', 'fuse')
-# KerasHub's class, and what it calls such a network unless it is told otherwise.
+# KerasHub's class, and the default name of its networks.
 KERAS_HUB_CLASS, KERAS_HUB_NAME = 'VGGBackbone', 'vgg_backbone'
 
 
@@ -50,7 +50,7 @@ def read_keras_h5(path: str) -> Source:
 
 
 def read_keras_archive(path: str) -> Source:
-    """Reads the weights in a `.keras` file, and nothing else of it; errors as of `read_keras_h5`."""
+    """Reads only the weights of a `.keras` file; raises the errors of `read_keras_h5`."""
     check_hdf5(path, MEMBER_OF_ARCHIVE)
     with _explain_damage(path), zipfile.ZipFile(path) as archive, archive.open(MEMBER_OF_ARCHIVE) as member, h5py.File(
         member, 'r'
@@ -60,7 +60,7 @@ def read_keras_archive(path: str) -> Source:
 
 @contextlib.contextmanager
 def _explain_damage(path: str) -> Iterator[None]:
-    """As `explain_damage`, and for HDF5, of which damage is an OSError, too."""
+    """As `explain_damage`, also for HDF5, where damage can be an OSError."""
     with explain_damage(path):
         try:
             yield
@@ -90,7 +90,7 @@ def _has_layer_attributes(root: Any) -> bool:
 
 
 def _vgg16_inside(root: Any) -> Any:
-    """Returns the group of the VGG-16 that is a layer of a larger network, or `root` where there is none."""
+    """Returns the group of a VGG-16 that is a layer of a larger network, or `root` if there is no such group."""
     if 'layer_names' in root.attrs:
         first, last = (KERAS_LAYERS[layer] for layer in ('conv1_1', 'conv5_3'))
         inside = [group for group in _groups(root) if _weights_of(group, first) and _weights_of(group, last)]
@@ -101,7 +101,7 @@ def _vgg16_inside(root: Any) -> Any:
 
 
 def _is_of_keras_hub(file: Any, root: Any) -> bool:
-    """Tells it by the description that a whole network in `.h5` has, or by the name of the VGG-16 in Keras 3.4."""
+    """Whether KerasHub made it, by the description of a whole network in `.h5`, or by its name from Keras 3.4 on."""
     if KERAS_HUB_CLASS in _text(file.attrs.get('model_config', '')):
         return True
     return re.match(KERAS_HUB_NAME + r'(_\d+)?$', _stored_name(root, 'vars')) is not None
@@ -114,7 +114,7 @@ def _groups(parent: Any) -> List[Any]:
 
 
 def _weights_of(group: Any, keras_layer: str) -> List[str]:
-    """The names that a network inside another lists for a layer, which Keras 2 numbers: `block1_conv1_3/kernel:0`."""
+    """The names that a network inside another lists for a layer; Keras 2 numbers them: `block1_conv1_3/kernel:0`."""
     stored = [_text(name) for name in group.attrs.get('weight_names', ())]
     return [name for name in stored if re.match(r'(.*/)?{}(_\d+)?/'.format(keras_layer), name)]
 
@@ -159,7 +159,7 @@ def _text(value: Any) -> str:
 
 
 def _names_by_layer_attributes(root: Any) -> Dict[str, Tuple[str, str]]:
-    """Keras 1 and 2: the attribute `weight_names` of a layer's group lists its kernel, then its biases.
+    """The names of Keras 1 and 2: the attribute `weight_names` of a layer's group lists its kernel, then its biases.
 
     The names differ from release to release: `block1_conv1_W_1:0`, `block1_conv1/kernel:0`, `block1_conv1/kernel`.
     """
@@ -176,7 +176,7 @@ def _names_by_layer_attributes(root: Any) -> Dict[str, Tuple[str, str]]:
 
 
 def _numbered(stem: str, index: int) -> str:
-    """Keras 3 counts the layers of a class: `conv2d`, `conv2d_1`, ..."""
+    """The name that Keras 3 gives the `index`-th layer of a class: `conv2d`, `conv2d_1`, ..."""
     return stem if index == 0 else '{}_{}'.format(stem, index)
 
 
@@ -185,7 +185,7 @@ def _variables(group: str) -> Tuple[str, str]:
 
 
 def _keras3_names(root: Any) -> Dict[str, Tuple[str, str]]:
-    """Keras 3 (`layers`) and Keras 2.13 to 2.15 (`_layer_checkpoint_dependencies`): numbered in the network's order."""
+    """The names of Keras 3 (`layers`) and 2.13 to 2.15 (`_layer_checkpoint_dependencies`): numbers in network order."""
     container = '_layer_checkpoint_dependencies' if '_layer_checkpoint_dependencies' in root else 'layers'
     names = {
         layer: _variables('{}/{}'.format(container, _numbered('conv2d', index)))
@@ -199,8 +199,8 @@ def _keras3_names(root: Any) -> Dict[str, Tuple[str, str]]:
 
 
 def _stored_name(root: Any, group: str) -> str:
-    """The layer's name that Keras 3.4 and later keep beside its variables; '' where there is none, or a link to another
-    file, which is not followed."""
+    """The name of a layer that Keras 3.4 and later keep beside its variables; '' if there is none, or only a link to
+    another file, which is not followed."""
     place = root
     for part in group.split('/'):
         if not isinstance(place, h5py.Group) or not isinstance(place.get(part, getlink=True), h5py.HardLink):
@@ -210,7 +210,7 @@ def _stored_name(root: Any, group: str) -> str:
 
 
 def _hed_names() -> Dict[str, Tuple[str, str]]:
-    """HED in Keras 3: one `Sequential` per block."""
+    """The names of HED in Keras 3: one `Sequential` per block."""
     return {
         layer: _variables('block{}/layers/{}'.format(block, _numbered('conv2d', index)))
         for block, block_layers in enumerate(layers.block_names(), start=1)
@@ -219,7 +219,7 @@ def _hed_names() -> Dict[str, Tuple[str, str]]:
 
 
 def _check_stored_names(path: str, root: Any, names: Mapping[str, Tuple[str, str]]) -> None:
-    """Keras 3.4 and later keep each layer's name beside its variables: the numbering has to agree with it."""
+    """Raises ValueError where the numbering disagrees with the layers' names that Keras 3.4 and later store."""
     for layer, (kernel, _) in names.items():
         group = os.path.dirname(kernel)
         stored = _stored_name(root, group)

@@ -13,18 +13,18 @@ NUM_IMAGENET_CLASSES = 1000
 FC6_SIZE = 7
 
 # What may follow the convolutions of the head: layer normalisation (Ba, Kiros, Hinton, 2016) over the channels of each
-# position. It has no state and no training of its own, and sees nothing beyond its position, so that tiles do not
-# change what it answers.
+# position. It has no state and no separate training mode, and sees nothing beyond its position, so tiles do not change
+# its result.
 HEAD_NORMS = ('layer',)
-# Keeps the deviation of equal channels from being divided by.
+# Prevents a division by 0 where all channels are equal.
 NORM_EPSILON = 1e-5
 
 
 class Head(NamedTuple):
     """fc6 and fc7 as convolutions: fc6 has `size` x `size` kernels, both have `width` filters.
 
-    dilation: of fc6, in positions of pool5, which are 32 pixels apart. norm: None, or of `HEAD_NORMS`: what follows the
-    convolutions and their biases.
+    dilation: of fc6, in positions of pool5, which are 32 pixels apart. norm: one of `HEAD_NORMS`, which follows the
+    convolutions and their biases, or None.
     """
 
     size: int = FC6_SIZE
@@ -63,7 +63,7 @@ def check_width_divisor(width_divisor: int) -> None:
 
 
 def refined_head(head: Head, dilation: int = 1, norm: Optional[str] = None) -> Head:
-    """Returns the head with a dilation and a normalisation. Raises ValueError for what does not exist."""
+    """Returns the head with a dilation and a normalisation. Raises ValueError for one that does not exist."""
     widest = (FC6_SIZE - 1) // (head.size - 1) if head.size > 1 else 1
     if not is_whole(dilation) or not 1 <= dilation <= widest:
         raise ValueError(
@@ -118,7 +118,7 @@ def kernel_shapes(width_divisor: int = 1, head: Head = VGG16_HEAD) -> Dict[str, 
 
 
 def dense_shapes(width_divisor: int = 1, head: Head = VGG16_HEAD) -> Dict[str, Tuple[int, int]]:
-    """Returns the weight shape `(inputs, outputs)` of each dense layer; of fc8 with the outputs of ImageNet."""
+    """Returns the weight shape `(inputs, outputs)` of each dense layer; fc8 has the outputs of ImageNet."""
     width = head.width // width_divisor
     inputs = head.size * head.size * BLOCKS[-1][-1] // width_divisor
     return {'fc6': (inputs, width), 'fc7': (width, width), 'fc8': (width, NUM_IMAGENET_CLASSES)}

@@ -1,7 +1,7 @@
 """VGG-16 in NumPy's formats: `vgg16.npy` (a pickled dict, from Caffe) and `vgg16_weights.npz`.
 
 `vgg16.npy` (https://github.com/machrisaa/tensorflow-vgg) keeps Caffe's BGR order. `vgg16_weights.npz`
-(https://www.cs.toronto.edu/~frossard/post/vgg16/) was put into RGB order; its images are RGB minus the same mean.
+(https://www.cs.toronto.edu/~frossard/post/vgg16/) was converted to RGB order; its images are RGB minus the same mean.
 """
 
 import io
@@ -62,9 +62,9 @@ class _ArrayType:
 
 
 class _Latin1Bytes:
-    """Stands in for `_codecs.encode`, the way in which pickle protocol 2 of Python 3 writes bytes.
+    """Stands in for `_codecs.encode`, by which pickle protocol 2 of Python 3 writes bytes.
 
-    The text is encoded when it is needed: a file can ask for it any number of times.
+    The text is only encoded when it is needed, because a file can ask for it any number of times.
     """
 
     def __init__(self, text, encoding):
@@ -100,7 +100,7 @@ def _read_header(file: IO[bytes], path: str) -> Tuple[Shape, bool, np.dtype]:
 
 
 def read_npy(path: str, use: Optional[Use] = None) -> Any:
-    """Reads a dict `{'conv1_1': [weights, biases], ...}` (or `{'weights': ..., 'biases': ...}`) without running it.
+    """Reads a dict `{'conv1_1': [weights, biases], ...}` (or `{'weights': ..., 'biases': ...}`) without running code.
 
     use: what to do with the arrays; by default they become the `Source` of a VGG-16.
 

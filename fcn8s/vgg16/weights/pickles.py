@@ -1,8 +1,8 @@
 """Reading pickles as data: every class or function that a file asks for is answered by an inert stand-in, or refused.
 
-A pickle is a program: it can name any importable function and have it called. Here a name leads to a class of this
-package that only keeps what it was given, so nothing else is ever called, and a name that weights have no use for is an
-error (https://docs.python.org/3/library/pickle.html#restricting-globals).
+A pickle is a program: it can name any importable function and have it called. Here each name leads to a class of this
+package that only keeps its arguments, so nothing else is ever called, and a name that weights do not need is an error
+(https://docs.python.org/3/library/pickle.html#restricting-globals).
 """
 
 import pickle
@@ -14,10 +14,10 @@ StandIns = Mapping[Tuple[str, str], type]
 
 
 class _RefusedError(ValueError):
-    """The file asks for something that weights have no use for."""
+    """The file asks for something that weights do not need."""
 
 
-# The one in C takes memory for the number of an object in the file, whatever it is.
+# The unpickler in C takes memory for any object number that the file names, however large.
 _PythonUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]
 
 
@@ -29,7 +29,7 @@ class _Unpickler(_PythonUnpickler):
         stand_ins: StandIns,
         load_storage: Optional[Callable[[Any], Any]],
     ):
-        # Python 2 wrote arrays as str; latin-1 gives their bytes back one to one.
+        # Python 2 wrote arrays as str; latin-1 restores their bytes one to one.
         super().__init__(file, encoding='latin1')
         self._path = path
         self._stand_ins = stand_ins
@@ -53,12 +53,12 @@ class _Unpickler(_PythonUnpickler):
 def load_inert(
     file: IO[bytes], size: int, path: str, stand_ins: StandIns, load_storage: Optional[Callable[[Any], Any]] = None
 ) -> Any:
-    """Reads one pickle from an open file, leaving the file behind its end.
+    """Reads one pickle from an open file, and leaves the file at the pickle's end.
 
-    size: how many bytes the file has. path: how messages call it. stand_ins: (module, name) -> class of ours.
+    size: how many bytes the file has. path: its name in messages. stand_ins: (module, name) -> class of this package.
     load_storage: persistent ID -> object.
 
-    Raises ValueError where the pickle is truncated, malformed, or asks for anything else than the stand-ins.
+    Raises ValueError where the pickle is truncated, malformed, or asks for anything but the stand-ins.
     """
     try:
         return _Unpickler(BoundedFile(file, size), path, stand_ins, load_storage).load()

@@ -1,4 +1,4 @@
-"""Which kind of source something is, told by its content, and its reader."""
+"""Recognises the kind of a source by its content, and chooses its reader."""
 
 import os
 import re
@@ -38,13 +38,13 @@ ACCEPTED = (
     '.caffemodel, a torchvision .pth or .safetensors, or the directory of an encoder SavedModel'
 )
 
-# Of files of weights; a name decides nothing, and only says which file of a folder is meant.
+# Endings of weights files. Names only say which file of a folder is meant; the content decides the kind.
 _ENDINGS = ('.h5', '.keras', '.safetensors', '.pth', '.npy', '.npz', '.caffemodel', '.ckpt')
 _PT2 = (
     'a program of torch.export; make a file of its weights, with PyTorch: '
     "torch.save(torch.export.load(path).state_dict, 'weights.pth')"
 )
-# What a file begins with that is not read -> what it is, and what to do.
+# The beginning of a file of a kind that is not read -> what it is, and what to do.
 _NOT_READ = (
     (rb'\s*<(!doctype|html)', 'a web page, as a failed download leaves'),
     (rb'\s*version https://git-lfs', 'a Git LFS pointer; fetch the file itself with: git lfs pull'),
@@ -69,7 +69,7 @@ def read_source(weights: str, width_divisor: int = 1, seed: int = 0, trust: bool
     width_divisor: for 'random'; every other source has its own width, and 1 or that width is accepted.
     seed: for 'random'. trust: of a SavedModel, take its graph whatever ops it holds.
 
-    Raises FileNotFoundError where there is nothing, ValueError where it is no VGG-16 (naming the layer) or of another
+    Raises FileNotFoundError where there is nothing, ValueError where it is no VGG-16 (naming the layer) or has another
     width.
     """
     layers.check_width_divisor(width_divisor)
@@ -106,7 +106,7 @@ def recognise(path: str) -> Tuple[str, str]:
         if shards is not None:
             return 'slim', shards
         raise FileNotFoundError('there are no weights at {!r}. Accepted: {}.'.format(path, ACCEPTED))
-    if not os.path.isfile(path):  # to open a pipe would wait for whoever writes into it
+    if not os.path.isfile(path):  # opening a pipe would wait for a writer
         raise ValueError('{} is neither a file nor a folder. Accepted: {}.'.format(path, ACCEPTED))
     kind = _recognise_file(path)
     if kind is None:
@@ -119,7 +119,7 @@ def recognise(path: str) -> Tuple[str, str]:
 
 
 def _refuse_folder_of_weights(path: str) -> None:
-    """Refuses what a download of KerasHub, timm or TF-slim leaves, with the file that is meant."""
+    """Refuses a folder as downloads of KerasHub, timm or TF-slim leave it, and names the file to give instead."""
     names = sorted(os.listdir(path))
     weights = [name for name in names if name.endswith(_ENDINGS)]
     if weights and 'saved_model.pb' not in names:
@@ -168,7 +168,7 @@ def _recognise_archive(path: str) -> str:
 
 
 def download_hint(path: str) -> str:
-    """Returns what a file is that is not read, and what to do, in brackets; '' where that is not known."""
+    """Returns, in brackets, what kind of file this is that is not read, and what to do; '' if it is unknown."""
     head = _head(path, 512)
     known = (what for pattern, what in _NOT_READ if re.match(pattern, head, re.DOTALL | re.IGNORECASE))
     what = next(known, _PT2 if _is_pt2(path) else '')
@@ -176,7 +176,7 @@ def download_hint(path: str) -> str:
 
 
 def _is_pt2(path: str) -> bool:
-    """Tells a program of torch.export: https://docs.pytorch.org/docs/stable/export/pt2_archive.html."""
+    """Whether it is a program of torch.export: https://docs.pytorch.org/docs/stable/export/pt2_archive.html."""
     if not zipfile.is_zipfile(path):
         return False
     with explain_damage(path), zipfile.ZipFile(path) as archive:

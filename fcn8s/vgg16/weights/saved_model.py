@@ -1,4 +1,4 @@
-"""An existing convolutionalised VGG-16 SavedModel: its variables. The graph itself is copied as it is."""
+"""Reads the variables of an existing convolutionalised VGG-16 SavedModel. Its graph itself is copied unchanged."""
 
 from fcn8s.saving.encoder_files import check_strides, read_encoder, variable_names
 from fcn8s.saving.saved_models import checkpoint_reader
@@ -12,7 +12,7 @@ VARIABLES = {layer: (layers.kernel_variable(layer), layer + '/biases') for layer
 def read_saved_model(directory: str, trust: bool = False) -> Source:
     """Checks the interface of an encoder SavedModel and reads its variables.
 
-    The preprocessing is inside its graph; that of the returned source is the one of the published encoders.
+    The preprocessing is inside its graph; the returned source states that of the published encoders.
 
     Raises FileNotFoundError or ValueError where it is no encoder, or its variables are not those of VGG-16.
     """
@@ -20,7 +20,7 @@ def read_saved_model(directory: str, trust: bool = False) -> Source:
     check_strides(encoder)
     with checkpoint_reader(encoder.variables_prefix) as reader:
         stored = reader.get_variable_to_shape_map()
-        # What else is stored, such as the classifier of the published encoders, is none of the encoder's.
+        # Anything else that is stored, such as the classifier of the published encoders, is not part of the encoder.
         variables = variable_names(encoder.meta_graph)
         names = [name for name in variables if name.endswith(('/filter', '/weights', '/biases'))] or variables
         shapes = {name: tuple(stored[name]) for name in names}
@@ -33,7 +33,7 @@ def read_saved_model(directory: str, trust: bool = False) -> Source:
 
 
 def opens_as_it_is(directory: str) -> str:
-    """Returns what to do with an encoder that is sound and no VGG-16, which is all that can be proven and written."""
+    """Returns what to do with a sound encoder that is no VGG-16; only a VGG-16 can be proven and written."""
     return (
         'Its tag, tensors and strides are those of an encoder, which opens as it is: train --encoder {0}, '
         'FCN8s(vgg16_dir={0!r}).'.format(directory)

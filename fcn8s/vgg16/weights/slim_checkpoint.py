@@ -16,7 +16,7 @@ def _scope(layer: str) -> str:
     return layer if layer in DENSE else '{}/{}'.format(layer[: len('conv1')], layer)
 
 
-# What a checkpoint has whose variables are called by their places in objects: of Keras, of tf.train.Checkpoint.
+# A key that is in checkpoints of Keras and tf.train.Checkpoint, which name variables by their place in objects.
 OBJECT_GRAPH = '_CHECKPOINTABLE_OBJECT_GRAPH'
 SLIM_NAMES = paired_names('vgg_16/{}/weights', 'vgg_16/{}/biases', {layer: _scope(layer) for layer in layers.ALL})
 
@@ -35,7 +35,7 @@ def read_slim_checkpoint(prefix: str) -> Source:
                 '{} is a checkpoint of Keras or of tf.train.Checkpoint, which are not read. Of a VGG-16 in Keras save '
                 "the weights: model.save_weights('vgg16.weights.h5')".format(prefix)
             )
-        # Optimiser slots, the step and the mean are in it too, under other last names.
+        # Optimiser slots, the step and the mean are in it, too; their names end otherwise.
         shapes = {name: shape for name, shape in stored.items() if name.endswith(('/weights', '/biases'))} or stored
         layout = Layout(SLIM_NAMES, CAFFE_RGB, convolutional=DENSE)
         return assemble('slim', prefix, layout, shapes, reader.get_tensor)

@@ -10,7 +10,7 @@ Weights = Tuple[np.ndarray, np.ndarray]
 
 
 class Preprocessing(NamedTuple):
-    """(image - mean) / std per channel, after the channels of an RGB image (0 to 255) were put into channel_order.
+    """(image - mean) / std per channel, once the channels of an RGB image (0 to 255) are in channel_order.
 
     channel_order: 'RGB' or 'BGR'. mean, std: in channel_order, on the 0 to 255 scale.
     """
@@ -38,7 +38,7 @@ class Source(NamedTuple):
     kind: 'random', 'keras', 'hed', 'slim', 'npy', 'npz', 'caffe', 'torchvision' or 'saved_model'.
     path: where it was read; empty for random weights.
     convolutions: layer name -> (kernel float32 [3, 3, in, out], biases float32 [out]).
-    dense: 'fc6', 'fc7' (both or neither) and 'fc8' (only after these) -> (weights float32, biases float32 [out]).
+    dense: 'fc6', 'fc7' (both or neither) and 'fc8' (only with these) -> (weights float32, biases float32 [out]).
     dense_layout: 'HWC': weights [inputs, outputs] on pool5 flattened as height, width, channel (TensorFlow, Keras);
         'CHW': weights [outputs, inputs] on pool5 flattened as channel, height, width (PyTorch).
     head: the shape of fc6 and fc7. All files have VGG-16's; a smaller fc6 sees the centre of pool5.

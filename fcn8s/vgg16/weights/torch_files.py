@@ -23,16 +23,16 @@ from fcn8s.vgg16.weights.source import TORCHVISION_RGB, Source
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-# What such a file begins with: a pickle whose first object is LEGACY_MAGIC, an integer of ten bytes.
+# The beginning of such a file: a pickle whose first object is LEGACY_MAGIC, an integer of ten bytes.
 LEGACY_HEAD = b'\x80\x02\x8a\x0a' + LEGACY_MAGIC.to_bytes(10, 'little')
-# Where a checkpoint of training keeps the weights; by the first of these that it has.
+# Keys under which a training checkpoint may hold the weights; the first that it has counts.
 STATE_DICTS = ('state_dict', 'model_state_dict', 'model', 'model_state', 'net', 'network', 'weights')
 SAFETENSORS_DTYPES = {'F16': '<f2', 'F32': '<f4', 'F64': '<f8', 'BF16': '<u2', 'F8_E4M3': 'V1', 'F8_E5M2': 'V1'}
-# Counters and masks, which a refusal names.
+# Dtypes of counters and masks: they are known so that the error can name the tensor.
 SAFETENSORS_DTYPES.update({'I64': '<i8', 'I32': '<i4', 'I16': '<i2', 'I8': 'i1', 'BOOL': '?'})
 SAFETENSORS_DTYPES.update({'U64': '<u8', 'U32': '<u4', 'U16': '<u2', 'U8': 'u1'})
 LARGEST_HEADER = 100000000  # bytes; the limit of the safetensors format
-LARGEST_PICKLE = 1 << 24  # bytes; that of a VGG-16 has a few thousand
+LARGEST_PICKLE = 1 << 24  # bytes; the pickle of a VGG-16 has a few thousand
 
 
 def _convolution_indices() -> Dict[str, str]:
@@ -52,7 +52,7 @@ TIMM_LAYERS = dict(_convolution_indices(), fc6='pre_logits.fc1', fc7='pre_logits
 
 
 class _Storage(NamedTuple):
-    """The flat content of a tensor: read when it is asked for."""
+    """The flat content of a tensor, read only when it is asked for."""
 
     dtype: str
     size: int
@@ -85,7 +85,7 @@ class _StateDict(dict):
 
 
 class _DefaultDict(dict):
-    """Stands in for `collections.defaultdict`, whose maker of defaults is not needed."""
+    """Stands in for `collections.defaultdict`, whose default factory is not needed."""
 
     def __init__(self, *_):
         super().__init__()
@@ -95,7 +95,7 @@ def _storage_type(dtype_name: str) -> type:
     return type('_StorageType', (_Inert,), {'dtype': dtype_name})
 
 
-_BFLOAT16 = 'V2'  # NumPy has none: two bytes, until they are float32
+_BFLOAT16 = 'V2'  # NumPy has no bfloat16: two bytes, until they are converted to float32
 
 TORCH_STAND_INS = {
     ('collections', 'OrderedDict'): _StateDict,
@@ -105,8 +105,7 @@ TORCH_STAND_INS = {
     ('torch', 'DoubleStorage'): _storage_type('<f8'),
     ('torch', 'HalfStorage'): _storage_type('<f2'),
     ('torch', 'BFloat16Storage'): _storage_type(_BFLOAT16),
-    # The command line, the scores, the schedule and the random state that a checkpoint of training holds beside the
-    # weights.
+    # The command line, scores, schedule and random state that a training checkpoint holds beside the weights.
     ('argparse', 'Namespace'): _Inert,
     ('pathlib', 'PosixPath'): _Inert,
     ('pathlib', 'WindowsPath'): _Inert,
@@ -132,7 +131,7 @@ TORCH_STAND_INS = {
     },
     **{('datetime', name): _Inert for name in ('date', 'datetime', 'time', 'timedelta', 'timezone')},
     ('torch.torch_version', 'TorchVersion'): _Inert,
-    # Counters, such as those of batch normalisation, and masks, which a refusal names.
+    # Counters, such as those of batch normalisation, and masks: they are known so that the error can name the tensor.
     ('torch', 'LongStorage'): _storage_type('<i8'),
     ('torch', 'IntStorage'): _storage_type('<i4'),
     ('torch', 'ShortStorage'): _storage_type('<i2'),
@@ -147,7 +146,7 @@ def read_pth_zip(path: str, use: Optional[Use] = None) -> Any:
 
     use: what to do with the tensors, while the file is open; by default they become the `Source` of a VGG-16.
 
-    Raises ValueError where the archive is truncated, asks for other objects than tensors, or holds another network.
+    Raises ValueError where the archive is truncated, asks for objects other than tensors, or holds another network.
     """
     with explain_damage(path):
         archive = zipfile.ZipFile(path)
@@ -205,7 +204,7 @@ def _read_member(archive: zipfile.ZipFile, path: str, name: str, dtype: str, siz
 def read_pth_legacy(path: str, use: Optional[Use] = None) -> Any:
     """Reads a state dict of PyTorch before 1.6: pickles one after the other, then the contents of the storages.
 
-    Raises ValueError where the file is truncated, asks for other objects than tensors, or holds another network.
+    Raises ValueError where the file is truncated, asks for objects other than tensors, or holds another network.
     """
     with open(path, 'rb') as file:
         with explain_damage(path):
@@ -254,7 +253,7 @@ def _parse_storage_id(path: str, pid: Any) -> Tuple[str, str, int]:
 def _locate_storages(
     file: IO[bytes], path: str, keys: Any, dtypes: Mapping[str, str], sizes: Mapping[str, int]
 ) -> Dict[str, int]:
-    """Key -> where in the file its content begins. Each content follows its number of elements (int64)."""
+    """Key -> where in the file its content begins. The number of elements (int64) precedes each content."""
     if not isinstance(keys, list) or set(keys) != set(dtypes):
         raise damaged(path, 'its list of storages does not fit its tensors')
     offsets = {}
@@ -278,8 +277,8 @@ def _read_at(file: IO[bytes], path: str, offset: int, dtype: str, count: int) ->
 
 
 def _tensors(path: str, content: Any) -> Dict[str, _Tensor]:
-    """Name -> tensor of a state dict, also of one inside a checkpoint of training."""
-    for key in 2 * STATE_DICTS:  # one may lie in another
+    """Name -> tensor of a state dict, also of one inside a training checkpoint."""
+    for key in 2 * STATE_DICTS:  # one may be inside another
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):
@@ -300,7 +299,7 @@ def _unwrap(path: str, name: Any, value: Any) -> _Tensor:
 
 
 def _is_well_formed(arguments: Tuple[Any, ...]) -> bool:
-    """(storage, offset, shape, strides, ...), all of it inside the storage."""
+    """Whether these are (storage, offset, shape, strides, ...) of a tensor that lies within its storage."""
     if len(arguments) < 4 or not isinstance(arguments[0], _Storage):
         return False
     storage, offset, shape, strides = arguments[:4]
@@ -336,7 +335,9 @@ def _use(path: str, tensors: Mapping[str, _Tensor], use: Optional[Use]) -> Any:
 
 
 def _check_storages(path: str, tensors: Mapping[str, _Tensor]) -> None:
-    """A tensor may be a part of its storage, which is read whole: no storage is larger than all tensors together."""
+    """Raises ValueError for a storage larger than all tensors together: a tensor may be a part of its storage, which is
+    read whole.
+    """
     total = sum(num_values(tensor.arguments[2]) for tensor in tensors.values())
     for name, tensor in tensors.items():
         if tensor.arguments[0].size > total:
@@ -349,7 +350,7 @@ def _check_storages(path: str, tensors: Mapping[str, _Tensor]) -> None:
 
 
 def _assemble_named(path: str, shapes: Mapping[str, Shape], read: Callable[[str], np.ndarray]) -> Source:
-    """timm keeps fc6 and fc7 as convolutions, and its own names for the dense layers."""
+    """The source of torchvision's names, or of timm's, which has fc6 and fc7 as convolutions under its own names."""
     plain = _without_wrappers(list(shapes))
     shapes = {name: shapes[plain[name]] for name in plain}
     is_timm = any(name.startswith(('pre_logits.', 'head.')) for name in shapes)
@@ -359,9 +360,9 @@ def _assemble_named(path: str, shapes: Mapping[str, Shape], read: Callable[[str]
 
 
 def _without_wrappers(names: List[str]) -> Dict[str, str]:
-    """Name of a VGG-16 alone -> name in the file, where `DataParallel` or a larger module puts something before it.
+    """Name in a plain VGG-16 -> name in the file, where `DataParallel` or a larger module may add a prefix.
 
-    What else the larger module has is left out.
+    Everything else in the larger module is left out.
     """
     plain = {re.sub(r'(^|\.)module\.', r'\1', name): name for name in names}
     if len(plain) < len(names):
@@ -376,8 +377,8 @@ def _without_wrappers(names: List[str]) -> Dict[str, str]:
 
 
 def _from_bare_features(plain: Dict[str, str]) -> Dict[str, str]:
-    """The names of a VGG-16 for a file that holds its `features` alone (`0.weight`) or under another name
-    (`backbone.0.weight`), recognised by the numbers of all convolutions; `plain` for any other.
+    """The names of a VGG-16 for a file that holds only its `features` (`0.weight`), or holds them under another name
+    (`backbone.0.weight`), recognised by the numbers of all convolutions; `plain` for any other file.
     """
     convolutions = {layer: TORCHVISION_LAYERS[layer] for layer in layers.CONVOLUTIONS}
     wanted = ['{}.{}'.format(module[len('features.') :], part) for module in convolutions.values() for part in _PARTS]
@@ -391,7 +392,7 @@ def _from_bare_features(plain: Dict[str, str]) -> Dict[str, str]:
 def read_safetensors(path: str, use: Optional[Use] = None) -> Any:
     """Reads the tensors of a `.safetensors` file.
 
-    use: as of `read_pth_zip`.
+    use: as in `read_pth_zip`.
 
     Raises ValueError where the file is truncated or holds another network.
     """
