@@ -1,7 +1,7 @@
 """How far the mean IoU would move on other images: bootstrap over images (Efron and Tibshirani, "An Introduction to the
 Bootstrap", 1993, chapter 13, the percentile interval).
 
-Images are drawn, not pixels: pixels of one image are anything but independent.
+Images are drawn, not pixels, because the pixels of one image are not independent.
 Letters: I images, C classes, R resamples.
 """
 
@@ -35,8 +35,8 @@ def mean_iou_interval(
 
     Args:
         images: Pixels per class of each image, each array integer [I, C].
-        num_resamples: How often I images are drawn from the I with replacement.
-        confidence: Share of the resamples inside of the interval, 0 to 1.
+        num_resamples: How many times I images are drawn from the I images, with replacement.
+        confidence: Share of the resamples inside the interval, 0 to 1.
 
     Raises:
         ValueError: There are no images, no resamples, or `confidence` is not between 0 and 1.
@@ -58,7 +58,7 @@ def paired_difference(
         first, second: Pixels per class, integer [I, C]; image i is the same picture in both.
 
     Raises:
-        ValueError: As `mean_iou_interval`, or the two are not of the same images and classes.
+        ValueError: As `mean_iou_interval`, or the two differ in the number of images or classes.
     """
     return _interval_of_mean_iou(first, second, num_resamples, seed, confidence)
 
@@ -143,8 +143,8 @@ def _draws(num_images: int, num_resamples: int, seed: int) -> Iterator[np.ndarra
 
 
 def _weighted(weights: np.ndarray, images: ClassCounts) -> ClassCounts:
-    """Counts float64 [R, C] of resamples that hold each image as often as `weights`, [R, I], says. They are whole
-    numbers below 2^53 and hence exact.
+    """Counts float64 [R, C] of resamples; `weights`, [R, I], says how often each resample holds each image. Counts are
+    integers below 2^53 and hence exact.
     """
     return ClassCounts(*[weights @ counts.astype(np.float64) for counts in images])
 

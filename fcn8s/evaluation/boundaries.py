@@ -1,8 +1,8 @@
 """Scores near the edges of objects: trimap IoU and boundary F1.
 
 A boundary pixel of a class is a pixel of that class with one of its four neighbours in another class; both pixels have
-to be valid. Where ground truth is ignored nobody knows what is there, so the edge of an ignored region is no boundary,
-and the prediction is cut out in the same places. The border of the image is no boundary either.
+to be valid. What lies in an ignored region of the ground truth is unknown, so its edge is no boundary, and predictions
+there are ignored too. The border of the image is no boundary either.
 
 Letters: H height, W width, C classes, T widths of the trimap.
 """
@@ -24,8 +24,8 @@ DISTANCE_LIMITS = (2, 4, 8, 16, 32)
 
 
 def boundary_mask(ids: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> np.ndarray:
-    """Finds, as bool [H, W], the pixels of `ids` (integers [H, W]) with a 4-neighbour of another ID, neither being
-    `ignore_id`.
+    """Returns a mask, bool [H, W], of the pixels of `ids` (integers [H, W]) that have a 4-neighbour with another ID,
+    where neither ID is `ignore_id`.
     """
     if np.ndim(ids) != 2:
         raise ValueError('IDs of the shape {} came; they have to be [H, W], of one image.'.format(np.shape(ids)))
@@ -40,8 +40,8 @@ def boundary_mask(ids: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> np.nda
 
 
 def squared_distances(mask: np.ndarray) -> np.ndarray:
-    """Computes squared Euclidean distance of each pixel to the nearest pixel of the mask, in pixels^2: whole numbers,
-    float32 [H, W]. Exact up to distances of 1000 pixels.
+    """Computes the squared Euclidean distance of each pixel to the nearest pixel of the mask, in pixels^2: whole
+    numbers, float32 [H, W]. Exact up to distances of 1000 pixels.
 
     Args:
         mask: bool [H, W] with at least one True.
@@ -91,11 +91,11 @@ def trimap_confusions(
         widths: T Euclidean distances in pixels between centres; a boundary pixel itself is at 0.
 
     Returns:
-        int64 [T, C, C + 1] as of `fcn8s.evaluation.scores.count_confusion`; zeros where the ground truth has no
+        int64 [T, C, C + 1] as in `fcn8s.evaluation.scores.count_confusion`; zeros where the ground truth has no
             boundary.
 
     Raises:
-        ValueError: The two are no images of one size, or a width is no number of at least 0.
+        ValueError: The two are not images of one size, or a width is not a number of at least 0.
     """
     labels, class_ids = _checked_images(labels, class_ids)
     widths = _checked_distances('widths', widths)
@@ -114,9 +114,9 @@ def distance_confusions(
     """Computes confusion matrices by distance to the nearest boundary of the ground truth, int64 [len(limits) + 1, C, C
     + 1].
 
-    Band b holds the pixels from `limits[b - 1]` (exclusive; the first band has no lower bound) to `limits[b]` pixels
-    (inclusive); the last band those beyond all limits, or all pixels where there is no boundary. Raises ValueError as
-    `trimap_confusions`.
+    Band b holds the pixels at distances from `limits[b - 1]` (exclusive; the first band has no lower bound) to
+    `limits[b]` (inclusive), in pixels. The last band holds the pixels beyond all limits; without a boundary, that is
+    all pixels. Raises ValueError as `trimap_confusions`.
     """
     labels, class_ids = _checked_images(labels, class_ids)
     limits = _checked_distances('limits', limits)
@@ -141,7 +141,7 @@ def boundary_f1(
     good evaluation measure for semantic segmentation?", BMVC 2013, section 3.3).
 
     P is the share of the predicted boundary pixels of the class that have a boundary pixel of that class in the ground
-    truth within `tolerance`; R is the share of those of the ground truth that have a predicted one.
+    truth within `tolerance`; R is the share of the boundary pixels of the ground truth that have a predicted one.
 
     Args:
         labels: Ground truth, integers [H, W].
@@ -149,10 +149,10 @@ def boundary_f1(
         tolerance: Euclidean distance in pixels; equal counts as within.
 
     Returns:
-        float64 [C]; NaN for a class without boundary in both, 0 for one with a boundary in only one of them.
+        float64 [C]; NaN for a class that has no boundary in either image, 0 for one that has it in only one of them.
 
     Raises:
-        ValueError: The two are no images of one size, or the tolerance is no number of at least 0.
+        ValueError: The two are not images of one size, or the tolerance is not a number of at least 0.
     """
     labels, class_ids = _checked_images(labels, class_ids)
     _checked_distances('tolerance', [tolerance])
@@ -180,8 +180,8 @@ def _f1(truth: np.ndarray, predicted: np.ndarray, tolerance: float) -> float:
 
 
 def _share_within(points: np.ndarray, targets: np.ndarray, tolerance: float) -> float:
-    # A tree over the boundary pixels of one class is cheaper than a distance transform of the image for each class. It
-    # is asked a little further than needed because its own limit is exclusive.
+    # A tree over the boundary pixels of one class is cheaper than a distance transform of the image for each class. The
+    # search radius is a little larger than needed because the tree excludes its upper bound.
     tree = cKDTree(targets, balanced_tree=False, compact_nodes=False)
     distances = tree.query(points, distance_upper_bound=tolerance + 1.0)[0]
     return float(np.mean(distances <= tolerance))
@@ -209,7 +209,7 @@ def measure_image(
 
 
 class BoundaryTotals:
-    """Sums over images; of a size that does not depend on their number."""
+    """Sums over images. Their memory does not grow with the number of images."""
 
     def __init__(self, label_space: LabelSpace, widths: Sequence[float] = TRIMAP_WIDTHS) -> None:
         self._label_space = label_space
@@ -231,11 +231,11 @@ class BoundaryTotals:
         self.add_f1(image.f1)
 
     def add_trimaps(self, trimaps: np.ndarray) -> None:
-        """Adds those of one image or more, int64 [T, C, C + 1]."""
+        """Adds the trimaps of one or more images, int64 [T, C, C + 1]."""
         self._trimaps += trimaps
 
     def add_f1(self, f1: np.ndarray) -> None:
-        """Adds those of one image, float64 [C]; the order of the images decides about the last digits."""
+        """Adds the boundary F1 of one image, float64 [C]; the last digits depend on the order of the images."""
         present = ~np.isnan(f1)
         self._f1_sums += np.where(present, f1, 0.0)
         self._f1_images += present

@@ -11,10 +11,11 @@ from fcn8s.confidence import NUM_BINS
 
 # The temperatures that are tried: steps of 2.5 % from 0.50 to 4.98, and 1 among them.
 TEMPERATURES = tuple(round(1.025**power, 2) for power in range(-28, 66))
-# Losses and confidences are added up as whole numbers of these, so that their sums do not depend on an order. A float64
-# holds 2^53 of them: 2^22 pixels of confidence 1 at a time.
+# Losses and confidences are summed as integers in units of 2^-31, so that the sums do not depend on the order. A
+# float64 is exact up to 2^53 units: 2^22 pixels of confidence 1 at a time.
 _UNITS = 2.0**31
-# Between logits: twice -ln of the smallest float32, so that no pixel outweighs a thousand others.
+# Larger differences between logits count as this: twice -ln of the smallest float32. So no pixel outweighs a thousand
+# others.
 _LARGEST_DIFFERENCE = np.float32(175.0)
 
 
@@ -23,8 +24,8 @@ def expected_calibration_error(counts: np.ndarray, correct: np.ndarray, confiden
 
     Args:
         counts: Pixels n_b per bin, integers [B].
-        correct: Those of them with the right class, integers [B].
-        confidence_sums: Sum of their confidences, float64 [B].
+        correct: Pixels per bin with the right class, integers [B].
+        confidence_sums: Sum of the confidences per bin, float64 [B].
     """
     total = counts.sum()
     # n_b acc(b) is the number of correct pixels and n_b conf(b) the sum of confidences, so n_b divides out.
@@ -33,7 +34,7 @@ def expected_calibration_error(counts: np.ndarray, correct: np.ndarray, confiden
 
 def summarize_calibration(counts: np.ndarray, correct: np.ndarray, confidence_sums: np.ndarray) -> Dict[str, Any]:
     """Returns 'expected_calibration_error' and, per bin and NaN where empty, 'bin_accuracy' and 'bin_confidence'
-    (float64 [B]), with 'bin_counts' (int64 [B]). Arguments as of `expected_calibration_error`.
+    (float64 [B]), with 'bin_counts' (int64 [B]). Arguments as in `expected_calibration_error`.
     """
     filled = np.maximum(counts, 1)
     return {
@@ -46,7 +47,7 @@ def summarize_calibration(counts: np.ndarray, correct: np.ndarray, confidence_su
 
 class TemperatureSums(NamedTuple):
     """Sums over pixels at each of TEMPERATURES. losses: -ln of the soft-max of the true class, in units of 2^-31, as
-    Python's whole numbers [K]. counts, correct, confidences (in such units): per bin of confidence, int64 [K, B]."""
+    Python integers [K]. counts, correct, confidences (in the same units): per bin of confidence, int64 [K, B]."""
 
     losses: List[int]
     counts: np.ndarray
@@ -58,7 +59,7 @@ class TemperatureSums(NamedTuple):
         return TemperatureSums(losses, *[own + its for own, its in zip(self[1:], other[1:])])
 
     def best(self) -> int:
-        """Returns the place of the temperature with the smallest loss."""
+        """Returns the index of the temperature with the smallest loss."""
         return int(np.argmin(self.losses))
 
 
@@ -68,7 +69,7 @@ def no_sums() -> TemperatureSums:
 
 
 def sum_at_temperatures(logits: np.ndarray, truth: np.ndarray, class_ids: np.ndarray) -> TemperatureSums:
-    """Sums over pixels what a temperature is chosen and judged by.
+    """Computes the sums over pixels by which a temperature is chosen and judged.
 
     Args:
         logits: float32 [P, C], up to an additive constant for each pixel: logarithms of probabilities will do.
@@ -100,11 +101,11 @@ def sum_at_temperatures(logits: np.ndarray, truth: np.ndarray, class_ids: np.nda
 class TemperatureFit:
     """Fits a temperature to the pixels of an evaluation, and judges it on pixels that it was not fitted to.
 
-    One is fitted to the first half of the batches and one to the second; each is judged on the other half. An observer
-    of `fcn8s.evaluation.evaluate.evaluate_model`.
+    One temperature is fitted to the first half of the batches and one to the second; each is judged on the other half.
+    An observer of `fcn8s.evaluation.evaluate.evaluate_model`.
 
     Attributes:
-        halves: The `TemperatureSums` of both.
+        halves: The `TemperatureSums` of both halves.
     """
 
     fetches = ('sampled_pixels',)
@@ -112,8 +113,8 @@ class TemperatureFit:
     def __init__(self, num_batches: int, first: int = 0, step: int = 1) -> None:
         """
         Args:
-            num_batches: Of the whole evaluation.
-            first, step: The batches to come are number first, first + step, ... of them.
+            num_batches: Batches of the whole evaluation.
+            first, step: Which of them will be added: batch first, first + step, ...
         """
         self.halves = [no_sums(), no_sums()]
         self._num_batches = num_batches
@@ -127,7 +128,7 @@ class TemperatureFit:
 
 
 def shown_temperature(temperature: float) -> str:
-    """Returns a fitted temperature as text, which says where it is at an end of what was tried."""
+    """Returns a fitted temperature as text, with 'or less' or 'or more' at an end of the range that was tried."""
     beyond = {TEMPERATURES[0]: ' or less', TEMPERATURES[-1]: ' or more'}
     return '{:.2f}{}'.format(temperature, beyond.get(temperature, ''))
 
@@ -136,14 +137,14 @@ def summarize_temperature(halves: Sequence[TemperatureSums]) -> Dict[str, float]
     """Returns the temperature that fits, and the calibration error that it leaves.
 
     Returns:
-        'fitted_temperature', of TEMPERATURES, is the one with the smallest mean loss (negative log likelihood) of all
-        pixels. 'cross_fitted_calibration_error' is the expected calibration error with the temperature of one half on
-        the other. Both are NaN where a half has no pixel.
+        'fitted_temperature' is the one of TEMPERATURES with the smallest mean loss (negative log likelihood) over all
+        pixels. 'cross_fitted_calibration_error' is the expected calibration error when each half has the temperature
+        that was fitted to the other. Both are NaN where a half has no pixel.
     """
     if not all(half.counts[0].any() for half in halves):
         return {'fitted_temperature': float('nan'), 'cross_fitted_calibration_error': float('nan')}
     first, second = halves
-    # What each half is judged with was fitted to the other.
+    # Each half is judged at the temperature that was fitted to the other.
     judged = [(first, second.best()), (second, first.best())]
     counts, correct, confidences = [
         np.sum([np.asarray(half[field])[best] for half, best in judged], axis=0) for field in (1, 2, 3)

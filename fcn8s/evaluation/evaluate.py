@@ -40,7 +40,7 @@ def attach_scorer(
         label_space: The classes of model and labels.
         with_calibration: Whether evaluations add the scores of `fcn8s.evaluation.calibration.summarize_calibration` and
             `summarize_temperature`.
-        temperature: T of the soft-max that loss and confidences are of; what is predicted is the same with any.
+        temperature: T of the soft-max from which loss and confidences come; it does not change what is predicted.
 
     Raises:
         ValueError: The temperature is out of its range.
@@ -67,7 +67,7 @@ def _scorer_of_predictions(
 
 
 def _checked(probabilities: Any, num_classes: int) -> np.ndarray:
-    """What `predict` returned for an image. Raises ValueError where it is no soft-max [h, w, C]."""
+    """Returns what `predict` returned for an image. Raises ValueError unless that is a soft-max [h, w, C]."""
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 3 or probabilities.shape[2] != num_classes:
         raise ValueError(
@@ -98,11 +98,11 @@ def evaluate_model(
         num_batches: How many batches to take.
         with_boundaries: Adds the scores of `fcn8s.evaluation.boundaries.BoundaryTotals.summarize`.
         workers: Threads that measure boundaries.
-        progress: As of `fcn8s.evaluation.one_pass.run_evaluation`.
-        observer: Sees every batch: its `add(images, labels, values)` is called with the values, by name, of its
-            `fetches`, which `Scoring.fetches` knows.
-        part: (number, processes, batches): these are batch number, number + processes, ... of so many. None: all.
-        at_once: As of `run_evaluation`; `batches_at_once` tells it.
+        progress: As in `fcn8s.evaluation.one_pass.run_evaluation`.
+        observer: Sees every batch: its `add(images, labels, values)` gets the values that its `fetches` names, by name.
+            `Scoring.fetches` lists the names.
+        part: (number, processes, total): `batches` yields number, number + processes, ... of a total. None: all.
+        at_once: As in `run_evaluation`; `batches_at_once` returns a good value.
 
     Raises:
         ValueError: As `run_evaluation`.
@@ -136,14 +136,14 @@ def evaluate_model(
 def batches_at_once(engine: str = 'tensorflow') -> int:
     """Tells how many small batches an evaluation by this engine runs at the same time.
 
-    One alone leaves some of a CPU idle: not all of it is computed by several threads. On a GPU two would only take more
-    memory, and other engines run one at a time.
+    One batch alone leaves a CPU partly idle, because some of its work runs on one thread. On a GPU, two would only take
+    more memory, and other engines run one at a time.
     """
     return 2 if engine == 'tensorflow' and not has_gpus() else 1
 
 
 class _CalibrationTotals:
-    """Adds up what batches give to the bins of confidence; an observer of `run_evaluation`."""
+    """Adds up what batches contribute to the bins of confidence; an observer of `run_evaluation`."""
 
     fetches = ('calibration',)
 
@@ -165,13 +165,13 @@ def evaluate_predictions(
     temperature: float = 1.0,
     **options: Any,
 ) -> Evaluation:
-    """Scores whatever predicts an image: tiles, scales, mirror images, several networks.
+    """Scores any function that predicts an image: with tiles, scales, mirror images or several networks.
 
     Args:
         predict: uint8 [H, W, channels] -> soft-max float32 [H, W, C], as `Predictor.probabilities`.
         label_space: The classes of predictions and labels.
-        batches, num_batches, with_boundaries: As of `fcn8s.evaluation.evaluate.evaluate_model`.
-        with_calibration, temperature: As of `fcn8s.evaluation.evaluate.attach_scorer`.
+        batches, num_batches, with_boundaries: As in `fcn8s.evaluation.evaluate.evaluate_model`.
+        with_calibration, temperature: As in `fcn8s.evaluation.evaluate.attach_scorer`.
         options: workers, progress, observer, part of `fcn8s.evaluation.evaluate.evaluate_model`.
 
     Returns:
@@ -179,8 +179,8 @@ def evaluate_predictions(
         the scores of each image.
 
     Raises:
-        ValueError: As `fcn8s.evaluation.one_pass.run_evaluation`; the temperature is out of its range; `predict` is no
-            function, or returns no soft-max.
+        ValueError: As `fcn8s.evaluation.one_pass.run_evaluation`; the temperature is out of its range; `predict` is not
+            a function, or does not return a soft-max.
     """
     check_temperature(temperature)
     check_function('predict', predict, 'of an image, such as Predictor(model.predict, model.num_classes).probabilities')

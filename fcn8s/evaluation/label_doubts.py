@@ -1,14 +1,14 @@
-"""Labels to look at again: regions whose label a trained network finds all but impossible.
+"""Labels to look at again: regions with a label that a trained network finds all but impossible.
 
-A network is wrong where labels are right, too. But then it mostly knows better than to rule the label out: it gives
-the label's class some per cent. A damaged label gets next to none, over a whole region. So a region counts by the
-surprise of its pixels, -ln p(label), added up: by its area, weighted by how sure the network is (compare confident
-learning: Northcutt, Jiang, Chuang, JAIR 2021).
+A network also errs where the label is right. But then it rarely rules the label out: it gives the label's class a few
+per cent. A damaged label gets next to none, over a whole region. So regions are ranked by the surprise of their pixels,
+-ln p(label), added up: by area, weighted by how sure the network is (compare confident learning: Northcutt, Jiang,
+Chuang, JAIR 2021).
 
-And a network misses objects, and moves their outlines, more often than it sees objects that are not there. Where it
-misses one, it predicts what is around it: one segment of its prediction, most of which the label agrees with. So the
-surprise of a pixel counts by the share of its predicted segment that the label denies. How many damaged labels that
-finds, benchmarks/label_doubts.py measures.
+A network misses objects, and moves their outlines, more often than it sees objects that are not there. A missed object
+is part of the predicted segment around it, and the label agrees with most of that segment. So the surprise of a pixel
+is multiplied by the share of its predicted segment that the label contradicts. benchmarks/label_doubts.py measures how
+many damaged labels this finds.
 """
 
 from typing import List, NamedTuple, Sequence, Tuple
@@ -20,9 +20,9 @@ from helpers.label_spaces import LabelSpace, are_counted
 
 # Nats: the label's class has a probability below 1 / 150.
 SMALLEST_SURPRISE = 5.0
-# Regions are opened by a square of this side first: the strips along boundaries that every network gets wrong vanish.
+# Side of the square of a morphological opening: it removes the strips along boundaries that every network gets wrong.
 OPENING = 3
-# No more regions than this are kept of an image.
+# At most this many regions of an image are kept.
 MAX_REGIONS = 8
 
 
@@ -41,7 +41,7 @@ class Doubt(NamedTuple):
 
 
 class RankedDoubt(NamedTuple):
-    """The doubt that an image has its place in the list for."""
+    """The number of an image and its largest doubt, which decides its place in the list."""
 
     image: int
     doubt: Doubt
@@ -71,7 +71,8 @@ def find_doubts(
 
 
 def denied_shares(class_ids: np.ndarray, is_denied: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Returns of each pixel, what share of the valid pixels of its predicted segment the labels deny; float [H, W].
+    """Returns for each pixel the share of the valid pixels of its predicted segment that the labels contradict; float
+    [H, W].
 
     Args:
         class_ids: Prediction [H, W]. A segment is a region of one class whose pixels are connected by their sides.
@@ -97,7 +98,7 @@ def _doubt(
 
 
 def rank_doubts(images: Sequence[Sequence[Doubt]]) -> List[RankedDoubt]:
-    """Returns one entry for each image that has a doubt, that of the largest surprise first.
+    """Returns one entry for each image that has a doubt, the largest surprise first.
 
     Args:
         images: The doubts of each image, the most surprising first.

@@ -1,8 +1,8 @@
-"""IoU by the size of objects: what of the small things is found?
+"""IoU by the size of objects: how much of the small ones is found?
 
 An object is a connected region of one class in the ground truth (8 neighbours). Its pixels count as found or missed in
-the bin of its size. Wrong pixels of a class have no object of their own: they count in the bin of the object that the
-predicted region they are part of overlaps most, or of that region's own size where it overlaps none.
+the bin of its size. False positives belong to no object. They count in the bin of the object that their predicted
+region overlaps most or, if it overlaps none, in the bin of the region's own size.
 
 Letters: C classes, S bins of size.
 """
@@ -28,7 +28,7 @@ def size_counts(
     Args:
         labels: Ground truth, integers [H, W]; pixels of `ignore_id` and of void classes count nowhere.
         class_ids: Prediction, integers [H, W].
-        limits: Upper bounds of all bins but the last, as shares of H times W; a size that equals one is above it.
+        limits: Upper bounds of all bins but the last, as shares of H times W; a size equal to a bound is above it.
 
     Returns:
         Three arrays, int64 [S, C].
@@ -67,7 +67,7 @@ def _count_class(truth: np.ndarray, predicted: np.ndarray, bounds: np.ndarray) -
 
 
 def _regions(mask: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """The number of each pixel's region, int32 [H, W], 0 outside; and the regions' areas, where 'outside' has 0."""
+    """The number of each pixel's region, int32 [H, W], 0 outside; and the area of each region, 0 for the outside."""
     _, numbers, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     areas = statistics[:, cv2.CC_STAT_AREA].astype(np.int64)
     areas[0] = 0
@@ -75,7 +75,7 @@ def _regions(mask: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def _largest_overlaps(truth: np.ndarray, predicted: np.ndarray, num_truth: int, num_predicted: int) -> np.ndarray:
-    """For each predicted region the truth's region that it shares most pixels with, 0 for none; int64."""
+    """For each predicted region, the true region with which it shares most pixels, 0 for none; int64."""
     both = (truth > 0) & (predicted > 0)
     pairs, pixels = np.unique(predicted[both].astype(np.int64) * num_truth + truth[both], return_counts=True)
     partners = np.zeros(num_predicted, dtype=np.int64)

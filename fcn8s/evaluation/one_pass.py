@@ -29,7 +29,7 @@ from helpers.counted import counted
 from helpers.flags import checked_whole
 from helpers.label_spaces import LabelSpace
 
-# Pixels of ground truth in a batch up to which it may run beside another: an image of 512x1024.
+# A batch with up to this many pixels of ground truth may run beside another: one image of 512x1024.
 SMALL_BATCH = 2**19
 
 
@@ -65,26 +65,26 @@ def run_evaluation(
     on_batch: Optional[Callable] = None,
     at_once: int = 1,
 ) -> Dict[str, Any]:
-    """Runs all batches, adds up what they give in their order and returns the scores.
+    """Runs all batches, adds up their totals in order and returns the scores.
 
     Args:
-        run: `run(fetches, feed)` as of a session.
+        run: `run(fetches, feed)`, such as `session.run`.
         totals: What a batch adds to the totals, a `fcn8s.graph.scoring.Totals`.
         feed_batch: `feed_batch(images, labels)` returns the feed for a batch.
         batches: Yields (images, labels).
         num_batches: How many batches to take; `batches` may yield more or be infinite.
-        progress: Called with the list of batch numbers, returns it to be iterated over (for instance tqdm).
+        progress: Called with the batch numbers; returns an iterable over them (for instance tqdm).
         fetches: Tensors by name to fetch with each batch, besides those of the totals.
         on_batch: `on_batch(images, labels, values)` is called after each batch, with the values of `fetches` by name.
-        at_once: How many batches may run at the same time. Those of more than `SMALL_BATCH` pixels run alone: they keep
-            the processor busy, and take memory.
+        at_once: How many batches may run at the same time. Batches of more than `SMALL_BATCH` pixels run alone: they
+            keep the processor busy, and take memory.
 
     Returns:
         The dict of `fcn8s.evaluation.scores.summarize`.
 
     Raises:
-        ValueError: `num_batches` is negative or no integer, the batches end early, or the ground truth is of another ID
-            space.
+        ValueError: `num_batches` is negative or not an integer, the batches end early, or the ground truth uses another
+            ID space.
     """
     num_batches = checked_whole('num_batches', num_batches, 0)
     confusion_matrix = np.zeros([label_space.num_classes] * 2, np.int64)
@@ -139,10 +139,10 @@ def _finished(running: Deque[Tuple[Any, Any, Future]]) -> Tuple[Any, Any, Any]:
 
 
 class ImageStatistics:
-    """What is kept of single images: pixels per class for a bootstrap, a row of scores, boundary scores on request.
+    """Statistics of each image: pixels per class for a bootstrap, a row of scores, boundary scores on request.
 
-    Boundaries are measured by threads while the next batch runs. At most `2 * workers` images wait for that, so memory
-    grows by some 4 C numbers per image and by nothing else. Use it in a `with` statement.
+    Threads measure boundaries while the next batch runs. At most `2 * workers` images wait for that, so memory grows
+    only by some 4 C numbers per image. Use it in a `with` statement.
 
     Attributes:
         fetches: The names of the values that `add` needs: 'image_confusions', for boundaries 'class_ids', for
@@ -176,7 +176,7 @@ class ImageStatistics:
         """Takes in a batch.
 
         Args:
-            images: Not looked at; what `run_evaluation` hands over.
+            images: Not used; `run_evaluation` passes them.
             labels: Ground truth, integers [N, H, W].
             values: 'image_confusions', int64 [N, C, C], for boundaries 'class_ids', integers [N, H, W], and for
                 confidences 'image_confidences', float [N].
@@ -212,14 +212,14 @@ class ImageStatistics:
         return self._boundaries.summarize()
 
     def boundaries(self) -> Optional[ImageBoundaryScores]:
-        """Returns what `boundary_scores` is made of; None where boundaries were not asked for."""
+        """Returns what `boundary_scores` is computed from; None where boundaries were not asked for."""
         if not self._boundaries:
             return None
         self._take_in(self._boundaries, 0)
         return ImageBoundaryScores(self._boundaries.trimaps, self._boundary_f1)
 
     def _take_in(self, totals: BoundaryTotals, max_pending: int) -> None:
-        """Waits until no more images than that are pending. In their order: sums then do not depend on the threads."""
+        """Waits until at most `max_pending` images are pending. Adds them in order: sums do not depend on threads."""
         while len(self._pending) > max_pending:
             image = self._pending.popleft().result()
             totals.add(image)

@@ -1,7 +1,7 @@
-"""An evaluation that several processes share: what each found, and the whole that it makes.
+"""An evaluation that several processes share: the part of each process, and the whole that the parts make.
 
-The whole is that of one process to the bit: whole numbers add up in any order, and floating-point numbers are added
-batch by batch in the order in which one process would have added them. Batch j is that of process j mod n.
+The whole equals the evaluation by one process to the bit: integers add up in any order, and floating-point numbers are
+added batch by batch in the order in which one process would have added them. Batch j goes to process j mod n.
 """
 
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
@@ -17,7 +17,7 @@ from helpers.label_spaces import LabelSpace
 
 
 class BatchSums:
-    """Keeps the sums of each batch that are no whole numbers; an observer of `evaluate_model`."""
+    """Keeps the loss and the calibration sums of each batch; an observer of `evaluate_model`."""
 
     def __init__(self, with_calibration: bool = False) -> None:
         self.fetches = ('loss_sum', 'calibration') if with_calibration else ('loss_sum',)
@@ -25,7 +25,7 @@ class BatchSums:
         self.calibrations: List[List[List[float]]] = []
 
     def add(self, images: Any, labels: Any, values: Dict[str, Any]) -> None:
-        """Keeps the sums of one more batch; images and labels are what every observer is given."""
+        """Keeps the sums of one more batch; images and labels are not used."""
         self.losses.append(float(values['loss_sum']))
         if 'calibration' in values:
             self.calibrations.append([sums.tolist() for sums in values['calibration']])
@@ -34,8 +34,8 @@ class BatchSums:
 class Part(NamedTuple):
     """What one process found.
 
-    losses: the sum of each of its batches. calibrations: of each batch counts, correct and confidence sums of the bins;
-    empty where calibration was not asked for.
+    losses: the loss sum of each batch. calibrations: for each batch, counts, correct pixels and confidence sums of the
+    bins; empty where calibration was not asked for.
     """
 
     evaluation: Evaluation
@@ -99,7 +99,7 @@ def join(parts: Sequence[Part], label_space: LabelSpace, batch_size: int) -> Eva
     """
     order = list(_order([len(part.evaluation.rows) for part in parts], batch_size))
     confusion_matrix = np.sum([part.evaluation.scores['confusion_matrix'] for part in parts], axis=0)
-    # Every valid pixel is in the matrix, or its process would have refused.
+    # Every valid pixel is in the matrix: otherwise its process would have raised an error.
     loss_sum = _sum_in_turn([np.float64(loss) for loss in _dealt_back([part.losses for part in parts])])
     scores = summarize(confusion_matrix, loss_sum, int(confusion_matrix.sum()), label_space)
     boundaries = _join_boundaries(parts, order)
@@ -119,7 +119,7 @@ def join(parts: Sequence[Part], label_space: LabelSpace, batch_size: int) -> Eva
 
 
 def _order(num_images: Sequence[int], batch_size: int) -> Iterator[int]:
-    """Of each image of the whole, its place in the parts one behind the other."""
+    """For each image of the whole, its index in the concatenated parts."""
     starts = np.cumsum([0] + list(num_images)[:-1]).tolist()
     left = list(num_images)
     process = 0
@@ -132,13 +132,13 @@ def _order(num_images: Sequence[int], batch_size: int) -> Iterator[int]:
 
 
 def _dealt_back(dealt: Sequence[Sequence[Any]]) -> List[Any]:
-    """What was dealt out one by one, in its order."""
+    """The values in the order that they had before they were dealt out one by one."""
     longest = max(len(own) for own in dealt)
     return [own[place] for place in range(longest) for own in dealt if place < len(own)]
 
 
 def _sum_in_turn(values: Sequence[Any]) -> Any:
-    """The sum as a running total makes it; numpy's own adds in pairs."""
+    """The sum as a running total; numpy's own sum adds pairwise."""
     total = np.zeros_like(values[0])
     for value in values:
         total = total + value

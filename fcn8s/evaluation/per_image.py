@@ -68,12 +68,12 @@ def score_image(confusion_matrix: np.ndarray, num_pixels: int, label_space: Labe
 
 
 def most_costly_confusion(confusion_matrix: np.ndarray, void_class_ids: Sequence[int] = ()) -> Optional[Confusion]:
-    """Returns the pair (true class, predicted class) whose pixels, were they right, would raise the mean IoU most; None
-    without a mistake.
+    """Returns the pair (true class, predicted class) whose correction would raise the mean IoU most; None without a
+    mistake.
 
-    With n pixels of class i predicted as j, putting them right adds n / U_i to IoU_i, U being the union of ground truth
-    and prediction, and makes of IoU_j = TP_j / U_j the quotient TP_j / (U_j - n). A class j that only mistakes had
-    predicted is then absent and leaves the mean.
+    Correcting n pixels of class i that were predicted as j adds n / U_i to IoU_i, where U is the union of ground truth
+    and prediction. It changes IoU_j from TP_j / U_j to TP_j / (U_j - n). A class j that was predicted only by mistake
+    is then absent and leaves the mean.
     """
     matrix = np.array(confusion_matrix, dtype=np.int64)
     counts = count_classes(matrix, void_class_ids)
@@ -106,11 +106,11 @@ def worst_first(rows: Sequence[ImageScores]) -> List[int]:
 def as_record(
     name: str, row: ImageScores, label_space: LabelSpace, against: Optional[ImageScores] = None
 ) -> Dict[str, Any]:
-    """Returns one image as a dict by column name; scores that are not known are NaN, an image without mistakes has no
-    confused classes (None).
+    """Returns one image as a dict by column name; unknown scores are NaN, and the confused classes of an image without
+    mistakes are None.
 
     Args:
-        against: The same image's scores by another model; adds its mean IoU and the difference.
+        against: Scores of the same image by another model; adds their mean IoU and the difference.
     """
     confusion = row.confusion
     record: Dict[str, Any] = {'image': name, 'pixels': row.pixels, 'void': row.void}
@@ -151,12 +151,12 @@ def write_csv(
     label_space: LabelSpace,
     against: Optional[Sequence[ImageScores]] = None,
 ) -> None:
-    """Writes one line an image, in the order of the dataset; shares from 0 to 1, an empty cell where there is none, an
+    """Writes one line per image, in the order of the dataset: shares from 0 to 1, an empty cell for a missing score, an
     apostrophe before names that a spreadsheet would take for formulas.
 
     Args:
-        names: Of the images.
-        against: As of `as_records`.
+        names: Names of the images.
+        against: As in `as_records`.
     """
     records = as_records(names, rows, label_space, against)
     left_out = [field for field in _ON_REQUEST if all(math.isnan(r[field]) for r in records)]
@@ -191,7 +191,7 @@ def format_worst(
 ) -> str:
     """Returns the images with the lowest mean IoU as lines of at most 80 characters, the worst first.
 
-    Names lose what all of them share, and long ones their beginning.
+    Names are shown without what all of them share, and long ones without their beginning.
     """
     names = short_names(names)
     worst = worst_first(rows)[:count]
@@ -224,7 +224,7 @@ def short_names(names: Sequence[str]) -> List[str]:
 
 
 def printable(text: str) -> str:
-    """Returns the text with everything that a terminal could obey, or not show, as a question mark."""
+    """Returns the text with a question mark for each character that a terminal could obey, or cannot show."""
     return ''.join(character if character.isprintable() else '?' for character in text)
 
 

@@ -1,9 +1,9 @@
-"""Scores of a segmentation, each a division of the entries of one integer confusion matrix.
+"""Scores of a segmentation, all computed from one integer confusion matrix.
 
-The rule is the one of Cityscapes (`cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling`, Cordts et al., CVPR
-2016, https://www.cityscapes-dataset.com/benchmarks/): ground truth that is ignored is out of everything; a prediction
-of an ignored class on a valid pixel is a false negative of the true class and nobody's false positive; a class that
-neither the ground truth nor the prediction holds has no score (NaN) and is left out of the means.
+The rules are those of Cityscapes (`cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling`, Cordts et al., CVPR
+2016, https://www.cityscapes-dataset.com/benchmarks/): ignored ground truth counts nowhere; a prediction of an ignored
+class on a valid pixel is a false negative of the true class and a false positive of none; a class that neither the
+ground truth nor the prediction holds has no score (NaN) and is left out of the means.
 
 Letters: C classes, P >= C columns of the confusion matrix (columns beyond C are predictions that are no class).
 """
@@ -26,7 +26,7 @@ class Metric(NamedTuple):
     is_better: Callable[[float, float], bool]
 
 
-# The scores that training is watched by and that `FCN8s.evaluate` is asked for by name.
+# The scores that a training can monitor and that `FCN8s.evaluate` takes by name.
 METRICS = {
     'loss': Metric('loss', operator.lt),
     'mean_iou': Metric('mean IoU', operator.gt),
@@ -37,7 +37,7 @@ CLASS_IOU = 'iou:'
 
 
 def metric_of(monitor: str) -> str:
-    """Returns the name in METRICS that decides about a monitored score; that of one class goes with the mean IoU."""
+    """Returns the key in METRICS for a monitored score; the IoU of one class is compared like the mean IoU."""
     return 'mean_iou' if monitor.startswith(CLASS_IOU) else monitor
 
 
@@ -62,7 +62,7 @@ def count_confusion(
         int64 [C, C + 1]; the last column counts valid pixels for which `ignore_id` was predicted.
 
     Raises:
-        ValueError: The shapes differ, or an ID is no whole number or neither a class nor `ignore_id`.
+        ValueError: The shapes differ, or an ID is not a whole number, or it is neither a class nor `ignore_id`.
     """
     num_classes = checked_whole('num_classes', num_classes, 1)
     labels, class_ids = np.asarray(labels), np.asarray(class_ids)
@@ -144,7 +144,7 @@ def count_categories(
     confusion_matrix: np.ndarray, categories: Sequence[str], void_class_ids: Sequence[int] = ()
 ) -> Dict[str, ClassCounts]:
     """Counts pixels per category of classes, in the order in which the categories first occur; confusing two classes of
-    one category is no mistake. Categories of nothing but void classes are left out.
+    one category is no mistake. Categories that hold only void classes are left out.
 
     Args:
         confusion_matrix: Integers [C, P], rows are ground truth.
@@ -241,8 +241,8 @@ def summarize(confusion_matrix: np.ndarray, loss_sum: float, num_valid: int, lab
         label space without categories. 'confusion_matrix': int64 [C, P].
 
     Raises:
-        ValueError: The matrix does not fit the label space, or valid pixels are missing from it: their labels are no
-            classes, so the ground truth is of another ID space.
+        ValueError: The matrix does not fit the label space, or valid pixels are missing from it: their labels are not
+            classes, so the ground truth uses another ID space.
     """
     confusion_matrix = np.asarray(confusion_matrix)
     _check_totals(confusion_matrix, num_valid, label_space)
