@@ -1,6 +1,5 @@
-"""Predictions in the form in which the Cityscapes evaluation server takes them
-(https://www.cityscapes-dataset.com/submit/): a zip of one 8-bit PNG of labelIds per image, 1024x2048, whose name begins
-with `<city>_<sequence>_<frame>`."""
+"""Predictions in the form that the Cityscapes evaluation server takes (https://www.cityscapes-dataset.com/submit/): a
+zip of one 8-bit PNG of labelIds per image, 1024x2048, with a name that begins with `<city>_<sequence>_<frame>`."""
 
 import os
 import re
@@ -35,13 +34,14 @@ def prediction_name(image_path: str) -> str:
 
 
 def check_images(image_paths: Sequence[str]) -> None:
-    """Checks that the server would take the predictions of images, without decoding these.
+    """Checks that the server would take the predictions of images, without decoding the images.
 
     Args:
-        image_paths: All images to predict. What cannot be read is left to whoever reads it.
+        image_paths: All images to predict. Unreadable files are not reported here: reading them will fail later.
 
     Raises:
-        ValueError: There are none, one has no Cityscapes name, two have one name, or one has not the server's size.
+        ValueError: There are none, one has no Cityscapes name, two have the same name, or one has another size than the
+            server wants.
     """
     _expected_names(image_paths)
     wrong = []
@@ -81,7 +81,7 @@ def write_prediction(out_dir: str, image_path: str, class_ids: np.ndarray, label
         The path of the PNG.
 
     Raises:
-        ValueError: The name, the size, an ID or the label space is not one the server takes.
+        ValueError: The server would not take the name, the size, an ID or the label space.
     """
     label_ids_of(label_space)
     path = os.path.join(out_dir, prediction_name(image_path))
@@ -116,8 +116,8 @@ def zip_and_check(
         The names in the zip, sorted.
 
     Raises:
-        ValueError: A prediction is missing or too many, two images have one name, or a file is not an 8-bit
-            1024x2048 map of labelIds.
+        ValueError: A prediction is missing, there is one too many, two images have the same name, or a file is not an
+            8-bit 1024x2048 map of labelIds.
     """
     label_ids = label_ids_of(label_space)
     names = _expected_names(image_paths)

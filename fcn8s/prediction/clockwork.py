@@ -1,8 +1,8 @@
 """Video faster than frame by frame: the network sees some frames, and its answer moves with the picture to the others.
 
-Clockwork networks (Shelhamer et al., 2016) keep the deep layers of one frame for the next ones and run the shallow ones
-always. In VGG-16 the layers up to pool3 are 44 % of the multiply-adds, so that this is less than 2.3 times as fast
-however long the deep ones are kept. Here all layers are kept, and what they said is moved along the optical flow.
+Clockwork networks (Shelhamer et al., 2016) keep the deep layers of one frame for the next ones and run only the shallow
+ones for every frame. In VGG-16 the layers up to pool3 are 44 % of the multiply-adds, so this gains less than a factor
+of 2.3, however long the deep layers are kept. Here all layers are kept, and their answer moves along the optical flow.
 """
 
 from typing import Callable, NamedTuple, Optional
@@ -14,15 +14,15 @@ from helpers.flags import checked_whole
 from helpers.image_rules import shown_channels
 
 MAX_INTERVAL = 30
-# Below this, in pixels of the shorter side, there is nothing that optical flow could follow.
+# Pixels of the shorter side: smaller frames have nothing that optical flow could follow.
 _SMALLEST_SIDE = 32
-# The mean difference between a frame and the key frame that is moved to it, in grey levels, above which it is another
-# scene, or moved too far to be followed.
+# Mean difference between a frame and the key frame moved to it, in grey levels. Above this the frame shows another
+# scene, or has moved too far to be followed.
 _LOST = 16.0
 
 
 class Seen(NamedTuple):
-    """class_ids: uint8 [H, W]. doubt: float32 [H, W], or None where nobody asks for it."""
+    """class_ids: uint8 [H, W]. doubt: float32 [H, W], or None if not asked for."""
 
     class_ids: np.ndarray
     doubt: Optional[np.ndarray] = None
@@ -40,7 +40,7 @@ def check_interval(interval: int) -> None:
 
 
 class Clockwork:
-    """Predicts every `interval`-th frame of a video, and frames in which the picture changes too much to be followed.
+    """Predicts every `interval`-th frame of a video, and each frame that changes too much to be followed.
 
     Attributes:
         num_predicted: How many frames the network has seen so far.
@@ -74,7 +74,7 @@ class Clockwork:
         return seen
 
     def _moved(self, key: _Key, grey: np.ndarray) -> Optional[Seen]:
-        """What was seen in the key frame, moved to where it is now; None where it cannot be followed."""
+        """The prediction for the key frame, moved to where things are now; None where they cannot be followed."""
         flow = self._flow.calc(grey, key.grey, None)
         height, width = grey.shape
         x = flow[..., 0] + np.arange(width, dtype=np.float32)

@@ -15,7 +15,7 @@ from helpers.visualization_utils import colorize, print_segmentation_onto_image
 
 LAYOUTS = ('overlay', 'side-by-side', 'stacked', 'map')
 MAX_ZOOM = 8
-# How bright the image is below what shows doubt.
+# How bright the image is below the colours of doubt.
 _DARK = 0.45
 
 
@@ -24,13 +24,13 @@ class Style(NamedTuple):
 
     layout: 'overlay'; 'side-by-side' or 'stacked', the frame and its overlay; or 'map', the colours alone.
     alpha: the opacity of the colours over the frame, 0 to 1. contours: draw the borders of segments.
-    legend: add the names of the classes below the picture, which gets white on its right where it is too narrow. Where
-        those of all would be taller than a single picture, they are those of the classes that occur in it; below frames
-        of a video, which are of one size, they are smaller then.
+    legend: add the names of the classes below the picture, which is widened with white if it is too narrow. If a legend
+        of all classes would be taller than the picture, a single picture gets only the classes that occur in it; frames
+        of a video, which all need the same size, get a smaller legend.
     confidence: add a picture of the doubt (`draw_doubt`), on the right where panels lie side by side, else below.
-    zoom: draw everything so many times larger than the frame, for small frames on large screens.
+    zoom: factor by which everything is drawn larger than the frame, for small frames on large screens.
     show: which channels are seen as red, green and blue, counted from 1; the first three for None.
-    palette: 'dataset', the colours of the classes, or 'color-blind', others that everybody can tell apart.
+    palette: 'dataset', the colours of the classes, or 'color-blind', colours that everybody can tell apart.
     """
 
     layout: str = 'overlay'
@@ -44,12 +44,12 @@ class Style(NamedTuple):
 
 
 DEFAULT_STYLE = Style()
-# Fields about the frame below the colours.
+# Fields about how colours lie over the frame.
 OF_OVERLAYS = ('alpha', 'contours')
 
 
 def check_style(style: Style) -> None:
-    """Raises ValueError where a field is out of its range, or says nothing in this layout."""
+    """Raises ValueError where a field is out of its range, or has no effect in this layout."""
     check_choice('layout', style.layout, LAYOUTS)
     for name in OF_OVERLAYS if style.confidence else OF_OVERLAYS + ('show',):
         if style.layout == 'map' and getattr(style, name) != getattr(DEFAULT_STYLE, name):
@@ -75,7 +75,7 @@ class Drawing:
         self._legend_is_for = (0, 0)  # height and width of the picture above it
 
     def __call__(self, image: np.ndarray, class_ids: np.ndarray, doubt: Optional[np.ndarray] = None) -> np.ndarray:
-        """uint8 [H, W, C] and [H, W] -> uint8 [h, w, 3]; with the doubt, float32 [H, W], if there is one."""
+        """uint8 [H, W, C] and [H, W] -> uint8 [h, w, 3]; shows the doubt, float32 [H, W], if it is given."""
         image = shown_channels(image, self._style.show)
         if self._style.zoom > 1:
             size = (image.shape[1] * self._style.zoom, image.shape[0] * self._style.zoom)
@@ -119,14 +119,14 @@ class Drawing:
 
 
 def draw_doubt(image: np.ndarray, doubt: np.ndarray) -> np.ndarray:
-    """Draws the image in dark grey, and where the network doubts, over it, from violet over orange to yellow.
+    """Draws the image in dark grey, and over it, where the network doubts, colours from violet over orange to yellow.
 
     Args:
         image: uint8 [H, W, 3], RGB.
         doubt: float32 [H, W], 1 minus the largest soft-max value: 0 where the network is sure.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., np.newaxis] * _DARK
-    # Two classes that are equally likely are half a doubt, and are to be seen; more than that is rare.
+    # Two equally likely classes give a doubt of 0.5, which has to stand out; more than that is rare.
     shares = np.clip(2 * doubt, 0, 1)
     colors = cv2.applyColorMap((255 * shares).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     shares = np.sqrt(shares)[..., np.newaxis]

@@ -1,7 +1,7 @@
 """Several trained networks that predict as one: the mean of their soft-max.
 
-Trainings that differ in their seed, or in what they were trained on (cross-validation), are wrong at different pixels,
-so that their mean is right more often than each of them.
+Networks whose trainings differ in seed or data (cross-validation) are wrong at different pixels, so their mean is right
+more often than each of them.
 """
 
 import os
@@ -16,7 +16,7 @@ from helpers.label_spaces import LabelSpace, is_nameless
 
 
 class Member(NamedTuple):
-    """What has to agree between networks that are averaged. name: what messages call the network."""
+    """What has to agree between averaged networks. name: what messages call the network."""
 
     name: str
     label_space: LabelSpace
@@ -81,16 +81,16 @@ class Ensemble:
 
     Attributes:
         models: The networks.
-        label_space: The classes of the first that has names for them; num_classes = C.
+        label_space: The classes of the first network that has names for them; num_classes = C.
         image_rules: How image files become what the networks take.
-        precision, engine, model_dir: Those of the networks, with ' + ' between those that differ.
+        precision, engine, model_dir: Those of the networks, joined by ' + ' if they differ.
     """
 
     def __init__(self, models: Sequence[Any]) -> None:
         """
         Args:
-            models: What `open_model` returns, one or more. From here on they belong to the ensemble: where it cannot
-                be made, they are closed. Anything else stays as it is, and open.
+            models: One or more networks, as `open_model` returns them. From here on they belong to the ensemble, and
+                are closed if it cannot be made. Anything else among them stays open.
 
         Raises:
             ValueError: There are none, or their classes or image rules differ; the message names what does.

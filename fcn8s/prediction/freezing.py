@@ -1,12 +1,12 @@
-"""Freezing: a saved network's GraphDef made into one for prediction, with its weights inside.
+"""Freezing: turns a saved network's GraphDef into one for prediction, with its weights inside.
 
-Weights become constants, which oneDNN packs once, and are read from the checkpoint one at a time. A session holds a
-constant many times over while it prepares a run, so the large filters (of VGG-16's 537 MB, fc6 alone has 411) are held
-once, as variables. In bfloat16 oneDNN can be told to pack these once, too (`fcn8s.graph.packed_filters`). A float32
-filter of 64 channels it reads as it lies as fast as a packed one, and wider ones at half the speed: convolutions with
-these are split by output channels (`BLOCK_CHANNELS`), which takes less memory than to pack them. fc6 and fc7 become
-matrix products over image patches, which read one operand as it lies; fc6 one for each row of its filter, which leaves
-out what would be multiplied with zeros above and below the map.
+Weights become constants, which oneDNN packs once. They are read from the checkpoint one at a time. A session holds a
+constant several times while it prepares a run, so the large filters are held once, as variables (fc6 alone has 411 of
+VGG-16's 537 MB). In bfloat16 oneDNN can be told to pack these once, too (`fcn8s.graph.packed_filters`). In float32 it
+reads an unpacked filter of 64 output channels as fast as a packed one, but wider ones at half the speed. Convolutions
+with wider ones are therefore split by output channels (`BLOCK_CHANNELS`), which takes less memory than packing. fc6 and
+fc7 become matrix products over image patches, which need no packing. fc6 becomes one product for each row of its
+filter, which saves the multiplications with zeros above and below the map.
 """
 
 import functools
@@ -27,15 +27,15 @@ from fcn8s.saving.saved_models import check_files, check_finite, checkpoint_read
 from helpers.process.cores import num_cores
 from helpers.process.memory import give_back
 
-# Above this a filter is a variable: all of VGG-16's 3x3 filters with 512 channels in and out.
+# A larger filter is a variable: all of VGG-16's 3x3 filters with 512 channels in and out.
 MAX_CONSTANT_BYTES = 4 * 2**20
-# And where it is split, above this: all with 256 channels in and out. These take no more time, and less memory.
+# The limit for filters that are split: all with 256 channels in and out. Split they take no more time, and less memory.
 MAX_WHOLE_BYTES = 2**20
-# And where oneDNN packs a variable once, above this.
+# The limit for filters that oneDNN packs once as variables.
 MAX_CONSTANT_BYTES_IF_PACKED = 2**18
-# How many output channels a convolution has that oneDNN computes with a variable as fast as with a constant.
+# Output channels of a convolution that oneDNN computes with a variable as fast as with a constant.
 BLOCK_CHANNELS = 64
-# How many rows of a filter are converted and transposed at a time: what stays in a processor's cache.
+# How many rows of a filter are converted and transposed at a time: they fit a processor's cache.
 _CHUNK = 64
 
 # Any number from [0, 1): with a keep probability of 1, dropout keeps a value whatever was drawn.
@@ -43,12 +43,12 @@ _ANY_DRAW = 0.5
 
 
 class LargeFilter(NamedTuple):
-    """A filter [kh, kw, in, out] that the network reads from a resource variable of the name it has in the checkpoint.
+    """A filter [kh, kw, in, out] that the network reads from a resource variable. Its name is that in the checkpoint.
 
     A variable that a loop or a branch reads itself is held in the same way, whatever its size and shape.
 
-    dtype: tf.float32 or tf.bfloat16. is_product: whether a product takes it; the variable then has the shape
-        [kh, kw * in, out], and in bfloat16 [kh, out, kw * in].
+    dtype: tf.float32 or tf.bfloat16. is_product: whether it is an operand of matrix products; the variable then has the
+        shape [kh, kw * in, out], and in bfloat16 [kh, out, kw * in].
     blocks: into how many filters of fewer output channels it is split; with more than one the variable has the shape
         [blocks, kh, kw, in, out / blocks].
     """
@@ -84,7 +84,7 @@ class LargeFilter(NamedTuple):
 
 
 class CutNetwork(NamedTuple):
-    """graph_def: a network whose weights are still to come, from `fold_variables` and `load_large_filters`."""
+    """graph_def: a network still without weights; `fold_variables` and `load_large_filters` add them."""
 
     graph_def: GraphDef
     large_filters: Tuple[LargeFilter, ...]
@@ -99,12 +99,12 @@ def cut_network(
 ) -> CutNetwork:
     """Cuts a graph down to what the node `output` needs, without dropout.
 
-    graph_def: GraphDef whose placeholders with a default are to take it, keep_prob among them with 1.0.
+    graph_def: GraphDef. Its placeholders with a default take that default; for keep_prob this is 1.0.
     bfloat16: compute convolutions and what follows them in bfloat16; the decoder interpolates in float32.
-    with_large_filters: hold large filters as variables. Without that every weight becomes a constant, apart from those
+    with_large_filters: hold large filters as variables. Otherwise every weight becomes a constant, apart from those
         that a loop or a branch reads.
     untrusted: what messages call a graph that somebody else may have made. Raises ValueError where it has an op that
-        no network needs, or arrays or nodes beyond all that a network has; None for a graph that is trusted.
+        no network needs, or larger arrays or more nodes than any network has; None for a graph that is trusted.
     """
     if untrusted is not None:
         check_constants(graph_def, [output], untrusted)
@@ -113,7 +113,7 @@ def cut_network(
         tf.import_graph_def(extract_sub_graph(graph_def, [output]), name='')
     if untrusted is not None:
         check_known_sizes(graph, untrusted)
-    cut = graph.as_graph_def()  # with attributes that have their default value: a file leaves them out
+    cut = graph.as_graph_def()  # adds attributes with their default value, which files leave out
     settle_inputs(cut)
     cut = extract_sub_graph(cut, [output])
     if bfloat16:
@@ -126,7 +126,7 @@ def cut_network(
 
 
 def fold_variables(network: CutNetwork, prefix: str) -> Any:
-    """Puts the weights of the checkpoint `prefix` into the GraphDef of `network`, apart from the large filters'.
+    """Puts the weights of the checkpoint `prefix` into the GraphDef of `network`, apart from the large filters.
 
     Raises ValueError where the checkpoint is unreadable or lacks a variable of the graph.
     """
@@ -159,7 +159,7 @@ def load_large_filters(session: Session, large_filters: Sequence[LargeFilter], p
     Raises ValueError where the checkpoint is unreadable or lacks one.
     """
     check_files(prefix)
-    # Those that are transposed here are read in float32 first: one by one. TensorFlow reads the others side by side.
+    # Filters that are transposed here are read in float32 first, one by one. TensorFlow reads the others in parallel.
     groups = [[filters] for filters in large_filters if filters.is_transposed]
     groups.append([filters for filters in large_filters if not filters.is_transposed])
     for group in filter(None, groups):
@@ -183,8 +183,8 @@ def _load_at_once(session: Session, large_filters: Sequence[LargeFilter], prefix
 
 
 def _filter_value(filters: LargeFilter, prefix: str) -> Tuple[Any, Dict[Any, np.ndarray], Any]:
-    """A tensor of the filter's value, in the current graph, what to feed for it, and the sum of what is stored: a
-    tensor that is not finite where that holds NaN or infinity."""
+    """A tensor of the filter's value, in the current graph; what to feed for it; and a tensor of the sum of the stored
+    values, which is not finite if they hold NaN or infinity."""
     if filters.is_transposed:
         with checkpoint_reader(prefix) as reader:
             weights = reader.get_tensor(filters.name)
@@ -205,11 +205,11 @@ def _filter_value(filters: LargeFilter, prefix: str) -> Tuple[Any, Dict[Any, np.
 def _transpose_in_place(rows: np.ndarray, dtype: Any) -> np.ndarray:
     """float32 [k, n, m] -> a type of half its size, [k, m, n], in the first half of the same memory.
 
-    `rows` is lost. The other half goes back to the system; where that does not take it, the result is a copy.
+    `rows` is lost. The other half goes back to the system; if the system does not take it, the result is a copy.
     """
     rows = np.require(rows, requirements=['C', 'W'])
     count, size_in, size_out = rows.shape
-    # A row is read before anything is written to its place: the results before it have taken half of what was read.
+    # A row is read before anything is written to its place: the results so far take half the space of the rows read.
     halves = rows.reshape(-1).view(dtype)
     results = halves[: rows.size].reshape(count, size_out, size_in)
     one = np.empty((size_out, size_in), dtype)
@@ -230,8 +230,8 @@ def _transpose(columns: np.ndarray, into: np.ndarray, threads: Executor) -> None
 
 
 def settle_inputs(graph_def: GraphDef) -> None:
-    """Lets placeholders with a default pass it on, in place; random numbers become one constant, which the optimiser
-    folds away, of the shape that was asked for where that is known, as the initial values of variables have it.
+    """Makes placeholders with a default pass it on, in place. Random numbers become a constant, which the optimiser
+    folds away: of the requested shape if that is constant, as for the initial values of variables, else a scalar.
     """
     nodes = {node.name: node for node in graph_def.node}
     for node in graph_def.node:
@@ -255,7 +255,7 @@ def _make_constant(node: Any, value: Any) -> None:
 
 
 def _separate_large_filters(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
-    """Lets large filters be read from variables of their own; convolutions with the largest become products."""
+    """Has large filters read from variables of their own; convolutions with the largest become products."""
     nodes = {node.name: node for node in graph_def.node}
     packable = packable_convolutions(graph_def)
     large_filters = []
@@ -267,7 +267,7 @@ def _separate_large_filters(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
         dtype = tf.as_dtype(convolution.attr['T'].type)
         num_bytes = int(np.prod(shape)) * dtype.size
         is_packed = convolution.name in packable
-        # Packed, fc7 as a convolution is faster than as a product; a packed fc6 would be 206 MB more.
+        # With packed filters, fc7 is faster as a convolution than as a product; a packed fc6 would take 206 MB more.
         as_product = is_product(convolution, num_bytes) and not (is_packed and shape[:2] == (1, 1))
         filters = LargeFilter(variable.name, shape, dtype, is_product=as_product)
         if not as_product and _gains_by_blocks(convolution, filters):
@@ -285,14 +285,14 @@ def _separate_large_filters(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
 
 
 def _max_constant_bytes(filters: LargeFilter, is_packed: bool) -> int:
-    """Up to how many bytes a filter is held as a constant."""
+    """Up to this many bytes a filter is held as a constant."""
     if is_packed:
         return min(MAX_CONSTANT_BYTES_IF_PACKED, MAX_CONSTANT_BYTES)
     return min(MAX_WHOLE_BYTES, MAX_CONSTANT_BYTES) if filters.blocks > 1 else MAX_CONSTANT_BYTES
 
 
 def _variables_of_functions(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
-    """Variables whose handles go elsewhere than to a read: to the function of a loop or a branch, which reads them."""
+    """Variables whose handles do not only go to read ops, but also to functions of loops or branches that read them."""
     outside = {name for node in graph_def.node if node.op != 'ReadVariableOp' for name in node.input}
     variables = [node for node in graph_def.node if node.op == 'VarHandleOp' and node.name in outside]
     return tuple(
@@ -306,7 +306,7 @@ def _variables_of_functions(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
 
 
 def _read_nodes(convolution: Any, filters: LargeFilter) -> List[Any]:
-    """Nodes that read the filter of a convolution, which takes it from there."""
+    """Adds nodes that read the filter of a convolution, connects it to them, and returns them."""
     graph = tf.Graph()
     with graph.as_default(), tf.name_scope(convolution.name + '_filter/'):
         convolution.input[1] = filters.read().op.name
@@ -314,8 +314,8 @@ def _read_nodes(convolution: Any, filters: LargeFilter) -> List[Any]:
 
 
 def _gains_by_blocks(convolution: Any, filters: LargeFilter) -> bool:
-    """Whether a convolution is faster with its filter split by output channels: where oneDNN computes it in float32 on
-    a processor for which that was measured.
+    """Whether a convolution is faster with its filter split by output channels: if oneDNN computes it in float32, on a
+    kind of processor where that was measured.
     """
     machine = this_machine()
     return (
@@ -330,7 +330,7 @@ def _gains_by_blocks(convolution: Any, filters: LargeFilter) -> bool:
 
 
 def _block_by_block(convolution: Any, filters: LargeFilter, features: Any) -> Any:
-    """The convolution of features [N, H, W, in], a block of output channels after the other."""
+    """The convolution of features [N, H, W, in], computed one block of output channels after the other."""
     attributes = convolution.attr
     options = dict(
         strides=list(attributes['strides'].list.i),
@@ -342,10 +342,10 @@ def _block_by_block(convolution: Any, filters: LargeFilter, features: Any) -> An
 
 
 def _product(filters: LargeFilter, features: Any) -> Any:
-    """The SAME convolution of features [N, H, W, in] with a filter [kh, kw, in, out], as a product for each row of it.
+    """The SAME convolution of features [N, H, W, in] with a filter [kh, kw, in, out], as one product per filter row.
 
-    Each takes the rows of the map that its row of the filter meets: a product over whole patches would also multiply
-    the zeros above and below the map, a fifth of all that fc6 does where the map is 8 high.
+    Each product takes the rows of the map that its row of the filter meets. A product over whole patches would also
+    multiply the zeros above and below the map: a fifth of fc6's work where the map is 8 high.
     """
     height, width, channels_in, _ = filters.shape
     patches = at_positions(patches_of(features, 1, width), features)

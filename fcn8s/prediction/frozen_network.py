@@ -31,7 +31,7 @@ class InferenceGraph:
     Attributes:
         graph, session: of this network alone. Further nodes (metrics, say) may be added to the graph at any time.
         images: uint8 [N, H, W, channels] placeholder, RGB as a rule, any size from 1x1.
-        float_images: float32, likewise, 0 to 255; fed in their place.
+        float_images: float32 of the same shape, 0 to 255; may be fed instead of `images`.
         logits, probabilities: float32 [N, H, W, C].
         class_ids: uint8 [N, H, W].
         label_space: the classes; num_classes = C.
@@ -55,7 +55,7 @@ class InferenceGraph:
         self._info = description.description
         self._is_closed = False
         with graph.as_default(), tf.name_scope('inference'):
-            # The class that argmax gives, also of equal logits and of NaN, in two thirds of its time.
+            # The same class as argmax, for equal logits and NaN as well, in two thirds of the time.
             best = tf.nn.top_k(self.logits, 1).indices[..., 0]
             self.class_ids = tf.cast(best, tf.uint8, name='class_ids')
             self.probabilities = tf.nn.softmax(self.logits, name='probabilities')
@@ -65,7 +65,7 @@ class InferenceGraph:
         return dict(self._info)
 
     def run(self, fetches: Any, feed: Optional[Dict[Any, Any]] = None) -> Any:
-        """Runs `session.run` of this network. Raises ValueError once it was closed."""
+        """Calls `session.run` of this network. Raises ValueError once it was closed."""
         check_process()
         if self._is_closed:
             raise self._closed()
@@ -109,12 +109,12 @@ def open_model(
 
     Args:
         model_dir: A saved FCN-8s (`fcn8s.saving.runs.resolve_model` finds the one of a run directory).
-        tags: Of the SavedModel; None takes those that this library writes.
+        tags: Tags of the SavedModel; None takes those that this library writes.
         precision: 'float32', or 'bfloat16' for convolutions and products in bfloat16 on CPUs and GPUs that have it.
         session_config: A `tf.ConfigProto`; None takes TensorFlow's defaults with GPU memory growth.
-        trust: Open a graph whatever ops it holds; files of others may then do what they like.
+        trust: Open a graph whatever ops it holds; files from others may then do what they like.
 
-    Raises FileNotFoundError or ValueError: no saved FCN-8s there, a damaged one, ops that a network does not need, a
+    Raises FileNotFoundError or ValueError for a missing or damaged FCN-8s, ops that a network does not need, or a
     precision that this machine or TensorFlow does not have.
     """
     description = read_description(model_dir)
@@ -144,7 +144,7 @@ def open_graph_def(
     session = tf.Session(graph=graph, config=config)
     try:
         if prefix is not None:
-            # Large filters come first: the memory that loading them takes for a moment is then free for the rest.
+            # Large filters come first: the memory that loading them takes is then free again for the rest.
             load_large_filters(session, network.large_filters, prefix)
             with saved_models.explain_graph_damage(description.directory, 'model'):
                 network = network._replace(graph_def=fold_variables(network, prefix))
@@ -164,5 +164,5 @@ def checked_config(precision: str, base: Optional[ConfigProto]) -> Any:
             'precision is {!r}; predictions are computed in {}.'.format(precision, ' or '.join(PREDICTION_PRECISIONS))
         )
     check_precision(precision, machine=this_machine(base))
-    # The graph itself is in bfloat16 where it is asked for; TensorFlow's own rewrite would hold both kinds of weights.
+    # For bfloat16, the graph itself is in bfloat16; TensorFlow's own rewrite would hold the weights in both types.
     return session_config_for('float32', gpu_memory_growth=base is None, base=base)

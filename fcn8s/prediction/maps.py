@@ -1,7 +1,7 @@
 """Predicting a GeoTIFF by windows: it is never in memory as a whole, and results keep its place on the map.
 
-rasterio (the extra `geo`) reads and writes. A window is predicted with a margin around it that is then cut off: with
-`tiling.FULL_MARGIN` pixels every pixel has what the network sees of it, so there is no seam.
+rasterio (the extra `geo`) reads and writes. A window is predicted with a margin around it that is then cut off. With
+`tiling.FULL_MARGIN` pixels the margin holds the whole field of view of every pixel, so there is no seam.
 """
 
 import contextlib
@@ -27,9 +27,9 @@ from helpers.visualization_utils import colorize
 KINDS = ('overlay', 'color', 'ids')
 _SUFFIXES = {'overlay': '_overlay.tif', 'color': '_color.tif', 'ids': '_ids.tif', 'polygons': '.geojson'}
 
-# From so many pixels on a TIFF is predicted by windows wherever it lies: 400 MB as RGB.
+# A TIFF of more pixels is predicted by windows even if it lies on no map: 400 MB as RGB.
 _LARGE = 1 << 27
-# What GDAL may keep of the files; by itself it takes a twentieth of the memory.
+# GDAL's cache; its own default is a twentieth of the memory.
 _CACHE_MEGABYTES = 128
 
 
@@ -37,7 +37,8 @@ class MapRequest(NamedTuple):
     """What is made of a map.
 
     kinds: of `KINDS`. id_map: from class IDs to those that are written, uint8 [256]. tile: (height, width) that is
-    predicted at a time, with `margin` pixels to cut off on each side. tolerance: of polygons in pixels; None for none.
+    predicted at a time, with `margin` pixels to cut off on each side. tolerance: of polygons, in pixels; None for no
+    polygons.
     """
 
     kinds: Tuple[str, ...]
@@ -64,12 +65,12 @@ def is_map(path: str, tile: Tuple[int, int]) -> bool:
             is_larger = source.height > tile[0] or source.width > tile[1]
             return is_larger and (is_placed or source.height * source.width > _LARGE)
     except (rasterio.errors.RasterioError, UnicodeError):
-        # The usual way says what is wrong with it, and opens paths that are no text, which GDAL does not.
+        # Reading it as a usual image says what is wrong, and opens paths that are not valid text, unlike GDAL.
         return False
 
 
 def check_map_request(request: MapRequest) -> None:
-    """Raises ValueError where a kind of result or a way to draw it is not written by windows."""
+    """Raises ValueError for a kind of result, or a way to draw it, that cannot be written by windows."""
     others = sorted(set(request.kinds) - set(KINDS))
     if others:
         raise ValueError(
@@ -88,7 +89,7 @@ def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: st
     Args:
         predict: uint8 [h, w, C] -> class IDs uint8 [h, w].
         path: A TIFF file.
-        stem: Of the results, with the folder.
+        stem: Folder and beginning of the names of the results.
 
     Returns:
         The paths of the results.
@@ -143,10 +144,10 @@ def _write_maps(
 
 
 def _padded(image: np.ndarray) -> np.ndarray:
-    """The image to the next multiples of the network's stride, for the windows at the far borders of a map.
+    """The image padded to the next multiples of the network's stride, for the windows at the far borders of a map.
 
-    The last upsampling of an image whose size is no multiple of 8 lies up to 3 pixels beside that of one whose size is,
-    as TensorFlow spreads the padding over both sides: windows of both kinds would not fit together.
+    If a size is no multiple of 8, the last upsampling is shifted by up to 3 pixels, because TensorFlow spreads the
+    padding over both sides. Such windows would not fit together with the others.
     """
     rows, columns = (-extent % STRIDE for extent in image.shape[:2])
     return np.pad(image, ((0, rows), (0, columns), (0, 0)), 'edge') if rows or columns else image
@@ -226,13 +227,13 @@ class _Outputs:
 
 
 def _block(request: MapRequest) -> Tuple[int, int]:
-    """(height, width) of the blocks of a result: windows consist of whole ones, so each is compressed once."""
+    """(height, width) of the blocks of a result. Windows consist of whole blocks, so each is compressed once."""
     height, width = (cuts(2 * extent, extent, request.margin)[0].stop for extent in request.tile)
     return _divided(height), _divided(width)
 
 
 def _divided(step: int) -> int:
-    """A length of blocks that `step` consists of: the usual 256 where it is a multiple of that, else all of it."""
+    """A block length that divides `step`: the usual 256 if possible, else `step` itself."""
     return 256 if step % 256 == 0 else step
 
 
@@ -253,14 +254,14 @@ def _write_polygons(rasterio: Any, source: Any, ids_path: str, path: str, reques
 
 @contextlib.contextmanager
 def _without_place(rasterio: Any) -> Iterator[None]:
-    """For a file that lies in pixels and nowhere on the map, and is meant to."""
+    """For a file that is in pixels and on purpose has no place on the map."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
         yield
 
 
 def _write_features(file: Any, shapes: Any, source: Any, request: MapRequest) -> None:
-    """One feature after the other, as there may be more than memory holds."""
+    """Writes one feature after the other: there may be more than memory holds."""
     file.write('{"type": "FeatureCollection",\n')
     if source.crs is not None:
         file.write('"crs": {},\n'.format(json.dumps(geojson_crs(_crs_name(source.crs)))))
@@ -279,7 +280,7 @@ def _crs_name(crs: Any) -> str:
 
 
 def _feature(shape: Any, class_id: int, transform: Any, request: MapRequest) -> Dict[str, Any]:
-    """A polygon in map coordinates, with holes, of one in pixels."""
+    """Brings a polygon, with its holes, from pixels to map coordinates."""
     rings = [np.array(ring, np.float64)[:-1] for ring in shape['coordinates']]
     outline, *holes = (abs(signed_area(ring)) for ring in rings)
     mapped = [np.stack(transform * tuple(simplified(ring, request.tolerance or 0.0).T), axis=1) for ring in rings]

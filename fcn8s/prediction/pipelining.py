@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 # How many results a stage may be ahead of the next. Two keep both busy when their times vary; memory stays bounded.
 _DEPTH = 2
-# How often a stage that waits for room looks whether it should end, in seconds.
+# How often a waiting stage checks whether it should end, in seconds.
 _PATIENCE = 0.1
 
 
@@ -23,8 +23,8 @@ def overlapped(source: Iterable, *stages: Callable[[Any], Any]) -> Iterator[Iter
     """Returns a context manager: an iterator over `stages[-1](...stages[0](item))` for the items of `source`, in order.
 
     Reading the source and every stage run at the same time, at most a few items ahead of the consumer. An exception in
-    any of them is raised to the consumer after the results of all earlier items. Leaving the context ends the threads;
-    a call that a stage is in is waited for.
+    any of them is raised to the consumer after the results of all earlier items. Leaving the context ends the threads,
+    and waits for calls that are running.
     """
     stop = threading.Event()
     threads = []
@@ -54,7 +54,7 @@ def _work(items: Iterator[Any], stage: Any, finished: queue.Queue, stop: threadi
 
 
 def _put(finished: queue.Queue, item: Any, stop: threading.Event) -> bool:
-    """Waits for room; False where the pipeline is to end first."""
+    """Waits for room in the queue; False if the pipeline has to end first."""
     while not stop.is_set():
         with contextlib.suppress(queue.Full):
             finished.put(item, timeout=_PATIENCE)

@@ -10,16 +10,16 @@ from helpers.flags import check_choice
 from helpers.label_spaces import LabelSpace
 from helpers.polygons import Region, Window, fill_pixels, geojson, outlines, pixel_outline, regions, simplified
 
-# An image and its annotations as COCO has them, but for their numbers.
+# An image and its annotations as in COCO, without their numbers.
 Described = Tuple[Dict[str, Any], List[Dict[str, Any]]]
 
 FORMATS = ('labelme', 'coco', 'geojson')
 COCO_FILE = 'annotations.json'
 MAX_TOLERANCE = 10.0
 _SUFFIXES = {'labelme': '.json', 'geojson': '.geojson'}
-# The version of labelme whose files these are like; it reads those of older ones.
+# The version of labelme whose format these files have; labelme also reads files of older versions.
 _LABELME_VERSION = '5.0.1'
-# What labelme's own scripts call what is not to be learned.
+# The label that labelme's own scripts give to what is not to be learned.
 _LABELME_IGNORED = '__ignore__'
 
 
@@ -38,7 +38,7 @@ def polygon_path(out_dir: str, stem: str, kind: str) -> str:
 
 
 def check_no_polygons(out_dir: str, stems: Iterable[str], kind: str) -> None:
-    """Raises ValueError where a file of polygons is there already: somebody may have drawn or corrected them."""
+    """Raises ValueError where a file of polygons exists already: somebody may have drawn or corrected them."""
     for path in (polygon_path(out_dir, stem, kind) for stem in stems):
         if os.path.lexists(path):
             raise ValueError(
@@ -48,9 +48,9 @@ def check_no_polygons(out_dir: str, stems: Iterable[str], kind: str) -> None:
 
 
 class PolygonFiles:
-    """Writes the polygons of predictions into a folder: a file for each image, or one of all for COCO.
+    """Writes the polygons of predictions into a folder: one file for each image, or for COCO one file for all.
 
-    kind: of FORMATS. tolerance: by how many pixels outlines may differ from the prediction, for fewer points.
+    kind: of FORMATS. tolerance: by how many pixels outlines may differ from the prediction, to save points.
     """
 
     def __init__(self, out_dir: str, label_space: LabelSpace, kind: str, tolerance: float = 0.0) -> None:
@@ -60,7 +60,7 @@ class PolygonFiles:
         self._space = label_space
         self._kind = kind
         self._tolerance = tolerance
-        # The class of what is none: tools show it as what nobody drew.
+        # The class of what belongs to no other: tools show it as area without polygons.
         self._background = 0 if label_space.class_names[0].lower() == 'background' else None
         self._described: List[Described] = []
 
@@ -69,7 +69,7 @@ class PolygonFiles:
         return polygon_path(self._out_dir, stem, self._kind)
 
     def write(self, stem: str, image_path: str, class_ids: np.ndarray) -> None:
-        """Writes the polygons of one prediction, uint8 [H, W]; those for COCO with `close`."""
+        """Writes the polygons of one prediction, uint8 [H, W]; for COCO, `close` writes them."""
         if self._kind == 'labelme':
             atomic_write_json(self.path(stem), self._labelme(self.path(stem), image_path, class_ids))
         elif self._kind == 'geojson':
@@ -78,7 +78,7 @@ class PolygonFiles:
             self._add_to_coco(stem + os.path.splitext(image_path)[1], class_ids)
 
     def described(self) -> List[Described]:
-        """Returns what `close` would write of each image so far: numbers, texts, lists and dicts."""
+        """Returns what `close` would write about each image so far, as numbers, strings, lists and dicts."""
         return self._described
 
     def take_over(self, described: Iterable[Described]) -> None:
@@ -86,7 +86,7 @@ class PolygonFiles:
         self._described.extend(described)
 
     def close(self) -> None:
-        """Writes what is one file of all images, numbered in the order in which they came."""
+        """Writes the one file for all images, numbered in the order in which they came, if the kind has one."""
         if self._kind == 'coco':
             images: List[Dict[str, Any]] = []
             annotations: List[Dict[str, Any]] = []
@@ -100,7 +100,7 @@ class PolygonFiles:
             atomic_write_json(self.path(''), content)
 
     def _labelme(self, path: str, image_path: str, class_ids: np.ndarray) -> Dict[str, Any]:
-        # labelme has no holes: what lies in one comes after what is around it, and is drawn over it.
+        # labelme has no holes: what lies in a hole comes after what surrounds it, and is drawn over it.
         shapes = [
             {
                 'label': self._label(region.class_id),
@@ -146,7 +146,7 @@ class PolygonFiles:
         self._described.append((image, annotations))
 
     def _segmentation(self, window: Window, size: Sequence[int]) -> Any:
-        """A polygon; runs where there are holes, which polygons of COCO cannot have."""
+        """A polygon, or run lengths if there are holes, which COCO's polygons cannot have."""
         rings = outlines(window)
         if len(rings) == 1:
             return [simplified(rings[0], self._tolerance).astype(float).ravel().tolist()]
@@ -154,7 +154,7 @@ class PolygonFiles:
 
 
 def _needed(class_ids: np.ndarray, background: Optional[int]) -> List[Region]:
-    """The regions in the order in which they are drawn, without those of the background that nothing lies under."""
+    """The regions in drawing order, without background regions that cover nothing."""
     canvas = np.full(class_ids.shape, -1 if background is None else background)
     needed = []
     for region in regions(class_ids):
@@ -171,7 +171,7 @@ def _needed(class_ids: np.ndarray, background: Optional[int]) -> List[Region]:
 
 
 def _runs(window: Window, size: Sequence[int]) -> List[int]:
-    """COCO's runs of 0 and 1 in turn, 0 first, down the columns of the whole image."""
+    """COCO's run lengths, of 0 and 1 in turn, 0 first, down the columns of the whole image."""
     image = np.zeros(tuple(size), np.int8)
     image[window.top : window.top + window.mask.shape[0], window.left : window.left + window.mask.shape[1]] = (
         window.mask

@@ -20,10 +20,10 @@ from helpers.visualization_utils import print_segmentation_onto_image
 
 DEFAULT_OVERLAP = 128
 ARRANGEMENTS = ('vertical', 'horizontal')
-# Beyond this an image is nothing but interpolation, and soon larger than OpenCV can hold.
+# Larger scales add nothing but interpolation, and soon exceed what OpenCV can hold.
 MAX_SCALE = 16
 
-# Of one pixel of an image: RGB as uint8, and as float32 for the network.
+# Bytes of one pixel of an image: RGB as uint8, and as float32 for the network.
 _IMAGE_BYTES = 3 + 12
 # How many channels OpenCV resizes at a time; version 5 takes 128 at most.
 _RESIZED_CHANNELS = 64
@@ -33,7 +33,7 @@ _BAND_ROWS = 32
 # predict(images, argmax): uint8 [N, H, W, channels] -> class IDs uint8 [N, H, W], or soft-max float32 [N, H, W, C] for
 # argmax=False. `FCN8s.predict` and `InferenceGraph.predict` are such functions.
 Predict = Callable[..., np.ndarray]
-# The first row of a band of an image, and float32 [h, W, C] of its rows.
+# The first row of a band of an image, and the values of its rows, float32 [h, W, C].
 Band = Tuple[int, np.ndarray]
 
 
@@ -65,12 +65,12 @@ class Predictor:
             tile: (height, width) of the tiles that a larger image is cut into; None for the whole image at once. Away
                 from the borders of tiles (about 260 pixels: half the network's field of view, and what upsampling adds)
                 the answer is that of the whole image.
-            overlap: Of neighbouring tiles, in pixels.
-            scales: Factors that the image is resized by before predicting; results have the image's own size.
+            overlap: Overlap of neighbouring tiles, in pixels.
+            scales: Factors by which the image is resized before predicting; results have the image's own size.
             mirror: Whether the mirror image is predicted too.
-            size: (height, width) that every image is brought to for the network; tiles and scales are then those of the
-                resized image. None takes images as they are.
-            averages: What `predict` returns are means already, which are interpolated as they are.
+            size: (height, width) to which every image is resized for the network; tiles and scales then refer to the
+                resized image. None keeps the size of images.
+            averages: Whether `predict` returns averages; then these are interpolated, not their logarithms.
 
         Raises ValueError where an argument is out of its range.
         """
@@ -88,7 +88,7 @@ class Predictor:
         self._averages = averages
 
     def untiled(self) -> 'Predictor':
-        """Returns the same, but for images that are predicted at once. Raises ValueError where images are resized."""
+        """Returns the same predictor without tiles. Raises ValueError where images are resized."""
         if self._size is not None:
             raise ValueError(
                 'images are resized to {} x {} for the network, and a map is predicted by windows at its own scale. '
@@ -117,7 +117,7 @@ class Predictor:
 
     @property
     def _interpolates_logits(self) -> bool:
-        """Whether a resized image's logits are what is interpolated, as there is nothing to average."""
+        """Whether the logits of a resized image are interpolated, because there is nothing to average."""
         return self._tile is None and self._scales == (1.0,) and not (self._mirror or self._averages)
 
     def _grid(self, image: np.ndarray) -> Optional[Tuple[List[Span], List[Span]]]:
@@ -127,7 +127,7 @@ class Predictor:
         return spans(image.shape[0], self._tile[0], self._overlap), spans(image.shape[1], self._tile[1], self._overlap)
 
     def _bands(self, image: np.ndarray) -> Iterator[Band]:
-        """The soft-max from top to bottom; of an image that is resized and `_interpolates_logits`, the logits."""
+        """The soft-max from top to bottom; for a resized image with `_interpolates_logits`, the logits instead."""
         if self._size is None or self._keeps_size(image):
             yield from self._bands_of_tiles(image)
             return
@@ -138,7 +138,7 @@ class Predictor:
         yield from _enlarged_bands(values, image.shape[:2])
 
     def _bands_of_tiles(self, image: np.ndarray) -> Iterator[Band]:
-        """The bands of an image as it is. Only a row of tiles is in memory at a time."""
+        """The bands of an image that is not resized. Only one row of tiles is in memory at a time."""
         tiles = self._grid(image)
         if tiles is None:
             yield 0, self._average(image)
@@ -215,7 +215,7 @@ def check_predictor_options(
 
 
 def _resize_map(soft_max: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """float32 [h, w, C] to `size` (height, width), bilinearly: OpenCV averages areas of four channels at most."""
+    """float32 [h, w, C] to `size` (height, width), bilinearly: OpenCV's area averaging takes at most four channels."""
     if soft_max.shape[:2] == tuple(size):
         return soft_max
     resized = np.empty(tuple(size) + soft_max.shape[2:], np.float32)
@@ -227,8 +227,8 @@ def _resize_map(soft_max: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
 
 
 def _enlarged_bands(values: np.ndarray, size: Tuple[int, int]) -> Iterator[Band]:
-    """float32 [h, w, C] to `size` (height, width) as `_resize_map`, band by band: for a large image and many classes
-    the whole would be gigabytes."""
+    """float32 [h, w, C] to `size` (height, width) like `_resize_map`, but band by band: for a large image and many
+    classes the whole result would take gigabytes."""
     height = len(values)
     wide = _resize_map(values, (height, size[1]))
     # Half-pixel centres, as in OpenCV and in `fcn8s.graph.scoring`.
@@ -243,8 +243,8 @@ def _enlarged_bands(values: np.ndarray, size: Tuple[int, int]) -> Iterator[Band]
 def _soft_max_of(logits: np.ndarray) -> np.ndarray:
     """The soft-max over the last axis.
 
-    By hand: the SciPy of Python 3.7 divides after a logarithm and rounds otherwise, so that class maps of the two
-    TensorFlows would differ where two classes are nearly as likely.
+    By hand: the SciPy for Python 3.7 computes it by way of a logarithm and rounds differently, so class maps under
+    TensorFlow 1 and 2 would differ where two classes are nearly equally likely.
     """
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
@@ -262,14 +262,14 @@ def predict_and_save(
     overwrite_existing: bool = True,
     image_rules: ImageRules = RGB_RULES,
 ) -> List[str]:
-    """Segments the images of a folder and writes overlays of the same names into another.
+    """Segments the images of a folder and writes overlays with the same names into another.
 
     Args:
         predict: See `Predict`.
-        results_dir: Made where it is missing. Files of other names in it stay as they are.
+        results_dir: Created if it is missing. Files of other names in it stay as they are.
         images_dir: The folder; its subfolders are not searched.
-        color_map: As of `helpers.visualization_utils.print_segmentation_onto_image`.
-        resize: (height, width) that images are resized to before predicting, and the results have; False for none.
+        color_map: As in `helpers.visualization_utils.print_segmentation_onto_image`.
+        resize: (height, width) to which images are resized before predicting, also that of the results; False for none.
         image_file_extension: Which files are taken, for example 'png'.
         include_unprocessed_image: Whether the image comes with its overlay in one picture.
         arrangement: 'vertical', the image above the overlay; or 'horizontal', to its left.
@@ -290,7 +290,7 @@ def predict_and_save(
             'off. Give include_unprocessed_image=True, or leave it out.'.format(arrangement)
         )
     check_extension(image_file_extension)
-    # On one pixel, so that colours that cannot be drawn are refused before anything is predicted.
+    # Tried on one pixel, so that unusable colours are refused before anything is predicted.
     print_segmentation_onto_image(np.zeros([1, 1, 3], np.uint8), np.zeros([1, 1], np.uint8), color_map)
     results_dir, images_dir = path_of(results_dir), path_of(images_dir)
     if os.path.realpath(results_dir) == os.path.realpath(images_dir):
@@ -318,8 +318,8 @@ def predict_and_save(
 
 
 def check_room(size: Optional[Sequence[int]], num_classes: int, num_images: int = 1, name: str = 'size') -> None:
-    """Raises ValueError where memory cannot hold resized images and their soft-max; what layers take comes on top."""
-    if size is None or min(size) < 1:  # others say what a size has to be
+    """Raises ValueError where memory cannot hold resized images and their soft-max; layers take still more."""
+    if size is None or min(size) < 1:  # what a size has to be is checked elsewhere
         return
     needed = num_images * size[0] * size[1] * (_IMAGE_BYTES + 4 * num_classes)
     free = free_memory()

@@ -1,4 +1,4 @@
-"""The files that a prediction is kept in: class IDs, colours, overlays, soft-max; and where they go."""
+"""The files in which a prediction is kept: class IDs, colours, overlays, soft-max; and where they go."""
 
 import os
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
@@ -17,7 +17,7 @@ from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_
 from helpers.tables import spreadsheet_text
 from helpers.user_warnings import warn_user
 
-# Of ext4, XFS, NTFS, APFS and nearly all others.
+# The limit of ext4, XFS, NTFS, APFS and nearly all other file systems.
 _MAX_NAME_BYTES = 255
 ID_SPACES = ('class', 'dataset', 'train')
 DOUBT_TABLE = 'doubt.csv'
@@ -25,14 +25,14 @@ _ID_SUFFIXES = {'class': RESULT_KINDS['ids'].suffix, 'dataset': '_dataset_ids.pn
 
 
 class Job(NamedTuple):
-    """An image to predict, and its results' path without the suffix, relative to the folder of results."""
+    """An image to predict, and the path of its results without the suffix, relative to the folder of results."""
 
     image_path: str
     stem: str
 
 
 def check_replaces_none(results: Iterable[str], inputs: Iterable[str]) -> None:
-    """Raises ValueError for a result that would be written over one of the files that are read."""
+    """Raises ValueError for a result that would overwrite one of the inputs."""
     read = {os.path.realpath(path) for path in inputs}
     for result in results:
         if os.path.realpath(result) in read:
@@ -46,12 +46,12 @@ def check_replaces_none(results: Iterable[str], inputs: Iterable[str]) -> None:
 def plan_jobs(inputs: Sequence[str], out_dir: str, extensions: Sequence[str] = IMAGE_EXTENSIONS) -> List[Job]:
     """Finds the images of files, folders (with their subfolders) and glob patterns.
 
-    Results keep the path below a folder, or below the part of a pattern that has no wildcard. Where `out_dir` lies
-    below that, images in it are left out: they are results. Images that a pattern finds elsewhere ('a/*/../../b.png')
-    have results by their name alone.
+    Results keep the image's path below a folder, or below the part of a pattern that has no wildcard. If `out_dir` lies
+    below that, its images are left out: they are results. Results of images that a pattern finds elsewhere
+    ('a/*/../../b.png') keep only the file name.
 
     Raises FileNotFoundError where there is no image; ValueError where two images would have the same results, or
-    `out_dir` is the folder that images are looked for in.
+    `out_dir` is the folder that is searched for images.
     """
     jobs = []
     for source in inputs:
@@ -62,7 +62,7 @@ def plan_jobs(inputs: Sequence[str], out_dir: str, extensions: Sequence[str] = I
                 '{!r} is the folder of the images and of the results, which would be predicted the next '
                 'time. Give another folder to --out.'.format(base)
             )
-        # A folder of results around the images, say '.', makes no results of them.
+        # A folder of results that contains the images, say '.', does not make them results.
         has_results = is_searched and is_below(out_dir, base)
         paths = [path for path in found if not (has_results and is_below(path, out_dir))]
         jobs += [Job(path, _stem(path, base)) for path in paths]
@@ -111,7 +111,7 @@ class ResultFiles:
     kinds: of `fcn8s.prediction.result_kinds.KINDS`. ids: which IDs are written: 'class', those of the network, to
     '_ids.png'; 'dataset', those of the dataset's own files (labelIds for Cityscapes), to '_dataset_ids.png'; 'train',
     Cityscapes' train IDs, to '_train_ids.png'. polygons: writes polygons as well. temperature: of the soft-max that is
-    written; classes are the same with any, and doubt has the temperature of its predictor.
+    written; it does not change the classes, and doubt has the temperature of its predictor.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class ResultFiles:
         return os.path.join(self.out_dir, stem + self._suffixes[kind])
 
     def check_inputs(self, jobs: Iterable[Job]) -> None:
-        """Raises ValueError where a result would replace one of the images, or have too long a name."""
+        """Raises ValueError where a result would replace one of the images, or its name would be too long."""
         jobs = list(jobs)
         results = [self.path(job.stem, kind) for job in jobs for kind in self._kinds]
         check_replaces_none(results, [job.image_path for job in jobs])
@@ -158,8 +158,8 @@ class ResultFiles:
                     )
 
     def predict(self, predictor: Any, image: np.ndarray) -> Dict[str, np.ndarray]:
-        """Predicts what `write` needs: 'class_ids' uint8 [H, W]; 'softmax' float32 [H, W, C] where it is to be written;
-        'doubt' of a `fcn8s.prediction.sampling.SampledPredictor`, which the kinds of doubt need.
+        """Predicts what `write` needs: 'class_ids' uint8 [H, W]; 'softmax' float32 [H, W, C] if it is to be written;
+        'doubt' if results show doubt, which takes a `fcn8s.prediction.sampling.SampledPredictor`.
         """
         if self._kinds & set(DOUBT_KINDS):
             probabilities, doubt = predictor.samples(image)
@@ -176,7 +176,7 @@ class ResultFiles:
         """Writes every kind of result of one image; existing ones of the same name are replaced.
 
         Args:
-            image_path: The file of the image, which files of polygons name.
+            image_path: The file of the image; files of polygons refer to it.
         """
         result = Result(image, prediction, self._draw, self._painted, self._id_map)
         for kind in KINDS:
@@ -189,11 +189,11 @@ class ResultFiles:
             self._doubts.append((stem, entropy, mutual_information))
 
     def doubts(self) -> List[Tuple[str, float, float]]:
-        """Returns what `write_doubts` would write of each image so far."""
+        """Returns what `write_doubts` would write about each image so far."""
         return self._doubts
 
     def take_over_doubts(self, doubts: Iterable[Tuple[str, float, float]]) -> None:
-        """Adds those of images that another process has written."""
+        """Adds the doubts of images that another process has written."""
         self._doubts.extend(doubts)
 
     def write_doubts(self) -> None:

@@ -1,6 +1,7 @@
 """The kinds of results of a prediction, in one table: names of files, flags of `fcn8s predict`, and what writes them.
 
-The command line reads the table before it knows what is asked for, so what opens images is imported where it is needed.
+The command line reads the table before it knows what is asked for, so modules that open images are imported only where
+they are needed.
 """
 
 import functools
@@ -13,7 +14,7 @@ from helpers.label_spaces import LabelSpace
 
 
 class Result(NamedTuple):
-    """What is known of an image when its results are written.
+    """What is known about an image when its results are written.
 
     image: uint8 [H, W, C]. prediction: see `fcn8s.prediction.result_files.ResultFiles.predict`. draw: (image, class
     IDs) -> overlay. painted: the classes with the colours of drawings. id_map: from class IDs to those that are
@@ -30,8 +31,8 @@ class Result(NamedTuple):
 class ResultKind(NamedTuple):
     """A kind of results.
 
-    suffix: of its files. write: (path, result) writes one. title: what it is, the help of the flag. flag: asks for it;
-    None where it comes with --samples. flag_options: of the flag, for argparse.
+    suffix: of its files. write: (path, result) writes one. title: what it is, the help of the flag. flag: the option
+    that asks for it; None where it comes with --samples. flag_options: keywords of the flag, for argparse.
     """
 
     suffix: str
@@ -71,7 +72,7 @@ def _write_doubt(path: str, result: Result) -> None:
 
 
 def _write_share(field: str, path: str, result: Result) -> None:
-    """Writes a field of the doubt as grey values: 0 is none, 255 ln C for C classes."""
+    """Writes a field of the doubt as grey values: 0 for no doubt, 255 for ln C, with C classes."""
     from helpers.images import write_labels
 
     share = getattr(result.prediction['doubt'], field) / np.log(result.painted.num_classes)

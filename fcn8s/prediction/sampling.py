@@ -1,8 +1,8 @@
 """Doubt by dropout: the network's head sampled several times over features that are computed once.
 
 Dropout that stays on makes each prediction a sample of what other trained networks might say (Gal, Ghahramani, ICML
-2016; for segmentation Kendall, Badrinarayanan, Cipolla, "Bayesian SegNet", BMVC 2017). In FCN-8s it comes behind fc6
-and fc7, so that all convolutions up to fc6, by far the most of the work, are the same for all samples.
+2016; for segmentation Kendall, Badrinarayanan, Cipolla, "Bayesian SegNet", BMVC 2017). In FCN-8s dropout follows fc6
+and fc7, so all convolutions up to fc6, by far most of the work, are the same for all samples.
 
 Letters: N images, H height, W width, C classes, S samples.
 """
@@ -33,7 +33,7 @@ class Doubt(NamedTuple):
     """How sure the samples are of each pixel of one image, in nats: 0 is certain, ln C is no idea.
 
     entropy: float32 [H, W], of the mean soft-max: all doubt. mutual_information: float32 [H, W], the part of it that
-    comes of the samples contradicting each other, and that more training data would lessen.
+    comes from samples contradicting each other; more training data would reduce it.
     """
 
     entropy: np.ndarray
@@ -41,13 +41,13 @@ class Doubt(NamedTuple):
 
 
 def doubt_of(samples: np.ndarray, temperature: float = 1.0) -> Doubt:
-    """Returns the doubt of what `Sampler.predict` returned for one image, float32 [H, W, C + 1].
+    """Returns the doubt in what `Sampler.predict` returned for one image, float32 [H, W, C + 1].
 
-    temperature: Of the mean soft-max that the entropy is of; the mutual information is that of the samples as they are.
+    temperature: Applied to the mean soft-max for the entropy; the mutual information is that of the samples unchanged.
     """
     mean, expected_entropy = samples[..., :-1], samples[..., -1]
     entropy = _entropy_of(mean)
-    # Rounding may make a difference of nothing negative.
+    # Rounding may make a zero difference negative.
     mutual_information = np.maximum(entropy - expected_entropy, 0)
     return Doubt(
         entropy if temperature == 1 else _entropy_of(at_temperature(mean, temperature)),
@@ -70,9 +70,9 @@ def check_sampling(num_samples: int, keep_prob: float) -> None:
 
 
 class Sampler:
-    """Samples of an opened network's soft-max. The network's own tensors, and so its predictions, stay what they are.
+    """Samples an opened network's soft-max. The network's own tensors, and so its predictions, do not change.
 
-    The dropout masks are a function of seed, number of the sample and layer: an image has the same samples in each run.
+    The dropout masks depend only on seed, sample number and layer: an image has the same samples in each run.
     """
 
     def __init__(
@@ -87,8 +87,8 @@ class Sampler:
         Args:
             model: An opened network; nodes are added to its graph.
             num_samples: S >= 2.
-            keep_prob: Of dropout, as the network was trained with.
-            trust: As of `fcn8s.prediction.frozen_network.open_model`.
+            keep_prob: Keep probability of dropout, that of the training.
+            trust: As in `fcn8s.prediction.frozen_network.open_model`.
 
         Raises:
             ValueError: An argument is out of its range, or the network has no dropout.
@@ -104,25 +104,26 @@ class Sampler:
         self._tensors = PredictionTensors(model.images, model.float_images, class_ids, samples)
 
     def predict(self, images: np.ndarray, argmax: bool = False) -> np.ndarray:
-        """Predicts, of images as `InferenceGraph.predict` takes them, float32 [N, H, W, C + 1]: the mean soft-max of
-        the samples, and behind it the mean of their entropies in nats; both may be averaged further, over tiles and
-        scales. With `argmax` class IDs, uint8 [N, H, W], of the mean soft-max. Raises ValueError as that does.
+        """Predicts float32 [N, H, W, C + 1] for images as `InferenceGraph.predict` takes them: the mean soft-max of the
+        samples, followed by the mean of their entropies in nats; both may be averaged further, over tiles and scales.
+        With `argmax`, returns the class IDs of the mean soft-max, uint8 [N, H, W]. Raises ValueError as
+        `InferenceGraph.predict` does.
         """
         return predict_in_chunks(self._model.run, self._tensors, images, self.num_classes + 1, argmax)
 
 
 class SampledPredictor:
-    """Predicts images of any size by samples; `class_ids` and `probabilities` are those of a `Predictor`.
+    """Predicts images of any size by samples; `class_ids` and `probabilities` work as in a `Predictor`.
 
     Attributes:
-        means: (entropy, mutual information) of each image that was predicted, means over its pixels in nats.
+        means: (entropy, mutual information) of each predicted image, in nats, means over its pixels.
     """
 
     def __init__(self, sampler: Sampler, temperature: float = 1.0, **options: Any) -> None:
         """
         Args:
-            temperature: As of `doubt_of`; soft-max and classes are those of the samples as they are.
-            options: tile, overlap, scales, mirror, size as of `Predictor`.
+            temperature: As in `doubt_of`; it does not change soft-max and classes.
+            options: tile, overlap, scales, mirror, size as in `Predictor`.
         """
         check_temperature(temperature)
         self._temperature = temperature
@@ -131,14 +132,14 @@ class SampledPredictor:
         self.means: List[Tuple[float, float]] = []
 
     def samples(self, image: np.ndarray) -> Tuple[np.ndarray, Doubt]:
-        """Predicts, of uint8 [H, W, channels], the mean soft-max, float32 [H, W, C], and the doubt about it."""
+        """Predicts the mean soft-max, float32 [H, W, C], of uint8 [H, W, channels], and the doubt about it."""
         samples = self._predictor.probabilities(image)
         doubt = doubt_of(samples, self._temperature)
         self.means.append((float(doubt.entropy.mean()), float(doubt.mutual_information.mean())))
         return samples[..., :-1], doubt
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Predicts, of uint8 [H, W, channels], the mean soft-max, float32 [H, W, C]."""
+        """Predicts the mean soft-max, float32 [H, W, C], of uint8 [H, W, channels]."""
         return self.samples(image)[0]
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
@@ -149,7 +150,7 @@ class SampledPredictor:
 class Head(NamedTuple):
     """The part of a network that dropout changes.
 
-    graph_def: its nodes. features: names of the tensors that it needs of the rest. draws: how many seeds it has.
+    graph_def: its nodes. features: names of the tensors that it needs from the rest. draws: how many seeds it has.
     """
 
     graph_def: GraphDef
@@ -166,7 +167,7 @@ def cut_head(graph: Graph, saved: Any, output: str) -> Head:
         output: The node that the head ends with.
 
     Raises:
-        ValueError: No random draw of the saved network is before `output`.
+        ValueError: `output` does not depend on any random draw of the saved network.
     """
     frozen = extract_sub_graph(graph.as_graph_def(), [output])
     present = {node.name for node in frozen.node}
@@ -208,7 +209,7 @@ def _downstream(nodes: Iterable[Any], sources: Set[str]) -> Set[str]:
 
 
 def _draw_nodes(draw: Any, number: int, dtype: int) -> List[Any]:
-    """A draw as a function of a seed that is fed, and its cast to what the frozen network computes in."""
+    """A draw as a function of a seed that is fed, cast to the type in which the frozen network computes."""
     uniform, cast = tf.NodeDef(), tf.NodeDef()
     uniform.name, uniform.op = draw.name + '/sampled', 'StatelessRandomUniform'
     uniform.input.extend([draw.input[0], _SEED_NODE.format(number)])
@@ -222,7 +223,7 @@ def _draw_nodes(draw: Any, number: int, dtype: int) -> List[Any]:
 
 
 def _add_missing(head: Any, present: Set[str], saved: Any, graph: Graph) -> None:
-    """Adds the saved network's nodes that compute the draws' shapes; freezing has left them out."""
+    """Adds the nodes of the saved network that compute the shapes of the draws; freezing has left them out."""
     stored = {node.name: node for node in saved.node}
     seeds = _SEED_NODE.format('')
     waiting = [name for node in head.node for name in node.input]
@@ -233,7 +234,7 @@ def _add_missing(head: Any, present: Set[str], saved: Any, graph: Graph) -> None
             own.add(name)
             node = head.node.add()
             node.CopyFrom(stored[name])
-            if node.op == 'Shape':  # of what may be computed in bfloat16 now
+            if node.op == 'Shape':  # its input may be in bfloat16 now
                 source = graph.get_tensor_by_name(node_name(node.input[0]) + ':0')
                 node.attr['T'].type = source.dtype.as_datatype_enum
             waiting.extend(stored[name].input)

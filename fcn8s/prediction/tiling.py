@@ -1,7 +1,7 @@
 """Where the tiles of a large image lie and how much each counts at every pixel. Pure numpy.
 
-Tiles begin at multiples of the network's stride, so that its poolings fall on the same pixels as in the whole image: a
-tile then sees, away from its borders, exactly what the whole image shows.
+Tiles begin at multiples of the network's stride, so that pooling falls on the same pixels as in the whole image. Away
+from the borders of a tile, the network then sees exactly what it sees in the whole image.
 """
 
 from typing import List, NamedTuple
@@ -15,8 +15,8 @@ STRIDE = 32
 
 
 class Span(NamedTuple):
-    """Pixels start to stop along one axis, and weights float32 [stop - start]; at each pixel, those of all spans add up
-    to 1."""
+    """Pixels start to stop along one axis, and weights float32 [stop - start]; at each pixel, the weights of all spans
+    add up to 1."""
 
     start: int
     stop: int
@@ -27,7 +27,7 @@ def spans(length: int, tile: int, overlap: int) -> List[Span]:
     """Covers an axis of `length` pixels with spans of at most `tile`; neighbours overlap by at least `overlap`, or a
     little less (`_extent`).
 
-    Weights rise linearly from a span's border over the overlap; borders of the image are none.
+    Weights rise linearly from a span's border over the overlap, except at the borders of the image.
 
     Raises ValueError unless a tile is at least STRIDE longer than the overlap.
     """
@@ -55,11 +55,11 @@ def check_tile(tile: int, overlap: int) -> None:
 
 
 def _extent(length: int, tile: int, overlap: int) -> int:
-    """How many pixels a span has: `tile`, or up to 31 fewer, so that it leaves of the stride what `length` leaves.
+    """How many pixels a span has: `tile`, or up to 31 fewer, so that it is congruent to `length` modulo the stride.
 
-    Upsampling to a size that is no multiple of its stride moves the answer by up to half the stride, as TensorFlow
-    spreads the padding over both sides: spans are to be moved as the whole is. Up to half of the overlap is given for
-    it.
+    Upsampling to a size that is no multiple of its stride shifts the answer by up to half the stride, because
+    TensorFlow spreads the padding over both sides. Spans have to be shifted like the whole image. This may cost up to
+    half of the overlap.
     """
     shorter = tile - (tile - length) % STRIDE
     return shorter if length > tile and tile - shorter <= overlap // 2 else tile
@@ -79,7 +79,7 @@ def _ramp(start: int, stop: int, length: int, overlap: int) -> np.ndarray:
     return np.minimum(np.minimum(to_start, to_stop), overlap + 1).astype(float)
 
 
-#: A margin that holds all that the network sees of a pixel, and what upsampling adds; a multiple of its stride.
+#: A margin that holds a pixel's whole field of view, and what upsampling adds; a multiple of the network's stride.
 FULL_MARGIN = 288
 
 
@@ -100,7 +100,7 @@ class Cut(NamedTuple):
 def cuts(length: int, tile: int, margin: int) -> List[Cut]:
     """Returns pieces that cover a line without overlap, each predicted with `margin` more pixels on both sides.
 
-    All begin at multiples of the network's stride, so that it computes for each what it would for the whole line.
+    All begin at multiples of the network's stride, so that it computes the same for each as for the whole line.
 
     Raises ValueError where the margin is no multiple of the stride, or leaves nothing of a tile.
     """
@@ -117,7 +117,7 @@ def cuts(length: int, tile: int, margin: int) -> List[Cut]:
             '--overlap (below {} there may be seams).'.format(tile, margin, 2 * margin + STRIDE, FULL_MARGIN)
         )
     if step > 1024:
-        step = step // 256 * 256  # of whole blocks of a result
+        step = step // 256 * 256  # whole blocks of a result
     starts = range(0, length, step)
     return [
         Cut(start, min(length, start + step), max(0, start - margin), min(length, start + step + margin))

@@ -33,7 +33,7 @@ class Rendered(NamedTuple):
 
     @property
     def frames_per_second(self) -> float:
-        """Frames a second of the rendering, not of the film."""
+        """Frames per second of the rendering, not of the video."""
         return self.num_frames / self.seconds
 
 
@@ -46,7 +46,7 @@ def check_smoothing(smoothing: float) -> None:
 
 
 def check_clockwork(clockwork: int, smoothing: float) -> None:
-    """Raises ValueError where the interval is out of its range, or smoothing mixes frames that have moved."""
+    """Raises ValueError where the interval is out of its range, or smoothing would mix frames that have moved."""
     check_interval(clockwork)
     if clockwork > 1 and smoothing:
         raise ValueError(
@@ -56,7 +56,7 @@ def check_clockwork(clockwork: int, smoothing: float) -> None:
 
 
 def check_places(source: str, out_path: str, frame_rate: Optional[float], image_rules: ImageRules = RGB_RULES) -> None:
-    """Raises, before any work, what `render_video` would raise because of what it reads and where it writes."""
+    """Raises, before any work, the errors that `render_video` would raise about source and output."""
     check_video_path(out_path)
     if frame_rate is not None:
         check_frame_rate(frame_rate)
@@ -68,14 +68,15 @@ def check_places(source: str, out_path: str, frame_rate: Optional[float], image_
 
 
 class SmoothedPredictor:
-    """Class IDs of consecutive frames from a running mean of the soft-max, which calms flicker.
+    """Class IDs of consecutive frames from a running mean of the soft-max, which reduces flicker.
 
-    mean <- smoothing * mean + (1 - smoothing) * soft-max; the first frame's is its own. 0 takes each frame by itself,
-    and predicts a frame that is the same as the one before only once: slow parts of a video consist of such.
+    mean <- smoothing * mean + (1 - smoothing) * soft-max; the first mean is the soft-max of the first frame. With 0,
+    each frame stands alone, and a frame that equals the one before is not predicted again: slow parts of a video have
+    many of these.
     """
 
     def __init__(self, predictor: Predictor, smoothing: float, temperature: float = 1.0) -> None:
-        """temperature: of the soft-max that doubt is of; classes are the same with any."""
+        """temperature: of the soft-max from which doubt comes; it does not change the classes."""
         check_smoothing(smoothing)
         check_temperature(temperature)
         self._temperature = temperature
@@ -110,9 +111,8 @@ class SmoothedPredictor:
 class View:
     """How one network sees the frames of a video: predicts them in one stage, draws them in another.
 
-    caption: a line of text in the top left corner, which says which network it is. clockwork: the network sees every
-    so many-th frame, and the others by their motion (`fcn8s.prediction.clockwork`). temperature: see
-    `SmoothedPredictor`.
+    caption: a line of text in the top left corner that names the network. clockwork: the interval between frames that
+    the network sees; the others follow by motion (`fcn8s.prediction.clockwork`). temperature: see `SmoothedPredictor`.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class View:
         self._caption = caption
 
     def predict(self, image: np.ndarray) -> Seen:
-        """Predicts the class IDs of the next frame, uint8 [H, W, channels], and the doubt where it is to be shown."""
+        """Predicts the class IDs of the next frame, uint8 [H, W, channels], and the doubt if it is to be shown."""
         return self._see(image)
 
     def _seen(self, image: np.ndarray) -> Seen:
@@ -154,7 +154,7 @@ class View:
 
 
 def _beside_each_other(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures from left to right; those that are lower get white below."""
+    """Pictures from left to right; lower ones get white below."""
     height = max(picture.shape[0] for picture in pictures)
     return np.hstack(
         [
@@ -188,18 +188,18 @@ def render_video(
         label_space: Names and colours of the classes.
         style: See `Style`.
         smoothing: See `SmoothedPredictor`.
-        frame_rate: Of a folder of frames, 30 by default.
-        progress: Called with the frames to come and their number, if known; returns them to be iterated over. An
-            iterator of it that can be closed is closed before any error is reported.
-        compare: Another network, whose pictures go on the right of those of the first.
+        frame_rate: Frame rate of a folder of frames, 30 by default.
+        progress: Called with the frames to come and their number, if known; returns an iterable of them. If its
+            iterator can be closed, it is closed before any error is reported.
+        compare: Another network; its pictures go to the right of those of the first.
         caption, clockwork, temperature: See `View`.
         image_rules: How the images of a folder are read: those of the network. A video's frames are RGB.
 
     The first sound track of a video is kept; a warning names one that cannot be converted.
 
-    Raises ValueError, FileNotFoundError or OSError naming what cannot be read or written and the frame. What was done
-    by then stays as 'NAME.partial.mp4' (see `VideoWriter`), which plays; so it does after Ctrl-C or SIGTERM, which
-    raise `helpers.process.termination.Interrupted`, a KeyboardInterrupt.
+    Raises ValueError, FileNotFoundError or OSError naming what cannot be read or written and the frame. The part that
+    was finished stays as 'NAME.partial.mp4' (see `VideoWriter`), which can be played. The same holds after Ctrl-C or
+    SIGTERM, which raise `helpers.process.termination.Interrupted`, a KeyboardInterrupt.
     """
     check_places(source, out_path, frame_rate, image_rules)
     if style.show is not None:
@@ -223,7 +223,7 @@ def render_video(
                 source if frames.has_audio else None,
                 frames.pixel_aspect,
             )
-        ) as writer, _closing(shown):  # before the writer says what it leaves
+        ) as writer, _closing(shown):  # closed before the writer reports the file that it leaves
             _write_all(writer, itertools.chain([first], shown), stop, is_endless=source.startswith(CAMERA_PREFIX))
     if stop.requested not in (None, 'SIGINT'):
         raise Interrupted('stopped by {}; {} is complete until then'.format(stop.requested, out_path), stop.requested)
@@ -232,7 +232,7 @@ def render_video(
 
 @contextlib.contextmanager
 def _closing(iterator: Iterator) -> Iterator[Iterator]:
-    """Closes an iterator at the end, if it can be: a progress bar ends its line then, and no message lands on it."""
+    """Closes an iterator at the end, if possible: a progress bar then ends its line, and no message lands on it."""
     try:
         yield iterator
     finally:
@@ -242,9 +242,9 @@ def _closing(iterator: Iterator) -> Iterator[Iterator]:
 
 
 def _without_interrupts(start: Callable[[], Any]) -> Any:
-    """Starts processes that hear neither Ctrl-C nor SIGTERM nor SIGHUP.
+    """Starts processes that receive neither Ctrl-C nor SIGTERM nor SIGHUP.
 
-    A terminal and timeout(1) send them to all processes, and it is for this one to say stop.
+    A terminal and timeout(1) send these to all processes, but this process decides when to stop.
     """
     if not hasattr(signal, 'pthread_sigmask'):  # Windows
         return start()
@@ -256,7 +256,7 @@ def _without_interrupts(start: Callable[[], Any]) -> Any:
 
 
 def _write_all(writer: VideoWriter, pictures: Iterable, stop: StopRequest, is_endless: bool) -> None:
-    """Raises Interrupted when somebody stops, which is how a camera's recording ends well."""
+    """Raises Interrupted on a request to stop, except for a camera, whose recording normally ends that way."""
     for picture in pictures:
         writer.write(picture)
         if stop.requested and is_endless:
