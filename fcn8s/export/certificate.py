@@ -1,4 +1,4 @@
-"""The certificate of an export: how its answers in its own runtime differ from TensorFlow's, and what it is made of."""
+"""The certificate of an export: how its answers in its own runtime differ from TensorFlow's, and its files."""
 
 import math
 import os
@@ -19,9 +19,9 @@ TIMED_ROUNDS = 5
 class Tolerance(NamedTuple):
     """What an export may lose.
 
-    relative_difference: of the logits, as a share of the largest one; None for any.
+    relative_difference: of the logits, as a share of the largest logit; None for no limit.
     equal_pixels: the least share of pixels with the class that TensorFlow gives them.
-    mean_iou_loss: of the mean IoU, where labels are given; this then counts instead of `equal_pixels`.
+    mean_iou_loss: the largest loss of mean IoU, if labels are given; this then counts instead of `equal_pixels`.
     """
 
     relative_difference: Optional[float]
@@ -65,7 +65,7 @@ class Comparison:
                 'is at fault; export to another format.'.format(result[LOGITS].shape, reference[LOGITS].shape)
             )
         difference = np.abs(result[LOGITS].astype(np.float32) - reference[LOGITS])
-        # A NaN compares as no larger than anything, and must not pass.
+        # Comparisons with NaN are False, and NaN must not pass.
         self._difference = max(self._difference, float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0)))
         self._largest = max(self._largest, float(np.abs(reference[LOGITS]).max(initial=0.0)))
         self._equal += int((result[CLASS_IDS] == reference[CLASS_IDS]).sum())
@@ -98,7 +98,7 @@ class Comparison:
 
 
 def misses(comparison: Dict[str, Any], precision: str) -> List[str]:
-    """Says what of a comparison is beyond the tolerance of a precision, in words; empty where nothing is."""
+    """Says in words what in a comparison exceeds the tolerance of a precision; empty if nothing does."""
     tolerance = TOLERANCES[precision]
     found = []
     difference = comparison['relative_logit_difference']
@@ -107,7 +107,7 @@ def misses(comparison: Dict[str, Any], precision: str) -> List[str]:
             'logits differ by {:.1e} of the largest (at most {:.0e})'.format(difference, tolerance.relative_difference)
         )
     scores = comparison.get('mean_iou')
-    # Labels in which no pixel counts give no score to judge by.
+    # Labels without a pixel that counts give no score to judge by.
     if tolerance.mean_iou_loss is not None and scores is not None and not math.isnan(scores['tensorflow']):
         loss = scores['tensorflow'] - scores['export']
         if not loss <= tolerance.mean_iou_loss:
@@ -138,7 +138,7 @@ def seconds_in_alternation(reference: Callable[[], Any], export: Callable[[], fl
 
 
 def digests(directory: str, names: Iterable[str]) -> Dict[str, str]:
-    """Computes the SHA-256 of files, by their paths below the directory."""
+    """Computes the SHA-256 of files, by path below the directory."""
     return {name: sha256_of(os.path.join(directory, name)) for name in names}
 
 

@@ -1,4 +1,4 @@
-"""What a format's module is asked to write, and what a converter says when it cannot: a sentence that names the ops."""
+"""What a format's module is asked to write, and the message when a converter fails: a sentence that names the ops."""
 
 import contextlib
 import re
@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-# How the converters name ops that they have no counterpart of: OpenVINO and TFLite.
+# How the converters of OpenVINO and TFLite name ops that they cannot convert.
 _OP_PATTERNS = (
     r'No conversion rule found for operations: (\w+(?:, \w+)*)',
     r"'tf\.(\w+)' op is neither a custom op nor a flex op",
@@ -14,15 +14,15 @@ _OP_PATTERNS = (
 
 
 class Conversion(NamedTuple):
-    """What `write(conversion, directory)` of a format's module is given; the directory exists.
+    """The argument of `write(conversion, directory)` of a format's module; the directory exists.
 
     model_dir: a saved FCN-8s.
-    precision: one of those that the format comes in.
-    size: (height, width) of the only images that the format takes, or None.
+    precision: one of the format's precisions.
+    size: (height, width) if the format takes images of one size only, or None.
     warm_up_image: uint8 [H, W, channels], for a server that predicts once when it loads a model.
     calibration: images uint8 [H, W, channels] to measure ranges on, for int8.
     trust: take a graph whatever ops it holds.
-    interface: what a program that runs the export has to know, for formats that have a place for it.
+    interface: what a program that runs the export has to know, for formats that can store it.
     """
 
     model_dir: str
@@ -47,13 +47,14 @@ def explain_conversion_errors(format_name: str) -> Iterator[None]:
     """Raises ValueError naming the ops that a format lacks.
 
     Raises:
-        ValueError: the body raised anything but a MemoryError, ImportError, OSError or an interruption, which pass.
+        ValueError: the body raised any other error than a MemoryError, ImportError, OSError or interruption; these
+            pass unchanged.
     """
     try:
         yield
     except (MemoryError, ImportError, OSError):
         raise
-    except Exception as error:  # each converter has types of its own
+    except Exception as error:  # each converter has its own exception types
         text = str(error)
         ops = ', '.join(found for pattern in _OP_PATTERNS for found in re.findall(pattern, text))
         if ops:

@@ -1,4 +1,4 @@
-"""What an `FCN8s` holds where TensorFlow has no variables of it: a network that another engine computes."""
+"""What an `FCN8s` holds when TensorFlow has no variables for it: a network that another engine computes."""
 
 from typing import Any, Dict, Optional, Sequence, Union
 
@@ -15,22 +15,22 @@ from fcn8s.saving.runs import resolve_model
 from helpers.label_spaces import LabelSpace
 from helpers.progress import evaluation_bar
 
-# What of an `FCN8s`'s arguments another engine goes by.
+# The arguments of `FCN8s` that another engine uses.
 _MEANS_SOMETHING = ('model_load_dir', 'trust', 'precision')
 
 
 class EngineNetwork:
-    """A network for prediction and evaluation, with the methods that `fcn8s.network.Network` has for those.
+    """A network for prediction and evaluation, with the methods that `fcn8s.network.Network` has for these.
 
     Attributes:
-        settings, label_space: as of a `Network`.
+        settings, label_space: as in a `Network`.
         graph, session, tensors, last_training_loss, best_training_loss: None.
     """
 
     graph = session = tensors = last_training_loss = best_training_loss = None
 
     def __init__(self, model: Any) -> None:
-        """model: as `fcn8s.open_model` opens it; closed with this."""
+        """model: as `fcn8s.open_model` opens it; `close` closes it."""
         self._model: Any = model
         self._scorer: Optional[Scorer] = None
         self.settings = read_description(model.model_dir).settings
@@ -85,7 +85,7 @@ class EngineNetwork:
         return self
 
     def to_train(self) -> Any:
-        """Raises ValueError: what another engine computes has no variables to train or to save."""
+        """Raises ValueError: a network in another engine has no variables to train or to save."""
         raise ValueError(
             'this FCN8s is computed by {}, for prediction and evaluation only. Train, save and export the run or the '
             "saved model: FCN8s(model_load_dir=...) without engine='openvino'.".format(self.opened()._model.engine)
@@ -103,14 +103,14 @@ def open_elsewhere(request: NetworkRequest, engine: Optional[str]) -> Optional[E
 
     Args:
         request: what `FCN8s` was asked for.
-        engine: as of `fcn8s.open_model`. None lets the format of an export decide.
+        engine: as in `fcn8s.open_model`. None lets the format of an export decide.
 
     Returns:
-        None where it is for `fcn8s.network.open_network`: no other engine is named, and `model_load_dir` is no export
-        that TensorFlow has no variables of.
+        None if `fcn8s.network.open_network` has to open it: no other engine is named, and `model_load_dir` is not an
+        export without variables for TensorFlow.
 
     Raises:
-        ValueError: for an unknown engine, and for arguments that are about the training or the graph.
+        ValueError: for an unknown engine, and for arguments about the training or the graph.
         FileNotFoundError, ValueError, ImportError: as `fcn8s.open_model`.
     """
     path = request.beginning.model_load_dir
@@ -124,13 +124,13 @@ def open_elsewhere(request: NetworkRequest, engine: Optional[str]) -> Optional[E
         )
     _check_only_predicts(request)
     precision = request.arithmetic.precision
-    own = None if precision == 'float32' else precision  # an export has one, whatever the default is
+    own = None if precision == 'float32' else precision  # the default; an export has its own precision
     trust = request.beginning.trust
     return EngineNetwork(open_model(path, precision=own, engine=engine, trust=trust))
 
 
 def _is_without_variables(path: str) -> bool:
-    """Whether it is an export to a format in which TensorFlow finds no variables; what is damaged is told later."""
+    """Whether it is an export to a format without variables for TensorFlow; damage is reported later."""
     try:
         export = read_description(resolve_model(path)).description.get('export')
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
-"""Opening a network for prediction in whatever computes it: TensorFlow, OpenVINO, or the runtime of an export.
+"""Opening a network for prediction in the engine that computes it: TensorFlow, OpenVINO, or the runtime of an export.
 
-TensorFlow is loaded only where it computes, converts or scores: an export predicts without it.
+TensorFlow is loaded only to compute, convert or score: an export predicts without it.
 """
 
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Union
@@ -29,12 +29,12 @@ class _Scoring(NamedTuple):
 
 class ExportedModel:
     """A network that another runtime computes, with the methods of `InferenceGraph`; a context manager. Several threads
-    may predict with it.
+    may predict at once.
 
     Attributes:
         label_space: the classes; num_classes = C. image_rules: how image files become what the network takes.
         precision: what it was made for. engine: what runs it. model_dir: where it was read from.
-        size: (height, width) of the only images that it takes, or None.
+        size: (height, width) if it takes images of one size only, or None.
     """
 
     def __init__(self, runtime: Any, engine: str, description: SavedFCN8s, precision: str, size: Any = None) -> None:
@@ -59,13 +59,13 @@ class ExportedModel:
         images: uint8 [N, H, W, channels], RGB as a rule, or a list of images.
 
         Returns class IDs, uint8 [N, H, W], or with `argmax=False` the soft-max, float32 [N, H, W, C]. Raises ValueError
-        as `fcn8s.batches.as_image_batch`, for numbers that uint8 does not hold, and for a size that the export does not
-        take, and once the network was closed.
+        as `fcn8s.batches.as_image_batch`, for numbers that uint8 cannot hold, for a size that the export does not take,
+        and once the network was closed.
         """
         return self._run(as_image_batch(images, self.image_rules.channels), CLASS_IDS if argmax else PROBABILITIES)
 
     def _opened(self) -> Any:
-        """Returns the runtime, which another thread may close the next moment; raises ValueError once that happened."""
+        """Returns the runtime, which another thread may close at any moment; raises ValueError once it was closed."""
         runtime = self._runtime
         if runtime is None:
             raise closed_model(name_of(self.model_dir))
@@ -85,7 +85,7 @@ class ExportedModel:
 
     @property
     def graph(self) -> Any:
-        """A TensorFlow graph to score in; `images` may be fed there and `logits` are those of this network."""
+        """A TensorFlow graph for scoring; `images` may be fed there, and `logits` are those of this network."""
         return self._scoring_part().graph
 
     @property
@@ -99,8 +99,8 @@ class ExportedModel:
         return self._scoring_part().logits
 
     def run(self, fetches: Any, feed: Optional[Dict[Any, Any]] = None) -> Any:
-        """Fetches tensors of `graph`. Images in the feed go through the network first. Raises ValueError once it was
-        closed.
+        """Fetches tensors of `graph`. Images in the feed go through the network first. Raises ValueError once the
+        network was closed.
         """
         self._opened()
         scoring, feed = self._scoring_part(), dict(feed or {})
@@ -146,14 +146,14 @@ def open_model(
     Args:
         model_dir: a saved FCN-8s, a run (its best checkpoint), an export, or a packed network.
         tags, session_config, trust: see `fcn8s.prediction.frozen_network.open_model`.
-        precision: of a saved FCN-8s 'float32' (None), 'bfloat16' or, with engine='openvino', 'float16'; an export has
-            the one that it was made in.
-        engine: 'tensorflow' (None), or 'openvino', which converts a saved FCN-8s as it is opened. An export has the
-            runtime of its format.
+        precision: for a saved FCN-8s 'float32' (None), 'bfloat16' or, with engine='openvino', 'float16'; an export
+            keeps the precision that it was made in.
+        engine: 'tensorflow' (None), or 'openvino', which converts a saved FCN-8s when it is opened. An export runs in
+            the runtime of its format.
 
     Raises:
-        FileNotFoundError, ValueError, ImportError: no model there, a damaged one, one that the engine does not run, a
-            runtime that is not installed, a precision that the model or the machine does not have.
+        FileNotFoundError, ValueError, ImportError: for a missing or damaged model, a model that the engine does not
+            run, a runtime that is not installed, or a precision that the model or the machine does not have.
     """
     check_engine(engine)
 
@@ -204,7 +204,7 @@ def _open_export(
 
 
 def _check_not_of_tensorflow(engine: str, **others: Any) -> None:
-    """Raises ValueError for what only TensorFlow goes by. None stands for what was left out."""
+    """Raises ValueError for arguments that only TensorFlow uses. None stands for an argument that was left out."""
     for name, value in others.items():
         if value is not None:
             raise ValueError(
@@ -216,7 +216,7 @@ def _check_not_of_tensorflow(engine: str, **others: Any) -> None:
 def _open_in_tensorflow(
     description: SavedFCN8s, export: Dict[str, Any], session_config: Optional[Any], trust: bool
 ) -> Any:
-    """An exported SavedModel or frozen graph, by the code and on the TensorFlows that open a saved FCN-8s."""
+    """Opens an exported SavedModel or frozen graph with the code for a saved FCN-8s, in TensorFlow 1 or 2."""
     from fcn8s.graph.encoder import SERVING_NAMES
     from fcn8s.graph.graph_defs import rename_nodes
     from fcn8s.graph.permitted_ops import check_ops
@@ -230,7 +230,7 @@ def _open_in_tensorflow(
         from fcn8s.export import frozen
 
         graph_def, prefix = frozen.read(description.directory), None
-        if not trust:  # also what is cut off below
+        if not trust:  # checks the parts that are cut off below, too
             check_ops(graph_def, 'model {!r}'.format(description.directory))
     rename_nodes(graph_def, {exported: name for name, exported in SERVING_NAMES.items()})
     # The graph of a bfloat16 export is in bfloat16 already.

@@ -33,7 +33,7 @@ from helpers.files import atomic_directory, atomic_write_json, check_new_directo
 
 
 class _Request(NamedTuple):
-    """What was asked for, as `export_model` says it."""
+    """The arguments of `export_model`."""
 
     model: str
     out_dir: str
@@ -52,12 +52,12 @@ class _Request(NamedTuple):
 
 
 class _Export(NamedTuple):
-    """What was asked for, checked.
+    """The request after all checks.
 
-    model_dir: the saved FCN-8s. source: its path, or None where it was in memory.
-    input_size: what images are resized to for the network, as its run was evaluated.
-    size: of the one image that the format takes, or None. calibration: paths of images.
-    digests: of the model's files, from before they were read: a training may remove them at any moment.
+    model_dir: the saved FCN-8s. source: its path, or None if it was in memory.
+    input_size: the size to which images are resized for the network, as its run was evaluated.
+    size: of the images, if the format takes one size only, or None. calibration: paths of images.
+    digests: of the model's files, computed before they were read: a training may remove them at any moment.
     """
 
     model_dir: str
@@ -94,17 +94,17 @@ def export_model(
         model: a run directory (its best checkpoint) or a saved FCN-8s, of either generation of TensorFlow.
         out_dir: must not exist, or be empty.
         format, precision: see `fcn8s.export.formats.FORMATS`.
-        size: (height, width) of a format that takes images of one size.
+        size: (height, width) for a format that takes images of one size.
         calibration: for int8, a folder of images like those to come; `calibration_images` of them are drawn by `seed`.
-        verify: a folder of images to run the export on, and labels, of the same names, one of class IDs for each.
+        verify: a folder of images to run the export on. labels: a folder of class IDs, with the same names.
         scenes: uint8 [H, W, 3] images to run it on where there is no `verify`; None draws some.
         allow_loss: keep an export that misses the tolerance of its precision; the certificate says so.
         trust: take a model whatever ops its graph holds.
-        progress: is told what happens next, in words.
+        progress: called with what happens next, in words.
 
     Raises:
-        ValueError, FileNotFoundError, ImportError: what is asked for cannot be done; before anything is written.
-        ValueError: the export fails to convert, to run or to be within the tolerance; nothing is left of it.
+        ValueError, FileNotFoundError, ImportError: the request cannot be carried out; before anything is written.
+        ValueError: the export does not convert, does not run, or exceeds the tolerance; nothing is left of it.
     """
     request = _Request(
         model,
@@ -130,7 +130,8 @@ def _export_saved(
     size_of: Callable[[str], Optional[Tuple[int, int]]],
     source_of: Callable[[str], Optional[str]],
 ) -> Dict[str, Any]:
-    """As `export_model`. size_of: the size that a model was evaluated at. source_of: what the certificate calls it."""
+    """As `export_model`. size_of: returns the size at which a model was evaluated. source_of: returns its path for the
+    certificate."""
     checked_size = _checked(request.out_dir, request.format, request.precision, request.size)
     calibration_paths = samples.calibration_paths(
         request.format, request.precision, request.calibration, request.calibration_images, request.seed
@@ -189,7 +190,7 @@ def export_open_network(
 
 
 def _checked(out_dir: str, format: str, precision: str, size: Any) -> Optional[Tuple[int, int]]:
-    """The size of a format that takes images of one; raises for what needs no network to be refused."""
+    """Returns the size for a format that takes one size only; raises errors that can be found without the network."""
     check_export_precision(format, precision)
     checked_size = check_size(format, size)
     _check_generation()
@@ -275,7 +276,7 @@ def _certify(wanted: _Export, directory: str, check: samples.Samples) -> Dict[st
 
 
 def _digests_of(model_dir: str) -> Dict[str, str]:
-    """Of the files that make up a saved FCN-8s."""
+    """The SHA-256 of the files that make up a saved FCN-8s."""
     return digests(
         model_dir, [name for name in files_below(model_dir) if name.startswith(('saved_model.', 'variables', 'fcn8s.'))]
     )
@@ -311,7 +312,7 @@ def _interface(wanted: _Export) -> Dict[str, Any]:
 
 
 def _preprocessing(wanted: _Export) -> str:
-    """What a program does to images before; a size that the file itself states is no part of it."""
+    """What a program has to do with images first; a size that the file itself states is not mentioned."""
     if wanted.size is not None or wanted.input_size is None:
         return 'none: the mean is subtracted inside the graph'
     return (

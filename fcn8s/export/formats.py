@@ -1,4 +1,4 @@
-"""The formats that a network is exported to: what each can hold, and what it needs to be installed."""
+"""The formats to which a network can be exported: what each can hold, and which packages it needs."""
 
 import importlib.util
 from typing import Any, Dict, NamedTuple, Optional, Tuple
@@ -6,7 +6,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 from helpers.flags import check_choice, checked_pair
 
 EXPORT_PRECISIONS = ('float32', 'float16', 'bfloat16', 'int8')
-# How many images are drawn for int8, unless said otherwise.
+# How many images are drawn for int8 by default.
 CALIBRATION_IMAGES = 100
 
 
@@ -15,9 +15,9 @@ class Format(NamedTuple):
 
     file: what its runtime opens, inside the directory of the export; None for the directory itself.
     precisions: of EXPORT_PRECISIONS.
-    extra: the extra of this package that installs `packages` and `int8_packages` (which make int8), by their import
-        names. Without packages, TensorFlow runs the format.
-    takes_any_size: whether one file takes images of any size, and any number of them.
+    extra: the extra of this package that installs `packages` and `int8_packages` (needed to make int8), given by import
+        names. A format without packages runs in TensorFlow.
+    takes_any_size: whether one file takes any number of images, of any size.
     """
 
     file: Optional[str]
@@ -28,7 +28,8 @@ class Format(NamedTuple):
     int8_packages: Tuple[str, ...] = ()
 
 
-# The module of that name in this folder has `write(conversion, directory)` (`fcn8s.export.conversion`) and `Runtime`.
+# The module with a format's name in this folder has `write(conversion, directory)` (`fcn8s.export.conversion`) and
+# `Runtime`.
 FORMATS: Dict[str, Format] = {
     'saved_model': Format(None, ('float32', 'bfloat16')),
     'frozen': Format('model.pb', ('float32', 'bfloat16')),
@@ -37,7 +38,7 @@ FORMATS: Dict[str, Format] = {
     'openvino': Format('model.xml', EXPORT_PRECISIONS, 'openvino', ('openvino',), int8_packages=('nncf',)),
 }
 
-# What predicts on request (--engine): TensorFlow, or the runtime of a format.
+# The choices of --engine: TensorFlow, or the runtime of a format.
 ENGINES = ('tensorflow', 'openvino')
 
 _FLOAT16_ON_GPUS = 'TensorFlow computes in float16 on GPUs alone, and does so from the float32 one.'
@@ -56,7 +57,7 @@ def check_format(name: str) -> Format:
 
 
 def check_engine(engine: Optional[str]) -> None:
-    """Raises ValueError for an engine that is not known; None is left to the format."""
+    """Raises ValueError for an unknown engine; None lets the format decide."""
     if engine is not None:
         check_choice('engine', engine, ENGINES)
 
@@ -74,7 +75,7 @@ def check_export_precision(name: str, precision: str) -> None:
 
 
 def check_packages(name: str, precision: str = 'float32') -> None:
-    """Raises ImportError with the line to type where a format's packages are not installed."""
+    """Raises ImportError with the install command where a format's packages are not installed."""
     packages = check_format(name).packages + (FORMATS[name].int8_packages if precision == 'int8' else ())
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
@@ -86,7 +87,7 @@ def check_packages(name: str, precision: str = 'float32') -> None:
 
 
 def check_size(name: str, size: Any) -> Optional[Tuple[int, int]]:
-    """Returns (height, width) for a format that takes one size, else None; raises ValueError where it does not fit."""
+    """Returns (height, width) for a format that takes one size, else None; raises ValueError where `size` is wrong."""
     if check_format(name).takes_any_size:
         if size is not None:
             raise ValueError('size is {!r}; {} takes images of any size. Leave --size out.'.format(size, name))

@@ -14,12 +14,12 @@ from fcn8s.export.names import IMAGES, OUTPUTS
 
 # ONNX Runtime 1.14 and newer read it, and so do TensorRT 8.6 and onnxruntime-web.
 OPSET = 18
-# Filters of so many bytes are kept away from the converter, of which the full VGG-16 took more than 16 GB.
+# Filters from this many bytes on bypass the converter, which took more than 16 GB for the full VGG-16.
 _LARGE = 2**16
 
 
 def write(conversion: Conversion, directory: str) -> None:
-    """Writes `model.onnx`: uint8 [N, H, W, channels] in, any N, H, W; in float16, inputs and outputs stay so."""
+    """Writes `model.onnx`: uint8 [N, H, W, channels] in, any N, H, W; float16 does not change inputs and outputs."""
     import onnx
 
     from fcn8s.export.serving_graph import freeze
@@ -63,8 +63,8 @@ def _take_filters_out(graph_def: Any) -> Dict[str, np.ndarray]:
 
 
 def _gather_reversed(graph_def: Any) -> None:
-    """Gathers, in place, what is reversed along one axis, as colours are: the converter makes it a ReverseSequence,
-    which OpenCV does not have, and TensorRT 8 not for images of any size.
+    """Replaces reversal along one axis (the order of colours) by a gather, in place: the converter would make it a
+    ReverseSequence, which OpenCV lacks, and which TensorRT 8 lacks for images of any size.
     """
     from fcn8s.backend import tf
 
@@ -83,7 +83,7 @@ def _gather_reversed(graph_def: Any) -> None:
 
 
 def _put_filters_in(graph: Any, filters: Dict[str, np.ndarray]) -> None:
-    """Makes the inputs that stand for filters constants, in place, transposed where the graph transposes them."""
+    """Turns the inputs that stand for filters back into constants, in place; transposed where the graph does that."""
     import onnx
 
     names = {name + ':0': name for name in filters}
@@ -112,7 +112,7 @@ def _convert(graph_def: Any, filters: Sequence[str]) -> Any:
             output_names=[name + ':0' for name in OUTPUTS],
             opset=OPSET,
         )
-    # The converter passes on what it does not know, under TensorFlow's name.
+    # The converter keeps ops that it does not know, under TensorFlow's names.
     unknown = [node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, node.domain)]
     if unknown:
         raise ValueError(lacking('onnx', unknown))
@@ -121,7 +121,7 @@ def _convert(graph_def: Any, filters: Sequence[str]) -> Any:
 
 @contextlib.contextmanager
 def _quiet(*names: str) -> Iterator[None]:
-    """Keeps what loggers have to say about TensorFlow's older functions, which the converter calls, to themselves."""
+    """Silences warnings of these loggers: the converter calls TensorFlow's older functions."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -134,7 +134,7 @@ def _quiet(*names: str) -> Iterator[None]:
 
 
 def _compare_whole_numbers(graph: Any) -> None:
-    """Takes maxima of sizes, which the converter compares as floats, as int64, in place: float16 overflows there."""
+    """Computes maxima of sizes in int64, in place. The converter uses floats, and sizes overflow float16."""
     import onnx
 
     casts = {node.output[0]: node for node in graph.node if node.op_type == 'Cast' and node.input[0] != IMAGES}
@@ -146,11 +146,11 @@ def _compare_whole_numbers(graph: Any) -> None:
             graph.initializer.append(onnx.numpy_helper.from_array(whole, node.input[1]))
             (kind,) = casts[node.input[0]].attribute
             kind.i = onnx.TensorProto.INT64
-    del graph.value_info[:]  # of which some are no longer floats
+    del graph.value_info[:]  # some values are no longer floats
 
 
 def _name_ends(graph: Any) -> None:
-    """Calls inputs and outputs by their plain names, in place: 'images:0' -> 'images', and their sides N, H and W."""
+    """Gives inputs and outputs plain names, in place: 'images:0' -> 'images'; calls their dimensions N, H and W."""
     for value in list(graph.input) + list(graph.output):
         for dimension, name in zip(value.type.tensor_type.shape.dim, 'NHW'):
             dimension.dim_param = name
@@ -165,7 +165,7 @@ def _name_ends(graph: Any) -> None:
 
 
 class Runtime:
-    """An ONNX file in ONNX Runtime, on the best device that this build of it has."""
+    """An ONNX file in ONNX Runtime, on the best device that the installed build supports."""
 
     def __init__(self, directory: str) -> None:
         import onnxruntime

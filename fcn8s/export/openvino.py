@@ -1,7 +1,7 @@
 """OpenVINO: the fastest runtime on Intel's and Arm's CPUs, in float32, float16, bfloat16 and int8.
 
-On CPUs that have bfloat16, OpenVINO computes in it unless it is told otherwise. So every export says what it was made
-for, and this engine asks for exactly that.
+On CPUs that have bfloat16, OpenVINO uses it by default. So every export states the precision that it was made for, and
+this engine asks for exactly that.
 """
 
 import json
@@ -16,13 +16,13 @@ from fcn8s.export.formats import FORMATS
 from fcn8s.export.names import IMAGES, OUTPUTS
 from helpers.files import temporary_directory
 
-# What is computed in, by the precision of an export. Half-precision weights of a 'float16' one are computed with in
-# float32 where the CPU has no float16 arithmetic; so are the layers of an 'int8' one that are not quantised.
+# The precision of arithmetic for each precision of an export. A 'float16' export computes in float32 if the CPU has no
+# float16 arithmetic, and so do the layers of an 'int8' export that are not quantised.
 HINTS = {'float32': 'f32', 'float16': 'f16', 'bfloat16': 'bf16', 'int8': 'f32'}
-# What a saved FCN-8s can be opened in without being exported.
+# The precisions in which a saved FCN-8s can be opened without being exported.
 CONVERTED_PRECISIONS = ('float32', 'float16', 'bfloat16')
 CACHE_DIR = '.openvino_cache'
-# The decoder's layers are few multiplications and all of the decision: they are not quantised.
+# The decoder's layers decide everything with few multiplications: they are not quantised.
 _KEPT_WIDE = ('decoder/.*',)
 
 
@@ -45,7 +45,7 @@ def convert(model_dir: str, trust: bool = False) -> Any:
 
     from fcn8s.export.serving_graph import freeze
 
-    # Not openvino.convert_model, which tells Google Analytics of each conversion unless it was told not to.
+    # Not openvino.convert_model, which by default reports each conversion to Google Analytics.
     core = openvino.Core()
     with temporary_directory('fcn8s-openvino') as folder, explain_conversion_errors('openvino'):
         path = os.path.join(folder, 'model.pb')
@@ -59,7 +59,7 @@ def convert(model_dir: str, trust: bool = False) -> Any:
 
 
 def _quantize(model: Any, images: Sequence[np.ndarray]) -> Any:
-    os.environ.setdefault('NNCF_CI', '1')  # else NNCF tells Google Analytics of each quantisation
+    os.environ.setdefault('NNCF_CI', '1')  # else NNCF reports each quantisation to Google Analytics
     import nncf
 
     with explain_conversion_errors('openvino'):
@@ -73,13 +73,13 @@ def _quantize(model: Any, images: Sequence[np.ndarray]) -> Any:
 
 
 class Runtime:
-    """A model in OpenVINO. Each set of outputs is compiled when it is first asked for, and computes nothing else.
+    """A model in OpenVINO. Each set of outputs is compiled on first use, and computes nothing else.
 
     Args:
-        directory: of an export or of the saved FCN-8s that `model` was made of.
+        directory: of an export, or of the saved FCN-8s that `model` was made from.
         precision: of the export.
         model: an openvino.Model instead of the file of an export.
-        with_cache: whether the compiled model is kept in the directory, if that is allowed, to open faster next time.
+        with_cache: whether to cache the compiled model in the directory, if that is writable, to open faster next time.
     """
 
     def __init__(self, directory: str, precision: str, model: Optional[Any] = None, with_cache: bool = True) -> None:
@@ -90,7 +90,7 @@ class Runtime:
         self._model = model or self._core.read_model(os.path.join(directory, str(FORMATS['openvino'].file)))
         self._properties = _properties(directory if with_cache else None, precision, self._core)
         self._requests: Dict[Tuple[str, ...], Any] = {}
-        self._turn = threading.Lock()  # a request that another thread waits for takes no second one
+        self._turn = threading.Lock()  # an inference request serves one thread at a time
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
         """Computes the outputs, by name, of uint8 [N, H, W, channels], see `fcn8s.export.names.OUTPUTS`."""
@@ -106,7 +106,7 @@ class Runtime:
         return self._requests[outputs]
 
     def _part(self, outputs: Sequence[str]) -> Any:
-        """The model with these outputs alone."""
+        """The model with only these outputs."""
         results: List[Any] = [self._model.output(name).get_node() for name in outputs]
         return self._openvino.Model(results, self._model.get_parameters(), 'fcn8s')
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from helpers.files import is_temporary_place_full, temporary_directory
 
-# How much of what a process said on its way out is repeated in a message.
+# How many of a failed process's last lines a message repeats.
 _LAST_LINES = 3
-# Finds packages where the parent does. Not `-m`, which looks in the working directory first.
+# Finds packages where the parent does; `-m` would look in the working directory first.
 _COMMAND = 'import sys; sys.path[:] = {!r}; from fcn8s.export.runner import main; main(sys.argv[1:])'
 
 
@@ -26,7 +26,7 @@ class Runner:
     """An export running in a process of its own; a context manager.
 
     Attributes:
-        versions: of what the process runs it with.
+        versions: of the packages that run it there.
 
     Raises:
         ValueError: the export does not open there, or fails on an image.
@@ -83,7 +83,7 @@ class Runner:
 
     def _ask(self, **request: Any) -> Dict[str, Any]:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # what the process said at its end is read below
+        with contextlib.suppress(BrokenPipeError):  # if the process has ended, its last words are read below
             self._process.stdin.write(json.dumps(request).encode() + b'\n')
             self._process.stdin.flush()
         return self._read()
@@ -129,7 +129,7 @@ def _reply(replies: Any, message: Dict[str, Any]) -> None:
 
 def main(arguments: List[str]) -> None:
     """Serves the export in the directory that the first argument names, until standard input ends."""
-    # What libraries print goes to standard error, so that the replies are alone on this one.
+    # What libraries print goes to standard error, so that only replies go to standard output.
     with os.fdopen(os.dup(1), 'wb') as replies:
         os.dup2(2, 1)
         _serve(arguments[0], sys.stdin, replies)

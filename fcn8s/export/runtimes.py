@@ -12,9 +12,9 @@ from helpers.user_warnings import warn_user
 
 
 def read_export(directory: str) -> Dict[str, Any]:
-    """Reads what `fcn8s.json` says of an export: its format, precision and size; loads no TensorFlow.
+    """Reads what `fcn8s.json` says about an export: its format, precision and size; loads no TensorFlow.
 
-    Raises ValueError where the directory is no export or the file is damaged.
+    Raises ValueError where the directory is not an export or the file is damaged.
     """
     path = os.path.join(directory, DESCRIPTION_FILE)
     try:
@@ -31,7 +31,7 @@ def read_export(directory: str) -> Dict[str, Any]:
 
 
 def _is_sound(export: Any) -> bool:
-    """Whether an entry names a format, a precision that it comes in, and a size or none."""
+    """Whether an entry names a format, one of its precisions, and a size or none."""
     if not isinstance(export, dict) or export.get('format') not in list(FORMATS):
         return False
     size = export.get('size')
@@ -40,9 +40,9 @@ def _is_sound(export: Any) -> bool:
 
 
 def open_runtime(directory: str, export: Dict[str, Any], with_cache: bool = True) -> Any:
-    """Opens the `Runtime` of the export's format, of which `run(images, outputs)` gives the outputs by name.
+    """Opens the `Runtime` of the export's format. Its `run(images, outputs)` returns the outputs by name.
 
-    with_cache: let a runtime that can keep what it compiled beside the model, for the next time.
+    with_cache: let a runtime that supports it cache the compiled model beside the model.
 
     Raises ImportError where the runtime is not installed, and ValueError where it does not read the file.
     """
@@ -54,7 +54,7 @@ def open_runtime(directory: str, export: Dict[str, Any], with_cache: bool = True
         return module.Runtime(directory)
     except (ImportError, MemoryError):
         raise
-    except Exception as error:  # ONNX Runtime and OpenVINO have types of their own
+    except Exception as error:  # ONNX Runtime and OpenVINO have their own exception types
         raise ValueError(
             'the export {!r} does not open in {}: it is damaged, or of another version than is installed. Export the '
             'model again. ({})'.format(directory, export['format'], ' '.join(str(error).split()))
@@ -62,17 +62,17 @@ def open_runtime(directory: str, export: Dict[str, Any], with_cache: bool = True
 
 
 def check_file(directory: str, export: Dict[str, Any]) -> None:
-    """Raises FileNotFoundError where an export lacks the file that its network is in."""
+    """Raises FileNotFoundError where an export lacks the file of its network."""
     path = os.path.join(directory, FORMATS[export['format']].file or SAVED_MODEL_FILE)
     if not os.path.isfile(path):
         raise FileNotFoundError('{} is missing. Copy the whole export, or export the model again.'.format(path))
 
 
 def warn_of_changes(directory: str) -> None:
-    """Warns where files are not those that the export's certificate was written for: no runtime notices a flipped bit.
+    """Warns where files differ from those that the export's certificate names: no runtime notices a flipped bit.
 
-    Nothing is said of files that it does not name, of `fcn8s.json`, which is checked when it is read, and of an export
-    that has lost its certificate.
+    It ignores files that the certificate does not name, `fcn8s.json`, which is checked when it is read, and exports
+    without a certificate.
     """
     known = _certified(os.path.join(directory, CERTIFICATE_FILE))
     there = [name for name in files_below(directory) if name in known and name != DESCRIPTION_FILE]
@@ -86,7 +86,7 @@ def warn_of_changes(directory: str) -> None:
 
 
 def _certified(path: str) -> Dict[str, Any]:
-    """The SHA-256 of files by their names, as a certificate has them; nothing where there is none that can be read."""
+    """The SHA-256 of files by name from a certificate; empty if there is no readable certificate."""
     try:
         known = read_json(path)['result']['sha256']
     except (OSError, ValueError, LookupError, TypeError):

@@ -1,4 +1,4 @@
-"""The images that an export is calibrated with and run on: a user's, or generated ones."""
+"""The images for calibrating and running an export: a user's, or generated ones."""
 
 import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -15,9 +15,9 @@ from helpers.image_search import find_images
 from helpers.images import read_image, read_labels, resize_image, resize_labels
 from helpers.label_spaces import LabelSpace
 
-# Of a folder, so many images are run at most.
+# At most this many images of a folder are run.
 MAX_SAMPLES = 100
-# A second size for formats that take any: not a multiple of the network's strides, in another proportion.
+# A second size for formats that take any size: not a multiple of the network's strides, in another proportion.
 _SECOND_SIZE_FACTORS = (0.77, 0.63)
 _GENERATED_SIZE = (96, 160)
 
@@ -25,7 +25,7 @@ _GENERATED_SIZE = (96, 160)
 class Samples:
     """The images that an export is run on, read as they are needed; may be iterated over again.
 
-    All are resized where there is a size. Where the format takes any, the first comes once more at another.
+    All are resized if a size is given. If the format takes any size, the first image comes again at another size.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ def samples(
     size: Optional[Tuple[int, int]],
     takes_any_size: bool,
 ) -> Samples:
-    """Returns what to run an export on: the images of a folder, with labels where they are given, or scenes, or
-    generated ones, resized where there is a size.
+    """Returns what to run an export on: the images of a folder, with labels if given, or scenes, or generated images;
+    resized if a size is given.
 
-    Raises FileNotFoundError or ValueError where there is no image, labels are missing, or the first do not fit.
+    Raises FileNotFoundError or ValueError where there is no image, labels are missing, or the first labels do not fit.
     """
     if labels_dir is not None and images_dir is None:
         raise ValueError('labels came without images: give --verify DIR, the images that they belong to.')
@@ -74,7 +74,7 @@ def samples(
         raise ValueError('scenes came beside verify, whose images are run. Leave one of the two out.')
     if images_dir is None:
         pictures = list(scenes) if scenes is not None else generated_images()
-        # A network of other channels gets these colours in turn.
+        # A network with other channels gets red, green and blue in turn.
         channels = np.arange(settings.image_rules.channels) % 3
         pairs = [(np.ascontiguousarray(as_image_batch([picture])[0][..., channels]), None) for picture in pictures]
         found = Samples(pairs, settings, size, takes_any_size)
@@ -87,7 +87,7 @@ def samples(
 
 
 def _labels_of(image_paths: Sequence[str], images_dir: str, labels_dir: str) -> Dict[str, str]:
-    """Image path -> path of its labels: at the same place below its folder, else the only ones of its name."""
+    """Image path -> path of its labels: at the same place below their folder, else the only file of that name."""
     by_place = {_place(path, labels_dir): path for path in find_images(labels_dir)}
     places: Dict[str, List[str]] = {}
     for place in by_place:
@@ -117,7 +117,7 @@ def _labels_of(image_paths: Sequence[str], images_dir: str, labels_dir: str) -> 
 
 
 def _place(path: str, directory: str) -> str:
-    """A path below a directory, without its ending; of a file that was named itself its name."""
+    """A path below a directory, without its ending; for a file that was named directly, its name."""
     below = os.path.relpath(path, directory) if os.path.isdir(directory) else os.path.basename(path)
     return os.path.splitext(below)[0]
 
@@ -142,7 +142,7 @@ def _read_labels(path: str, size: Tuple[int, ...], label_space: LabelSpace) -> n
 def calibration_paths(format_name: str, precision: str, images_dir: Optional[str], count: int, seed: int) -> List[str]:
     """Returns the images to calibrate with, drawn from a folder without repetition; none unless the precision is int8.
 
-    Raises ValueError or FileNotFoundError where int8 has none, or another precision has some.
+    Raises ValueError or FileNotFoundError where int8 has no images, or another precision is given some.
     """
     check_format(format_name)
     if precision != 'int8':
@@ -166,14 +166,14 @@ def calibration_paths(format_name: str, precision: str, images_dir: Optional[str
 
 
 def read_calibration(paths: Sequence[str], size: Optional[Tuple[int, int]], rules: ImageRules) -> Iterator[np.ndarray]:
-    """Reads the images of paths, uint8 [H, W, channels], resized where there is a size."""
+    """Reads the images at the paths, uint8 [H, W, channels], resized if a size is given."""
     for path in paths:
         image = read_image(path, rules=rules)
         yield image if size is None else resize_image(image, size)
 
 
 def generated_images(count: int = 3, seed: int = 0) -> List[np.ndarray]:
-    """Draws pictures of coloured boxes before a gradient, with noise: uint8 [96, 160, 3]."""
+    """Draws pictures of coloured boxes on a gradient, with noise: uint8 [96, 160, 3]."""
     rng = np.random.RandomState(seed)
     height, width = _GENERATED_SIZE
     pictures = []

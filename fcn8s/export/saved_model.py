@@ -39,7 +39,7 @@ def write(conversion: Conversion, directory: str) -> None:
 
 
 class Runtime:
-    """An exported SavedModel as any TensorFlow program opens it, without what this library knows of it."""
+    """An exported SavedModel as any TensorFlow program opens it, without this library's own knowledge."""
 
     def __init__(self, directory: str) -> None:
         self._module = tf.saved_model.load_v2(directory)
@@ -60,8 +60,8 @@ def _warm_up_records(image: np.ndarray, has_encoded: bool) -> Sequence[bytes]:
     return [_prediction_log(signature, inputs) for signature, inputs in requests.items()]
 
 
-# The messages of tensorflow_serving/apis/{prediction_log,predict,model}.proto, whose Python package would be a further
-# dependency for one file. All these fields have the wire type 'length-delimited':
+# Fields of the messages in tensorflow_serving/apis/{prediction_log,predict,model}.proto. Their Python package would be
+# a further dependency for one file. All these fields have the wire type 'length-delimited':
 # https://protobuf.dev/programming-guides/encoding
 _PREDICT_LOG, _REQUEST, _MODEL_SPEC, _INPUTS, _SIGNATURE_NAME = 6, 1, 1, 2, 3
 _MAP_KEY, _MAP_VALUE = 1, 2

@@ -19,7 +19,7 @@ from fcn8s.saving.descriptions import DEFAULT_TAGS, read_description
 from fcn8s.saving.encoder_files import read_encoder
 from fcn8s.saving.restoring import restore
 
-# TensorFlow Serving sends a string in base64 over REST where its name ends in '_bytes'.
+# Over REST, TensorFlow Serving sends a string in base64 if its name ends in '_bytes'.
 IMAGE_BYTES, CLASS_ID_BYTES = 'image_bytes', 'class_ids_bytes'
 ENCODED_SCOPE = 'encoded'
 _CHECKED_IMAGES = 'images_checked'
@@ -28,12 +28,12 @@ _DECODED_CHANNELS = (1, 3)
 
 
 def freeze(model_dir: str, bfloat16: bool = False, size: Optional[Tuple[int, int]] = None, trust: bool = False) -> Any:
-    """Returns the GraphDef of a saved FCN-8s for prediction, with every weight in it as a constant.
+    """Returns the GraphDef of a saved FCN-8s for prediction, with every weight as a constant.
 
     Args:
         model_dir: a saved FCN-8s.
-        bfloat16: weights, convolutions and what follows them in bfloat16.
-        size: (height, width) of the one image, [1, H, W, channels], that it takes; None for any number of any size.
+        bfloat16: put weights, convolutions and what follows them in bfloat16.
+        size: (height, width) for a graph that takes one image [1, H, W, channels]; None for any number of any size.
         trust: take a graph whatever ops it holds.
 
     Raises:
@@ -70,10 +70,10 @@ def freeze(model_dir: str, bfloat16: bool = False, size: Optional[Tuple[int, int
 
 
 def check_image_shapes(graph_def: Any) -> None:
-    """Has the graph refuse images of another shape than [N, H, W, channels] by an error, in place.
+    """Makes the graph raise an error for images of another shape than [N, H, W, channels], in place.
 
-    TensorFlow compares shapes with those of placeholders in Python's `Session.run` alone. Through a signature, an image
-    without its first dimension reached the convolutions of oneDNN, which ended the process.
+    TensorFlow checks the shapes of placeholders only in Python's `Session.run`. Through a signature, an image without
+    its first dimension reached oneDNN's convolutions and crashed the process.
     """
     (images,) = [node for node in graph_def.node if node.name == IMAGES]
     for node in graph_def.node:
@@ -86,7 +86,7 @@ def check_image_shapes(graph_def: Any) -> None:
 
 
 def _output_nodes() -> List[Any]:
-    """The nodes behind the node of the logits."""
+    """The nodes of the outputs, which follow the node of the logits."""
     graph = tf.Graph()
     with graph.as_default():
         logits = tf.placeholder(tf.float32, [None, None, None, None], name=LOGITS_NODE)
@@ -106,7 +106,7 @@ class ServingNetwork:
     Attributes:
         graph, session: of this network.
         saver: of all its variables, and of nothing else.
-        num_channels: of the images that it takes. has_encoded: whether JPEG and PNG hold such images.
+        num_channels: of the images that it takes. has_encoded: whether JPEG and PNG can hold such images.
     """
 
     def __init__(self, model_dir: str, bfloat16: bool = False, trust: bool = False) -> None:
@@ -142,7 +142,7 @@ class ServingNetwork:
         self.close()
 
     def meta_graph(self, tags: Sequence[str]) -> Any:
-        """Returns the MetaGraphDef with the names of an export, its variables as its only collection, and the two
+        """Returns the MetaGraphDef with the names of an export, with the variables as its only collection, and with two
         signatures: `serving_default`, see `OUTPUTS`, and `encoded`: image files (string [N], JPEG or PNG, of one size)
         -> PNG files of class IDs (string [N]).
         """
@@ -191,7 +191,7 @@ class ServingNetwork:
 
 
 def _add_encoded(graph: Graph, num_channels: int) -> None:
-    """Adds the network once more, on the same variables, between image files and PNG files of class IDs."""
+    """Adds a second copy of the network, on the same variables, from image files to PNG files of class IDs."""
 
     def decode(content: Any) -> Any:
         # This op decodes JPEG as well.
@@ -203,7 +203,7 @@ def _add_encoded(graph: Graph, num_channels: int) -> None:
     images = tf.map_fn(decode, contents, fn_output_signature=tf.uint8)
     network = extract_sub_graph(graph.as_graph_def(), [CLASS_IDS])
     for node in network.node:
-        node.attr.pop('_class', None)  # placed beside the variable that it reads, which has no copy here
+        node.attr.pop('_class', None)  # colocates it with its variable, which has no copy here
     replaced = {
         '{}:0'.format(node.name): graph.get_tensor_by_name(node.name + ':0')
         for node in network.node

@@ -19,7 +19,7 @@ _ROOM = 4096
 def write(conversion: Conversion, directory: str) -> None:
     """Writes `model.tflite` for one image [1, H, W, channels] of the size, with the signature `serving_default`.
 
-    float16: weights take two bytes each. int8: weights and what flows between layers, by TFLite's own quantiser.
+    float16: weights take two bytes each. int8: weights and activations are quantised, by TFLite's own quantiser.
     """
     from fcn8s.backend import tf
     from fcn8s.export.serving_graph import freeze
@@ -45,7 +45,7 @@ def write(conversion: Conversion, directory: str) -> None:
 def _with_signature(content: bytes) -> Any:
     """Adds the signature `serving_default`, in which input and outputs have the names of their tensors.
 
-    TensorFlow's converter gives a signature to SavedModels alone, and calls their tensors by other names.
+    TensorFlow's converter adds a signature only for SavedModels, and gives their tensors other names.
 
     Returns:
         The file, as a buffer. Tensors, their order and the weights are those of `content`.
@@ -89,8 +89,8 @@ class Runtime:
         self._turn = threading.Lock()  # an interpreter has one set of buffers for all threads
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
-        """Computes the outputs, by name, of uint8 [N, H, W, channels], see `fcn8s.export.names.OUTPUTS`; one after the
-        other.
+        """Computes the outputs, by name, of uint8 [N, H, W, channels], see `fcn8s.export.names.OUTPUTS`; one image
+        after the other.
         """
         with self._turn:
             parts = [self._run_one(image, outputs) for image in images]

@@ -1,8 +1,8 @@
-"""Transposed convolutions as other runtimes compute them right for images of any size.
+"""Transposed convolutions in a form that other runtimes compute correctly for images of any size.
 
 SAME padding of a transposed convolution depends on the size of its output. OpenVINO (2026.4, CPU) keeps the padding of
-the first size that it meets, and is wrong for others of another parity. So the whole output is computed (VALID), and
-cropped where SAME would have left off: the same numbers.
+the first size that it meets, and is wrong for sizes of the other parity. So the whole output is computed (VALID) and
+cropped to what SAME would give: the same numbers.
 """
 
 from typing import Any, List
@@ -21,7 +21,7 @@ def crop_transposed_convolutions(graph_def: GraphDef) -> None:
 
 
 def _nodes(node: Any) -> List[Any]:
-    """Nodes that compute the same as one with SAME padding; the last has its name."""
+    """Nodes that compute the same as `node`, which has SAME padding; the last has its name."""
     _, row_stride, column_stride, _ = node.attr['strides'].list.i
     graph = tf.Graph()
     with graph.as_default():
