@@ -1,1 +1,1 @@
-"""Trained networks of other programs, taken over: read as data, placed layer by layer, and proved. See `write`."""
+"""Importing trained networks of other programs: read as data, matched layer by layer, and verified. See `write`."""

@@ -1,4 +1,4 @@
-"""FCN-8s, 16s and 32s in NumPy, in the two ways in which maps are aligned: what an imported network has to compute.
+"""FCN-8s, 16s and 32s in NumPy, with both ways of aligning maps: what an imported network has to compute.
 
 Nothing here is shared with the graph: convolutions are sums of matrix products over the positions of the kernel, and
 transposed convolutions add the kernel at every position (Shelhamer, Long, Darrell, TPAMI 2017, section 4).
@@ -12,7 +12,7 @@ from fcn8s.vgg16.proof import convolve, pad, pool, prepare
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.source import Preprocessing
 
-# Of the Caffe nets: what conv1_1 pads the image by, and where maps are cropped.
+# For the Caffe nets: by how much conv1_1 pads the image, and where maps are cropped.
 PADDING = 100
 SKIP_OFFSETS = {'score_pool4': 5, 'score_pool3': 9}
 IMAGE_OFFSETS = {'8s': 31, '16s': 27, '32s': 19}
@@ -70,7 +70,7 @@ def _score(features: np.ndarray, weights: Weights, role: str) -> np.ndarray:
 def _upsample(
     scores: np.ndarray, weights: Weights, role: str, stride: int, size: Optional[Tuple[int, int]]
 ) -> np.ndarray:
-    """size: of the result with SAME padding, which takes it from the middle; None for the whole, as Caffe has it."""
+    """size: of the result with SAME padding, which is the middle part; None for the whole result, as in Caffe."""
     kernel = np.asarray(weights.kernels[role], np.float64)
     height, width = scores.shape[:2]
     total = np.zeros((stride * (height + 1), stride * (width + 1), kernel.shape[2]))

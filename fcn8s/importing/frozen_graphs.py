@@ -1,4 +1,4 @@
-"""Frozen graphs: the weights in a GraphDef, which are constants there, under the names of the variables they were."""
+"""Frozen graphs: the weights in a GraphDef, as constants under the names of the former variables."""
 
 import functools
 import operator
@@ -12,14 +12,14 @@ from fcn8s.saving.saved_models import read_bytes
 from fcn8s.vgg16.weights.assemble import Use
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
 
-# What gives a tensor, or the value of a variable, as it is.
+# Ops that pass on a tensor, or the value of a variable, unchanged.
 _AS_IT_IS = ('Identity', 'ReadVariableOp', 'StopGradient')
 _TAKES_WEIGHTS = ('Conv2D', 'Conv2DBackpropInput', 'BiasAdd', 'Add', 'AddV2')
 
 
 def is_graph(head: bytes) -> bool:
-    """Tells whether a file begins like a GraphDef: with a node, field 1, that begins with its name, field 1."""
-    # The length of the first node takes one byte or two.
+    """Tells whether a file begins like a GraphDef: with a node (field 1) that begins with its name (field 1)."""
+    # The length of the first node takes one or two bytes.
     return head[:1] == b'\x0a' and b'\x0a' in (head[2:3], head[3:4])
 
 
@@ -40,7 +40,7 @@ def read_frozen_graph(path: str, use: Use) -> Any:
         )
     shapes = {name: tuple(dim.size for dim in tensor.tensor_shape.dim) for name, tensor in tensors.items()}
     for name, shape in shapes.items():
-        # Equal values are stored once, so that a shape alone could ask for any amount of memory.
+        # A constant of equal values is stored as one, so its shape could ask for any amount of memory.
         if min(shape) < 0 or functools.reduce(operator.mul, shape, 4) > len(content):
             raise damaged(path, '{} has the shape {}, which is more than the file can hold'.format(name, shape))
 
@@ -52,7 +52,7 @@ def read_frozen_graph(path: str, use: Use) -> Any:
 
 
 def _weights(graph_def: Any) -> List[Any]:
-    """The constants float32 [...] that convolutions and additions of biases take, be it through an Identity."""
+    """The constants float32 [...] that convolutions and bias additions take, directly or through an Identity."""
     nodes = {node.name: node for node in graph_def.node}
     found = {}
     for node in graph_def.node:
@@ -64,7 +64,7 @@ def _weights(graph_def: Any) -> List[Any]:
 
 
 def behind(source: str, nodes: Dict[str, Any]) -> Any:
-    """Returns the node that a tensor comes from; None where the graph lacks it or goes round in a circle."""
+    """Returns the node that a tensor comes from; None where the graph lacks it or has a cycle."""
     for _ in range(len(nodes)):
         node = nodes.get(node_name(source))
         if node is None or node.op not in _AS_IT_IS or not node.input:

@@ -1,7 +1,7 @@
-"""What a program makes of its logits: its answer has to be theirs, or other layers follow them.
+"""How a program answers from its logits: if something changes them first, other layers follow them.
 
-The graph is read as data and not run. What follows the logits is also loss, gradients and summaries, which are no
-answer: these need labels, or end in a summary.
+The graph is read as data and not run. Loss, gradients and summaries follow the logits, too, but are no answer: they
+need labels, or end in a summary.
 """
 
 from typing import Any, Dict, List, Optional, Set
@@ -19,21 +19,21 @@ _LOOKING = """
 Shape ShapeN Rank Size ZerosLike OnesLike Equal NotEqual Less LessEqual Greater GreaterEqual IsNan IsInf IsFinite
 Assert PrintV2
 """
-# What hands numbers on as they are, or some of them, or in another order or precision.
+# Ops that pass on all or some of their numbers, perhaps in another order or precision.
 _HANDS_ON = frozenset(_HANDING_ON.split())
-# What gives none of the numbers that it takes.
+# Ops that pass on none of their numbers.
 _LOOKS_AT = frozenset(_LOOKING.split())
 _SOFTMAXES = ('Softmax', 'LogSoftmax', 'SoftmaxCrossEntropyWithLogits', 'SparseSoftmaxCrossEntropyWithLogits')
-# They end an answer, too, unless a soft-max is taken of what they give.
+# These end an answer, too, unless a soft-max follows.
 _PROBABILITIES = ('Softmax', 'Sigmoid')
 _ENDS = (*_SOFTMAXES, *_PROBABILITIES, 'ArgMax', 'TopK', 'TopKV2', 'InTopK', 'InTopKV2')
 _VALUES = ('Const', 'VarHandleOp', 'VariableV2', 'Variable')
 
 
 def layer_behind(graph_def: GraphDef, logits: str) -> Optional[str]:
-    """Returns the op, with its name, that changes the logits before the program answers; None where none does.
+    """Returns the op, with its name, that changes the logits before the program answers; None if none does.
 
-    logits: the name of their node.
+    logits: the name of the logits' node.
     """
     graph = _Links(graph_def)
     sources = graph.sources(logits)
@@ -52,14 +52,14 @@ def layer_behind(graph_def: GraphDef, logits: str) -> Optional[str]:
 
 
 def _adds_the_same_to_all(node: Any, nodes: Dict[str, Any]) -> bool:
-    """Whether a scalar constant is added, which no soft-max sees."""
+    """Whether the node adds a scalar constant, which does not change a soft-max."""
     operands = [nodes.get(node_name(source)) for source in node.input] if node.op in ('Add', 'AddV2') else []
     constants = [operand for operand in operands if operand is not None and operand.op == 'Const']
     return any(not constant.attr['value'].tensor.tensor_shape.dim for constant in constants)
 
 
 class _Links:
-    """The nodes of a graph by name, and who takes what they give; control inputs do not count."""
+    """The nodes of a graph by name, and their consumers; control inputs do not count."""
 
     def __init__(self, graph_def: GraphDef) -> None:
         self.nodes: Dict[str, Any] = {node.name: node for node in graph_def.node}
@@ -78,7 +78,7 @@ class _Links:
         return node.op in _LOOKS_AT or node.op in _ENDS
 
     def leads_to_answer(self, node: Any, sources: Set[str]) -> bool:
-        """Whether a node that needs the sources alone is on the way to an answer, and not to a loss or a summary."""
+        """Whether a node that needs only these sources leads to an answer, and not to a loss or a summary."""
         seen = {node.name}
         waiting = [node]
         while waiting:
@@ -106,7 +106,7 @@ class _Links:
         return list(found.values())
 
     def sources(self, name: str) -> Set[str]:
-        """The tensors that a node needs and that come from outside of the network: images, labels, switches."""
+        """The tensors that a node needs from outside the network: images, labels, switches."""
         found: Set[str] = set()
         seen: Set[str] = set()
         waiting = [name]
@@ -118,7 +118,7 @@ class _Links:
             seen.add(tensor)
             inputs = _data_inputs(node)
             if node.op not in NETWORK_OPS or not inputs and node.op not in _VALUES:
-                found.add(tensor)  # of a queue, images and labels are two tensors
+                found.add(tensor)  # images and labels may be two tensors of one queue
             else:
                 waiting += inputs
         return found

@@ -1,7 +1,7 @@
-"""The logits of the graph that lies beside the weights: what its program predicts, whatever is assumed of its kind.
+"""The logits of the graph that lies beside the weights: what its program really predicts, whatever its kind suggests.
 
-Only the part that the logits need is run, and only where it holds none but ops of networks. Programs that were derived
-from a known one keep the names of its variables, and may have other layers between them, or behind the last.
+Only the part that the logits need is run, and only if all its ops are those of networks. Programs derived from a known
+one keep the names of its variables, but may have other layers between them, or after the last.
 """
 
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -17,9 +17,9 @@ from fcn8s.importing.skip_scales import graphs_beside
 from fcn8s.vgg16.graph import cpu_session
 
 _PLACEHOLDERS = ('Placeholder', 'PlaceholderV2', 'PlaceholderWithDefault')
-# What takes an array, and no probability.
+# Ops that take an array, never a probability.
 _TAKE_ARRAYS = ('Conv2D', 'ExpandDims', 'Shape', 'ShapeN', 'Slice', 'Split', 'StridedSlice', 'Unpack')
-# Height and width of the images where the graph takes any, and pixels of the largest that NumPy is to follow.
+# Height and width of the images if the graph takes any, and the most pixels that NumPy has to compute.
 _SIDE = 64
 _MOST_PIXELS = 2048 * 1024
 _WHAT_TO_DO = (
@@ -30,10 +30,10 @@ _WHAT_TO_DO = (
 
 
 class Asked(NamedTuple):
-    """What is run of a graph: the logits behind the last upsampling.
+    """Which part of a graph is run: the logits after the last upsampling.
 
-    kernel, bias: the names of those of the last upsampling; first_kernel: of the first convolution. read: name of a
-    variable -> its value. images: height and width -> images [H, W, 3], each as it may have been prepared.
+    kernel, bias: names of the variables of the last upsampling; first_kernel: that of the first convolution. read: name
+    of a variable -> its value. images: height and width -> images [H, W, 3], one for each way of preparing them.
     """
 
     kernel: str
@@ -44,9 +44,9 @@ class Asked(NamedTuple):
 
 
 class OwnLogits(NamedTuple):
-    """What a graph gave: logits [H, W, C] of each image, twice where a placeholder may be the probability with which
-    dropout keeps or with which it drops; the size of the images; and where they went in, the first convolution where
-    the graph cannot be run from its images on.
+    """The result of a graph. logits: [H, W, C] of each image; twice if it is unclear whether a placeholder is the keep
+    or the drop probability of dropout. size: of the images. start: where they were fed; the first convolution if the
+    graph cannot be run from its image input.
     """
 
     logits: List[np.ndarray]
@@ -57,7 +57,7 @@ class OwnLogits(NamedTuple):
 def run_own_graph(path: str, asked: Asked) -> Optional[OwnLogits]:
     """Returns the logits of the first graph beside the weights that can be run; None where no graph lies there.
 
-    path: the prefix of a checkpoint, of a SavedModel perhaps, or a file.
+    path: the prefix of a checkpoint, perhaps that of a SavedModel, or a file.
 
     Raises ValueError where none of the graphs can be run, or a layer follows the logits.
     """
@@ -73,7 +73,7 @@ def run_own_graph(path: str, asked: Asked) -> Optional[OwnLogits]:
             try:
                 return _run(graph_def if start == 'image_input' else _from_first(graph_def, asked), part, start, asked)
             except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
-                # It reads its images from files, say, or needs what the checkpoint lacks.
+                # For example, it reads its images from files, or needs a variable that the checkpoint lacks.
                 reasons.append((str(error).splitlines() or [''])[0].split('. ')[0])
     if reasons:
         raise ValueError(
@@ -96,8 +96,8 @@ def _check_answer(path: str, graph_def: GraphDef, output: str) -> None:
 
 
 def _logits_nodes(graph_def: GraphDef, kernel: str, bias: Optional[str]) -> Iterator[str]:
-    """Yields the names of the last upsamplings, with their bias where there is one: training and prediction may have
-    one each.
+    """Yields the names of the last upsamplings, or of the sums with their bias if there is one. Training and prediction
+    may have separate ones.
     """
     nodes = {node.name: node for node in graph_def.node}
 
@@ -118,7 +118,7 @@ def _logits_nodes(graph_def: GraphDef, kernel: str, bias: Optional[str]) -> Iter
 
 
 def _from_first(graph_def: GraphDef, asked: Asked) -> GraphDef:
-    """The graph with a placeholder in place of what the first convolution takes: the images come from a queue, say."""
+    """The graph with a placeholder as input of the first convolution: the images may come from a queue, say."""
     nodes = {node.name: node for node in graph_def.node}
     cut = tf.GraphDef()
     cut.CopyFrom(graph_def)
@@ -139,7 +139,7 @@ def _from_first(graph_def: GraphDef, asked: Asked) -> GraphDef:
 
 
 def _run(graph_def: GraphDef, output: str, start: str, asked: Asked) -> OwnLogits:
-    """Raises ValueError where the graph needs what is not known, or gives nothing to compare with."""
+    """Raises ValueError where the graph needs unknown inputs, or gives nothing to compare with."""
     needed, variables = _with_variables_fed(extract_sub_graph(graph_def, [output]))
     check_ops(needed, 'its part that gives the logits')
     check_constants(needed, [output], 'its part that gives the logits')
@@ -152,11 +152,11 @@ def _run(graph_def: GraphDef, output: str, start: str, asked: Asked) -> OwnLogit
         feed.update({graph.get_tensor_by_name(name + ':0'): asked.read(of) for name, of in variables.items()})
         logits = graph.get_tensor_by_name(output + ':0')
         found = []
-        for value in (1.0, 0.0) if of_dropout else (1.0,):  # the probability with which dropout keeps, or drops
+        for value in (1.0, 0.0) if of_dropout else (1.0,):  # it may be the keep or the drop probability
             feed.update(dict.fromkeys(of_dropout, value))
             results = [session.run(logits, {**feed, image: picture})[0] for picture in pictures]
             again = session.run(logits, {**feed, image: pictures[0]})[0]
-            # With dropout that no placeholder turns off there is nothing to compare with.
+            # If no placeholder turns dropout off, there is nothing to compare with.
             if np.array_equal(results[0], again) and np.isfinite(again).all():
                 found += results
     if not found:
@@ -167,7 +167,7 @@ def _run(graph_def: GraphDef, output: str, start: str, asked: Asked) -> OwnLogit
 
 
 def _is_image(tensor: Any, shape: Optional[List[Optional[int]]]) -> bool:
-    """Whether images are fed to a placeholder. Of one of any shape, what takes it tells it from a probability."""
+    """Whether images are fed to a placeholder. If its shape is unknown, its consumers tell it from a probability."""
     if shape is None:
         return any(operation.type in _TAKE_ARRAYS for operation in tensor.consumers())
     return len(shape) in (3, 4) and shape[-1] in (3, None)
@@ -191,13 +191,13 @@ def _size_of(image: Any) -> Tuple[int, int]:
 
 
 def _as_fed(image: Any, picture: np.ndarray) -> np.ndarray:
-    """An image [H, W, 3] as a placeholder takes it: alone, or as often as its batch has room."""
+    """An image [H, W, 3] as a placeholder takes it: alone, or repeated to fill its batch."""
     shape = _shape_of(image)
     return picture if len(shape) == 3 else np.stack([picture] * (shape[0] or 1))
 
 
 def _with_variables_fed(graph_def: GraphDef) -> Tuple[GraphDef, Dict[str, str]]:
-    """The graph with a placeholder for each reading of a variable, and placeholder -> variable."""
+    """The graph with a placeholder for each read of a variable, and placeholder -> variable."""
     nodes = {node.name: node for node in graph_def.node}
     fed, variables = tf.GraphDef(), {}
     fed.versions.CopyFrom(graph_def.versions)
@@ -213,7 +213,7 @@ def _with_variables_fed(graph_def: GraphDef) -> Tuple[GraphDef, Dict[str, str]]:
         else:
             new.CopyFrom(node)
             new.device = ''
-            new.attr.pop('_class', None)  # which places it where another node is
+            new.attr.pop('_class', None)  # colocates it with another node
     used = {node_name(source) for node in fed.node for source in node.input}
     kept = [node for node in fed.node if node.name not in variables or node.name in used]
     del fed.node[:]
@@ -229,9 +229,9 @@ def _variable_of(node: Any, nodes: Dict[str, Any]) -> str:
 
 
 def _placeholders(graph: Any, variables: Dict[str, str]) -> Tuple[Any, Dict[Any, Any], List[Any]]:
-    """The placeholder of images, what others are fed (no training, a batch of one), and the placeholders of dropout.
+    """The placeholder of images, the feed of others (no training, a batch of one), and the placeholders of dropout.
 
-    Raises ValueError where it is not clear.
+    Raises ValueError where these are unclear.
     """
     images: List[Any] = []
     feed: Dict[Any, Any] = {}

@@ -1,6 +1,6 @@
-"""Which tensor of a file is which layer: by the names of the programs that write such files, else by the shapes.
+"""Which tensor of a file is which layer: by the names that known programs use, else by the shapes.
 
-Every tensor has a place, is known to be none of the network, or is an error that names it.
+Every tensor gets a place, or is known not to belong to the network, or causes an error that names it.
 """
 
 import re
@@ -13,7 +13,7 @@ SCORES = ('score_fc7', 'score_pool4', 'score_pool3')
 UPSAMPLINGS = ('upsample_fc7', 'upsample_pool4', 'upsample_image')
 ROLES = SCORES + UPSAMPLINGS
 
-# What the layers of the decoder are called: the reference of 2017, Berkeley's nets and torchfcn, tensorflow-fcn.
+# Names of the decoder's layers: in the reference of 2017, Berkeley's nets and torchfcn, tensorflow-fcn.
 _CALLED = {
     'score_fc7': ('score_fc7', 'fc7_1x1', 'score_fr'),
     'score_pool4': ('score_pool4', 'pool4_1x1'),
@@ -40,19 +40,19 @@ _NONE_OF_IT = re.compile(
     r'beta[12]_power(_\d+)?|'
     r'global_step|mean_rgb|step|epoch|iteration|training|Validation|num_batches_tracked|save_counter)($|[/._])'
 )
-# The second network of the SIFT Flow nets, geometric classes; and the classifier of the VGG-16 that a file came from.
+# The second network of the SIFT Flow nets, for geometric classes; and the classifier of a VGG-16 in the file.
 _OTHER_HEADS = re.compile(r'(_geo|^fc8)([/.]|$)')
 _KERAS_NUMBER = re.compile(r'^(.*?)_?(\d*)$', re.DOTALL)
-# What TensorFlow calls transposed convolutions that nobody named; it counts all that a program makes.
+# TensorFlow's name for transposed convolutions without one; it numbers all that a program makes.
 _AUTOMATIC = 'conv2d_transpose'
-# So many tensors are listed for whoever names one that is not there.
+# At most this many tensors are listed in the message about one that is not there.
 _MOST_NAMED = 60
 
 
 class Placement(NamedTuple):
     """encoder: layer -> (kernel, biases); kernels, biases: role -> name in the file; scales: 'pool3', 'pool4' -> name.
 
-    left_out: what the file holds besides, each known to be none of the network.
+    left_out: the other tensors of the file, each known not to belong to the network.
     """
 
     encoder: Dict[str, Tuple[str, str]]
@@ -88,8 +88,8 @@ def place(
         path: The file, for messages.
         shapes: Name -> shape of each tensor.
         channels_first: Whether kernels are [out, in, height, width].
-        said: Role -> layer in the file, where the user says so.
-        leave_out: Names, or beginnings of names, that the user says are none of the network.
+        said: Role -> layer in the file, as far as the user says.
+        leave_out: Names, or beginnings of names, of tensors that, as the user says, do not belong to the network.
 
     Raises:
         ValueError: A layer is missing or ambiguous, a tensor has no place, or the user names what is not there.
@@ -130,7 +130,7 @@ def _check_said(path: str, shapes: Mapping[str, Shape], said: Mapping[str, str],
 
 
 def _layers_of(name: str) -> Tuple[str, str]:
-    """The layer that a tensor is of, as --layer may call it: by its whole name, or by the last part of that."""
+    """The layer of a tensor, in the two forms that --layer takes: its whole name, and the last part of that."""
     parts = re.split(r'[/.]', name)
     return name[: -len(parts[-1]) - 1], parts[-2] if len(parts) > 1 else ''
 
@@ -140,7 +140,7 @@ def _is_none_of_it(name: str) -> bool:
 
 
 def _by_layer(path: str, shapes: Mapping[str, Shape], said: Mapping[str, str]) -> Dict[str, Dict[str, str]]:
-    """Layer or role -> {'kernel': name, 'bias': name}; layers that nobody knows keep the name they have."""
+    """Layer or role -> {'kernel': name, 'bias': name}; unknown layers keep their names."""
     roles = {layer: role for role, layer in said.items()}
     found: Dict[str, Dict[str, str]] = {}
     for name in shapes:
@@ -191,7 +191,7 @@ def _by_shape(
         if len(shapes[encoder[layer][0]]) == 4
     }
     placed: Dict[str, Dict[str, str]] = {}
-    sides: Dict[str, int] = {}  # of the upsamplings
+    sides: Dict[str, int] = {}  # of the upsamplings' kernels
     for layer in sorted(rest, key=_number):
         parts = dict(rest[layer])
         shape = shapes[parts['kernel']] if 'kernel' in parts else ()
@@ -215,7 +215,7 @@ def _upsamplings(
     shapes: Mapping[str, Shape],
     placed: Mapping[str, Mapping[str, str]],
 ) -> Dict[str, Dict[str, str]]:
-    """Places transposed convolutions: the largest kernel is the last, the others come as their names are counted.
+    """Places transposed convolutions: the largest kernel is the last, the others follow the numbers in their names.
 
     sides: layer -> height and width of its kernel.
     """
@@ -237,9 +237,9 @@ def _upsamplings(
 
 
 def _are_counted(names: List[str]) -> bool:
-    """Tells whether the numbers in names are an order: TensorFlow's own, or 1, 2, ... behind one name.
+    """Tells whether the numbers in names give an order: TensorFlow's own numbers, or 1, 2, ... after a common name.
 
-    Those of 'up4' and 'up7' may be of the pools that they come from or lead to.
+    The numbers of 'up4' and 'up7' may be those of the pools that they come from or lead to.
     """
     if len(names) < 2:
         return True
@@ -251,7 +251,7 @@ def _are_counted(names: List[str]) -> bool:
 
 def _number(layer: str) -> Tuple[str, int]:
     match = _KERAS_NUMBER.match(layer)
-    assert match is not None  # the pattern takes any text
+    assert match is not None  # the pattern matches any text
     return match.group(1), int(match.group(2) or 0)
 
 

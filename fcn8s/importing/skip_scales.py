@@ -14,10 +14,10 @@ from fcn8s.vgg16.weights.damage import damaged, explain_damage
 
 
 def factors_in_graph(path: str, kernels: Mapping[str, str]) -> Optional[Dict[str, float]]:
-    """Returns the factor of each pool before it is scored; None where no graph tells all of them.
+    """Returns the factor of each pool before it is scored; None where no graph shows all of them.
 
     Args:
-        path: The prefix of a checkpoint, of a SavedModel perhaps, or a file.
+        path: The prefix of a checkpoint, perhaps that of a SavedModel, or a file.
         kernels: 'pool3', 'pool4' -> the name of its score kernel.
 
     Raises:
@@ -33,7 +33,7 @@ def factors_in_graph(path: str, kernels: Mapping[str, str]) -> Optional[Dict[str
 
 
 def graphs_beside(path: str) -> List[GraphDef]:
-    """Returns the graphs of a SavedModel, that of NAME.meta beside a checkpoint, or the frozen one that a file is."""
+    """Returns the graphs of a SavedModel, the graph of NAME.meta beside a checkpoint, or that of a frozen file."""
     if path.endswith(saved_models.VARIABLES_PREFIX):
         folder = path[: -len(saved_models.VARIABLES_PREFIX)]
         for file in (os.path.join(folder, name) for name in GRAPH_FILES):
@@ -56,7 +56,7 @@ def _read(path: str, kind: Any) -> Any:
 
 
 def _factor(path: str, kernel: str, nodes: Dict[str, Any]) -> Optional[float]:
-    """The factor of what the convolution with this kernel takes: 1.0 of a pool as it is; None for anything else."""
+    """The factor on the input of the convolution with this kernel: 1.0 for a plain pool; None for anything else."""
     for node in nodes.values():
         if node.op != 'Conv2D' or len(node.input) < 2:
             continue
@@ -80,4 +80,4 @@ def _is_scalar(node: Any) -> bool:
 def _positive(path: str, constant: Any) -> Optional[float]:
     with explain_damage(path):
         value = np.float32(tf.make_ndarray(constant.attr['value'].tensor))
-    return float(str(value)) if 0 < value < np.inf else None  # 1e-4, and not its neighbour in float32
+    return float(str(value)) if 0 < value < np.inf else None  # 1e-4, not the nearest float32

@@ -1,4 +1,4 @@
-"""Trained FCNs of other programs as named tensors, the kind told by the content; nothing that a file holds is run."""
+"""Trained FCNs of other programs as named tensors. The content shows the kind; nothing that a file holds is run."""
 
 import functools
 import os
@@ -30,9 +30,9 @@ ACCEPTED = (
 
 
 class Kind(NamedTuple):
-    """What is known of the files of one program.
+    """What is known about the files of one program.
 
-    skip_scales: None where its files do not tell and its programs differ.
+    skip_scales: None where the files do not show them and programs of this kind differ.
     label_spaces: number of classes -> label space.
     """
 
@@ -52,7 +52,7 @@ TORCHFCN = Kind('torchfcn', 'caffe', True, BERKELEY_BGR, None, {21: 'voc'})
 
 
 def label_space_of(kind: Kind, num_classes: int) -> LabelSpace:
-    """Returns the classes that a network of this kind with so many classes has; nameless where that is not known."""
+    """Returns the classes of a network of this kind with `num_classes` classes; nameless if they are unknown."""
     name = kind.label_spaces.get(num_classes)
     return LABEL_SPACES[name] if name else generic_label_space(num_classes)
 
@@ -60,7 +60,7 @@ def label_space_of(kind: Kind, num_classes: int) -> LabelSpace:
 def read(path: str, use: Callable[[Kind, str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]) -> Any:
     """Calls `use(kind, path, shapes, read)` with the tensors of a file, and returns its answer.
 
-    Raises FileNotFoundError or ValueError for what is none of the kinds.
+    Raises FileNotFoundError or ValueError for a file of none of the kinds.
     """
     path = os.fspath(path)
     if os.path.basename(path) in GRAPH_FILES and os.path.isfile(path):

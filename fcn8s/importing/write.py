@@ -1,4 +1,4 @@
-"""Takes over a trained network of another program: a saved FCN-8s with the same logits, and the proof of that."""
+"""Imports a trained network of another program: a saved FCN-8s with the same logits, and the proof of that."""
 
 import os
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
@@ -26,7 +26,7 @@ from helpers.label_spaces import MAX_CLASSES, LabelSpace
 
 MANIFEST_NAME = 'import.json'
 TOLERANCE = 1e-4
-# Height and width of the images of the proof: a multiple of 32, and one that every layer rounds.
+# Height and width of the images of the proof: a multiple of 32, and a size that every layer has to round.
 PROOF_SIZES = ((64, 64), (45, 58))
 
 
@@ -34,7 +34,7 @@ class Imported(NamedTuple):
     """A network that was read and placed, before it is written.
 
     expected: the logits of the NumPy network for the images of the proof. own_graph: how far the logits of its own
-    graph are from those of NumPy, on images of which size, and where these went in; empty where it has no graph.
+    graph are from those of NumPy, the size of the images, and where they were fed; empty if it has no graph.
     """
 
     kind: sources.Kind
@@ -60,9 +60,9 @@ def import_network(
         path: A file, checkpoint prefix or directory of one of the kinds in `sources`.
         out_dir: Must not exist, or be empty; nothing appears there unless the proof has succeeded.
         skip_scales: The factors of pool3 and pool4 where the file does not tell them.
-        label_space: Of the classes, where they are not those that the kind usually has.
+        label_space: The classes, if they are not the usual ones of the kind.
         said: Role -> layer of the file; see `placement.ROLES`.
-        leave_out: Names, or beginnings of names, of tensors that are none of the network.
+        leave_out: Names, or beginnings of names, of tensors that do not belong to the network.
 
     Returns:
         The manifest: 'source', 'variant', 'tensors' (role -> name), 'left_out', 'proof'.
@@ -95,7 +95,7 @@ def _take(
     placement: Placement,
     skip_scales: Optional[Tuple[float, float]],
 ) -> Imported:
-    """Checks every shape, then reads every tensor, and once more where the graph beside the weights is run."""
+    """Checks every shape, then reads every tensor, and again if the graph beside the weights is run."""
     encoder_shapes = {name: tuple(shapes[name]) for pair in placement.encoder.values() for name in pair}
     flat = {
         name: _without_ones(shape) if _is_bias(name, placement) else shape for name, shape in encoder_shapes.items()
@@ -126,14 +126,14 @@ def _compare_with_own_graph(
 ) -> Dict[str, Any]:
     """Returns how far the logits of the graph beside the weights are from those of NumPy; nothing without a graph.
 
-    Raises ValueError where they differ, or the graph cannot be run: the program that made it may have other layers
+    Raises ValueError where they differ, or the graph cannot be run: then the program that made it may have other layers
     than its kind.
     """
     if weights.alignment == 'caffe':
         return {}
 
     def images(size: Tuple[int, int]) -> List[np.ndarray]:
-        # Some programs subtract the mean in their graph, others before it.
+        # Some programs subtract the mean inside their graph, others before it.
         image = _proof_image(size)
         return [image.astype(np.float32), prepare(image, weights.preprocessing).astype(np.float32)]
 
@@ -163,7 +163,7 @@ def _is_bias(name: str, placement: Placement) -> bool:
 
 
 def _without_ones(shape: Tuple[int, ...]) -> Tuple[int, ...]:
-    """Caffe of 2014 keeps biases as [1, 1, 1, out]."""
+    """The shape of biases without leading ones: Caffe of 2014 stores [1, 1, 1, out]."""
     return shape[-1:] if len(shape) == 4 and set(shape[:3]) == {1} else tuple(shape)
 
 
@@ -173,7 +173,7 @@ def _hwio(shape: Tuple[int, ...], channels_first: bool) -> Tuple[int, ...]:
 
 
 def _check_decoder(path: str, placement: Placement, shapes: Mapping[str, Tuple[int, ...]], kind: sources.Kind) -> None:
-    """Raises ValueError where a kernel or bias has another shape than an FCN of this variant."""
+    """Raises ValueError where a kernel or bias does not have the shape that this variant needs."""
     scores = placement.kernels['score_fc7']
     num_classes = _hwio(tuple(shapes[scores]), kind.channels_first)[-1]
     if not 2 <= num_classes <= MAX_CLASSES:
@@ -235,7 +235,7 @@ def _skip_scales(
     kernels: Dict[str, np.ndarray],
     said: Optional[Tuple[float, float]],
 ) -> Tuple[float, float]:
-    """The factors of pool3 and pool4; those that a file has for each channel go into the score kernels."""
+    """The factors of pool3 and pool4; factors per channel are multiplied into the score kernels instead."""
     if placement.variant == '32s':
         if said is not None:
             raise ValueError('{} is an FCN-32s, which has no skips to scale. Leave --skip-scales out.'.format(path))
@@ -265,7 +265,7 @@ def _skip_scales(
 
 
 def _told(path: str, factors: Mapping[str, float], said: Optional[Tuple[float, float]]) -> Tuple[float, float]:
-    """The factors that a graph has. Raises ValueError where the user says others."""
+    """The factors in a graph. Raises ValueError where the user gives others."""
     told = factors.get('pool3', 1.0), factors.get('pool4', 1.0)
     if said is not None and not factors.items() <= {'pool3': said[0], 'pool4': said[1]}.items():
         raise ValueError(
@@ -334,7 +334,7 @@ def _write_network(
 
 
 def _value_of(variable: str, weights: forward.Weights) -> np.ndarray:
-    """The array of a decoder variable. Biases of the first two upsamplings are added where their maps are added."""
+    """The array of a decoder variable. Biases of the first two upsamplings move to where their maps are added."""
     layer, part = variable.split('/')[1:]
     role = layer if layer in ROLES else 'upsample_image'
     if part == 'kernel':
