@@ -1,7 +1,7 @@
 """The architecture of a network, read from its graph: which layers there are, their strides and shapes, and a drawing.
 
-Nothing about FCN-8s is taken for granted here. The layers are those that the logits are computed from, so what is drawn
-is what runs, for every variant and for encoders from elsewhere.
+Nothing about FCN-8s is assumed here. The layers are those from which the logits are computed, so the drawing shows what
+runs, for every variant and for encoders from elsewhere.
 """
 
 import collections
@@ -18,7 +18,7 @@ from helpers.flags import checked_pair
 IMAGE, CONVOLUTION, POOLING, UPSAMPLING, SUM = 'image', 'convolution', 'pooling', 'transposed convolution', 'sum'
 _KIND_OF_OP = {'MaxPool': POOLING, 'Conv2DBackpropInput': UPSAMPLING}
 _SUM_OPS = ('Add', 'AddV2')
-# Where the data come in, of ops that also take the shape of other layers: those are no path of the data.
+# The input with the data, for ops that also take the shape of another layer: that is no path of the data.
 _DATA_INPUT = {'Conv2DBackpropInput': 2}
 _DECODER_SCOPE = 'decoder/'
 
@@ -33,13 +33,13 @@ class Layer(NamedTuple):
     """One layer of a network.
 
     Attributes:
-        name: Of its scope in the graph, without 'decoder/'.
+        name: Name of its scope in the graph, without 'decoder/'.
         kind: 'image', 'convolution', 'pooling', 'transposed convolution' or 'sum'.
         kernel: (height, width); (1, 1) for the image and sums.
         stride: Of this layer alone; a transposed convolution multiplies height and width by it.
         total_stride: Pixels of the image per entry of the output, in each direction.
-        shape: (height, width, channels) of the output, for the size of image that was asked for.
-        inputs: Names of the layers that it is computed from.
+        shape: (height, width, channels) of the output, for the requested image size.
+        inputs: Names of the layers from which it is computed.
         is_decoder: Whether it belongs to the decoder.
     """
 
@@ -54,9 +54,9 @@ class Layer(NamedTuple):
 
 
 def read_architecture(model: Any, image_size: Tuple[int, int] = (256, 512)) -> List[Layer]:
-    """Reads the layers that the logits of a `fcn8s.FCN8s` are computed from, each after its inputs.
+    """Reads the layers from which the logits of a `fcn8s.FCN8s` are computed, each after its inputs.
 
-    image_size: (height, width) of a blank image that is sent through the network for the shapes.
+    image_size: (height, width) of a blank image that is sent through the network to find the shapes.
 
     Raises ValueError where the size is not positive.
     """
@@ -79,7 +79,7 @@ def _shape_of(output: Tensor) -> Tensor:
 
 
 class _Tracer:
-    """Follows the data from a tensor back to the image. `ops` are those of the layers, by name and in order."""
+    """Follows the data from a tensor back to the image. `ops` are the ops of the layers, by name and in order."""
 
     def __init__(self, image: Any) -> None:
         self.ops = collections.OrderedDict([(IMAGE, image.op)])
@@ -87,7 +87,7 @@ class _Tracer:
         self._sources: Dict[str, Tuple[str, ...]] = {image.op.name: (IMAGE,)}
 
     def trace(self, tensor: Tensor) -> Tuple[str, ...]:
-        """The names of the layers that the tensor comes from, with nothing but operations that are no layer between."""
+        """The names of the layers from which the tensor comes directly, without other layers in between."""
         op = tensor.op
         if op.name not in self._sources:
             data = [op.inputs[_DATA_INPUT[op.type]]] if op.type in _DATA_INPUT else list(op.inputs)
@@ -101,12 +101,12 @@ class _Tracer:
 
 
 def _kind_of(op: Operation) -> Optional[str]:
-    """The kind of layer that an op is by itself; None for sums and for what is no layer."""
+    """The kind of layer that an op alone shows; None for sums and for ops that are no layer."""
     return CONVOLUTION if filter_of(op) is not None else _KIND_OF_OP.get(op.type)
 
 
 def _layer_name(op: Operation) -> str:
-    """'conv1_1/Conv2D' and 'decoder/score_fc7/Conv2D' are called by their scope, 'pool1' by itself."""
+    """'conv1_1/Conv2D' and 'decoder/score_fc7/Conv2D' are named after their scope, 'pool1' after itself."""
     scope, _, last = op.name.rpartition('/')
     named_by_scope = scope and last.lower().startswith(('conv2d', 'maxpool'))
     name = scope if named_by_scope else op.name
@@ -123,7 +123,7 @@ def _layer(
         kernel = tuple(weights.shape.as_list()[:2])
     elif kind == POOLING:
         kernel = tuple(op.get_attr('ksize')[1:3])
-    # Sums, the image and products have none.
+    # Sums, the image and products have no strides.
     stride = int(op.get_attr('strides')[1]) if 'strides' in op.node_def.attr else 1
     total = before[inputs[0]].total_stride if inputs else 1
     total = total // stride if kind == UPSAMPLING else total * stride
@@ -131,7 +131,7 @@ def _layer(
 
 
 class _Box(NamedTuple):
-    """Layers drawn as one: a chain of like convolutions, or a single layer."""
+    """Layers drawn as one box: a chain of similar convolutions, or a single layer."""
 
     layers: Tuple[Layer, ...]
     column: int
@@ -141,7 +141,7 @@ class _Box(NamedTuple):
 def draw_architecture(axes: Any, layers: Sequence[Layer]) -> None:
     """Draws layers on Matplotlib axes: one row per stride, encoder downwards, decoder upwards, skips across.
 
-    axes: `matplotlib.axes.Axes`, about 11x6 inches for a font of 8 points. layers: as of `read_architecture`.
+    axes: `matplotlib.axes.Axes`, about 11x6 inches for a font of 8 points. layers: as in `read_architecture`.
     """
     boxes = _place(layers)
     place_of = {layer.name: box for box in boxes for layer in box.layers}
@@ -163,7 +163,7 @@ def draw_architecture(axes: Any, layers: Sequence[Layer]) -> None:
 
 
 def _place(layers: Sequence[Layer]) -> List[_Box]:
-    """A layer stands to the right of what it is computed from; where the stride changes, below or above it."""
+    """Places a layer to the right of its inputs; where the stride changes, below or above them."""
     rows = {stride: row for row, stride in enumerate(sorted({layer.total_stride for layer in layers}))}
     boxes: List[_Box] = []
     column_of: Dict[str, int] = {}
@@ -174,7 +174,7 @@ def _place(layers: Sequence[Layer]) -> List[_Box]:
         column_of.update((layer.name, column) for layer in chain)
         boxes.append(_Box(tuple(chain), column, rows[first.total_stride]))
     last = max(column_of.values())
-    # The scores of a skip stand beside the sum that they go into, at the end of a long arrow.
+    # The scores of a skip stand beside their sum, at the end of a long arrow.
     return [box._replace(column=last - 1) if _is_skip_score(box, layers) else box for box in boxes]
 
 
@@ -270,7 +270,7 @@ def _draw_arrow(axes: Any, start: _Box, end: _Box) -> None:
 
 
 def _draw_skip(axes: Any, start: _Box, end: _Box) -> None:
-    """Around the boxes between: up beside the start, across, and down on the end."""
+    """Draws an arrow around the boxes in between: up beside the start, across, and down to the end."""
     beside = start.column + 0.5
     above, leaves = -start.row + _BOX_HEIGHT / 2 + 0.11, -start.row + 0.15
     _draw_line(

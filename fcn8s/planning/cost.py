@@ -1,14 +1,15 @@
 """What a prediction and a training step cost: multiply-adds and bytes, op by op, and the time they take at given rates.
 
-Counted from the shapes of the layers, for a network of VGG-16's architecture. A convolution of K x K kernels, C_in and
-C_out channels and an output of H x W takes H W K^2 C_in C_out multiply-adds an image, those with the zeros around the
-image included; a transposed one as many at the size of its input. The backward pass takes as many for the gradient of
-the kernel, and as many for that of the input, which conv1_1 does not need. Bytes are those of every operand and result
-of an op, once each, with bias and ReLU inside the convolution: what moves where nothing stays in a cache between ops.
+Counted from the shapes of the layers, for a network of VGG-16's architecture. A convolution with K x K kernels, C_in
+and C_out channels and an output of H x W takes H W K^2 C_in C_out multiply-adds per image, including those with the
+zeros around the image. For a transposed convolution, H x W is the size of its input. The backward pass takes as many
+for the gradient of the kernel, and as many for that of the input, which conv1_1 does not need. Bytes count every
+operand and result of an op once, with bias and ReLU inside the convolution: the traffic if nothing stays in a cache
+between ops.
 
 The time at given rates is the roofline of Williams, Waterman and Patterson, "Roofline: an insightful visual performance
-model for multicore architectures", Communications of the ACM 2009: each op waits for its arithmetic or for its bytes,
-whichever takes longer, and the ops follow one another.
+model for multicore architectures", Communications of the ACM 2009: each op takes the longer of the times for its
+arithmetic and for its bytes, and the ops follow one another.
 """
 
 import math
@@ -22,15 +23,15 @@ from fcn8s.vgg16.weights import layers
 from helpers.counted import counted
 
 HALF_BYTES = 2
-# float32 values that an update reads and writes for each weight: Adam the gradient, the weight and two moments, and
-# writes the last three; momentum the gradient, the weight and the velocity, and writes the last two.
+# float32 values that an update reads and writes for each weight. Adam reads the gradient, the weight and two moments,
+# and writes the last three; momentum reads the gradient, the weight and the velocity, and writes the last two.
 UPDATE_VALUES = {'adam': 7, 'sgd': 5}
-# The same of an exponential moving average: it reads the weight and the average, and writes the average.
+# The same for an exponential moving average: it reads the weight and the average, and writes the average.
 AVERAGE_VALUES = 3
 
 
 class OpCost(NamedTuple):
-    """name: of the layer, and what is computed of it. multiply_adds, bytes_moved: of a whole batch."""
+    """name: the layer, and what is computed for it. multiply_adds, bytes_moved: for a whole batch."""
 
     name: str
     multiply_adds: float
@@ -44,12 +45,12 @@ class Work(NamedTuple):
 
     @property
     def multiply_adds(self) -> float:
-        """Of all ops."""
+        """The multiply-adds of all ops."""
         return sum(op.multiply_adds for op in self.ops)
 
     @property
     def bytes_moved(self) -> float:
-        """Of all ops."""
+        """The bytes that all ops move."""
         return sum(op.bytes_moved for op in self.ops)
 
     def seconds(self, multiply_adds_per_s: float, bytes_per_s: float) -> float:
@@ -77,7 +78,7 @@ def cost_of(request: PlanRequest) -> Cost:
 
 
 class _SizedLayer:
-    """A layer with the sizes of its tensors, in values of a batch."""
+    """A layer with the sizes of its tensors: the number of values for a batch."""
 
     def __init__(self, layer: Layer, request: PlanRequest) -> None:
         self.name = layer.name
@@ -113,12 +114,12 @@ def positions(request: PlanRequest, stride: int) -> float:
 
 
 def _item_bytes(request: PlanRequest, is_upsampling: bool) -> int:
-    """Of a value of the activations; transposed convolutions stay in float32."""
+    """The bytes of one value of the activations; transposed convolutions stay in float32."""
     return FLOAT_BYTES if request.precision == 'float32' or is_upsampling else HALF_BYTES
 
 
 def _poolings(request: PlanRequest) -> List[OpCost]:
-    """Reading the input of each pooling and writing its output; neither multiplies."""
+    """Poolings read their input and write their output, without multiplications."""
     ops = []
     for block, widths in enumerate(layers.BLOCKS):
         channels = widths[-1] // request.width_divisor
@@ -128,7 +129,7 @@ def _poolings(request: PlanRequest) -> List[OpCost]:
 
 
 def _pooling_gradients(request: PlanRequest) -> List[OpCost]:
-    """Input and output are read again, with the gradient of the output, and that of the input is written."""
+    """Poolings read input, output and the gradient of the output again, and write the gradient of the input."""
     return [OpCost(op.name + ', gradient', 0.0, 2 * op.bytes_moved) for op in _poolings(request)]
 
 
@@ -151,10 +152,10 @@ def format_cost(cost: Cost) -> str:
 
 
 def format_gpu(cost: Cost, request: PlanRequest, tflops: float, gbs: float, images_per_epoch: Optional[int]) -> str:
-    """Formats what a device of these rates takes at least, as lines for a person.
+    """Formats the least time that a device with these rates takes, as lines for a person.
 
-    tflops: 10^12 floating point operations a second in the precision of the request; a multiply-add is two. gbs: 10^9
-    bytes a second of its memory.
+    tflops: 10^12 floating point operations per second in the precision of the request; a multiply-add is two. gbs: 10^9
+    bytes per second of its memory.
     """
     batches = request.optimizer.accumulate_batches
     seconds = cost.train.seconds(tflops * 1e12 / 2, gbs * 1e9)

@@ -1,6 +1,6 @@
 """How much memory a training takes: computed from the shapes of the layers, with factors that were fitted to the peak
-resident memory of real training processes on CPUs (docs/plan.md has the runs). What a GPU's memory holds was not
-calibrated.
+resident memory of real training processes on CPUs (docs/plan.md has the runs). They were not fitted to the memory of
+GPUs.
 """
 
 import math
@@ -26,8 +26,8 @@ class MemoryFactors(NamedTuple):
     """Fitted to the peak resident memory of training processes (docs/plan.md); sizes are of float32.
 
     weights: in units of all weights: gradients, reordered and converted kernels and the temporaries of the update, at
-        the moment when most of them live. products: the same of the largest filters, whose convolutions are computed
-        as products (`fcn8s.graph.products`). accumulation: what accumulating gradients adds to that.
+        the moment when most of them exist. products: the same for the largest filters, with convolutions computed as
+        products (`fcn8s.graph.products`). accumulation: what accumulating gradients adds to that.
     activations: in units of the encoder's activations, by precision.
     logits: in units of the logits of the batch.
     columns: in units of the logits of one image: the unrolled patches of the last transposed convolution.
@@ -75,9 +75,9 @@ class PlanRequest(NamedTuple):
     """A training to plan.
 
     num_classes: C. size: (height, width) of what the network sees: images after resizing and cropping.
-    batch: images. width_divisor, head: of the encoder, see `fcn8s.vgg16.write`. head_warmup: whether the head trains
-        alone at first, whose memory counts; seconds are those of the steps after that. The rest as in `FCN8s`; nothing
-        else is frozen.
+    batch: images. width_divisor, head: of the encoder, see `fcn8s.vgg16.write`. head_warmup: whether the head first
+        trains alone; the memory of that counts, and seconds are those of the later steps. The rest as in `FCN8s`;
+        nothing else is frozen.
     """
 
     num_classes: int
@@ -141,9 +141,9 @@ def product_bytes(request: PlanRequest) -> float:
 
 
 def warmup_state_bytes(request: PlanRequest) -> float:
-    """Counts the bytes of the state of the steps of the head alone, held beside that of the others; 0 without warm-up.
+    """Counts the bytes of state for the steps that train only the head, held beside the other state; 0 without warm-up.
 
-    Slots, and sums of gradients where batches accumulate, of fc6, fc7 and the decoder.
+    This state is the slots of fc6, fc7 and the decoder, and their sums of gradients if batches accumulate.
     """
     if not request.head_warmup:
         return 0.0
@@ -164,7 +164,7 @@ def _weight_bytes(trained: Sequence[Layer]) -> float:
 def encoder_activation_bytes(request: PlanRequest) -> float:
     """Counts the bytes of the encoder's outputs that one image leaves for the backward pass, as float32.
 
-    Each convolution leaves its rectified output; each block its pooled output; fc6 and fc7 also the dropped-out one.
+    Each convolution leaves its rectified output, each block its pooled output; fc6 and fc7 also the output of dropout.
     """
     height, width = request.size
     total = 0.0
@@ -184,8 +184,8 @@ def logit_bytes(request: PlanRequest) -> float:
 
 
 def fixed_memory(request: PlanRequest, base_memory: float) -> float:
-    """Estimates the bytes of a training process whatever its images: TensorFlow, the graph, weights, slots,
-    gradients.
+    """Estimates the bytes of a training process that do not depend on its images: TensorFlow, the graph, weights,
+    slots, gradients.
     """
     copies = 1.0 + SLOT_COPIES[request.optimizer.name]
     if request.optimizer.accumulate_batches > 1:
@@ -234,13 +234,11 @@ def largest_crop(request: PlanRequest, memory_limit: float, base_memory: float) 
 
 
 def process_memory() -> float:
-    """Returns the resident bytes of this process: with TensorFlow loaded and no network, what a training starts
-    from.
-    """
+    """Returns the resident bytes of this process: with TensorFlow loaded and no network, the base of a training."""
     try:
         with open('/proc/self/statm', encoding='ascii') as statm:
             return float(statm.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
     except OSError:
-        import resource  # no /proc: macOS, where the peak is in bytes
+        import resource  # without /proc this is macOS, where the peak is in bytes
 
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

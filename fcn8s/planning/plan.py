@@ -21,8 +21,8 @@ from helpers.process.memory import total_memory
 
 class Plan(NamedTuple):
     """memory: bytes of the training process. seconds_per_step: one optimiser step (all accumulated batches).
-    largest_batch and largest_crop (height, width): what fits `memory_limit` when the other stays; 0 and None where
-    nothing does."""
+    largest_batch, largest_crop (height, width): the largest that fits `memory_limit` while the other stays; 0 and None
+    where nothing fits."""
 
     memory: float
     memory_limit: float
@@ -32,12 +32,13 @@ class Plan(NamedTuple):
 
 
 def make_plan(request: PlanRequest, memory_limit: Optional[float] = None, budget: float = PROBE_SECONDS) -> Plan:
-    """Plans a training; runs the network for about `budget` seconds where it fits the memory, and not at all at 0.
+    """Plans a training; runs the network for about `budget` seconds if it fits the memory, and not at all for 0.
 
-    memory_limit: bytes; None is all that machine or container have. Raises ValueError for what cannot be trained here.
+    memory_limit: bytes; None takes all that machine or container have. Raises ValueError for what cannot be trained
+    here.
     """
     request = check_request(request)
-    session_config(request.precision)  # refuses what this machine cannot
+    session_config(request.precision)  # raises an error for a precision that this machine lacks
     base = process_memory()
     limit = total_memory() if memory_limit is None else memory_limit
     memory = estimate_memory(request, base)

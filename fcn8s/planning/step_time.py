@@ -1,5 +1,5 @@
-"""How long a step of a training takes: measured. A few steps of the real network run here, at growing sizes, for some
-seconds.
+"""How long a training step takes, by measurement: a few steps of the real network run here for some seconds, at growing
+sizes.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ PROBE_SCALES = (0.25, 0.5, 1.0)
 
 
 class _Probe:
-    """The requested network in a graph and session of its own, on zero weights: convolutions take as long on any."""
+    """The requested network in a graph and session of its own, with zero weights: values do not change the time."""
 
     def __init__(self, request: PlanRequest) -> None:
         self.request = request
@@ -45,7 +45,7 @@ class _Probe:
             raise
 
     def close(self) -> None:
-        """Gives up the session and the memory of the weights."""
+        """Frees the session and the memory of the weights."""
         self.session.close()
 
     def _build_encoder(self) -> None:
@@ -80,7 +80,7 @@ class _Probe:
             self.step_op = build_weight_average(tf.trainable_variables(), request.optimizer, self.step_op).update
 
     def seconds(self, batch: int, size: Tuple[int, int]) -> float:
-        """Of one optimiser step; the better of two after one that warms up."""
+        """Measures one optimiser step: the faster of two, after a warm-up step."""
         feed = {
             self.images: np.zeros((batch,) + size + (3,), np.float32),
             self.labels: np.zeros((batch,) + size, np.uint8),
@@ -114,7 +114,7 @@ def _pixels(shape: Tuple[int, Tuple[int, int]]) -> int:
 
 
 def extrapolate(pixels: Sequence[int], seconds: Sequence[float], wanted: int) -> float:
-    """Estimates the seconds of a step on `wanted` pixels from the two largest measured: a straight line, never falling.
+    """Estimates the seconds of a step on `wanted` pixels: a line through the two largest measurements, never falling.
 
     A line, because part of a step (the update of the weights) does not depend on the images.
     """

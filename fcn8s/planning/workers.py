@@ -11,14 +11,14 @@ from typing import NamedTuple, Optional, Tuple
 from helpers.counted import counted
 from helpers.flags import is_positive
 
-# Workers pay while each does at least this share of what one alone does.
+# Workers pay as long as each does at least this share of the work of a single worker.
 WORTH = 0.5
 MAX_WORKERS = 1024
 
 
 class ExchangeFactors(NamedTuple):
-    """Fitted to measured exchanges by benchmarks/bench_distributed.py (docs/several-workers.md has the rows): of two
-    processes with a core each, 128 and 512 MB.
+    """Fitted to exchanges that benchmarks/bench_distributed.py measured (docs/several-workers.md has the rows), of 128
+    and 512 MB between two processes with a core each.
 
     wire: seconds that a byte takes on the wire, in units of 8 / bandwidth. handling: seconds to pack, copy and add a
     byte that is sent. round: seconds of a round, however little is sent.
@@ -33,8 +33,8 @@ FACTORS = ExchangeFactors(wire=0.99, handling=3.9e-9, round=4e-4)
 
 
 class Gain(NamedTuple):
-    """seconds: of a step. exchange: of them for the gradients. efficiency: the share of the step that is computing.
-    most_workers: beyond which the efficiency is below `WORTH`; None where there is no such number up to `MAX_WORKERS`.
+    """seconds: of a step. exchange: its seconds for the gradients. efficiency: the share of the step that is computing.
+    most_workers: with more, the efficiency is below `WORTH`; None if that does not happen up to `MAX_WORKERS`.
     """
 
     seconds: float
@@ -53,7 +53,7 @@ def exchange_seconds(workers: int, size: float, gbit: float, factors: ExchangeFa
 
     Args:
         workers: N. size: S.
-        gbit: Bandwidth of each worker's link, in Gbit/s each way; infinite for what no wire limits.
+        gbit: Bandwidth of each worker's link, in Gbit/s each way; infinite if no wire limits it.
     """
     sent = wire_bytes(workers, size)
     return factors.wire * 8 * sent / (gbit * 1e9) + factors.handling * sent + factors.round * 2 * (workers - 1)
@@ -62,11 +62,11 @@ def exchange_seconds(workers: int, size: float, gbit: float, factors: ExchangeFa
 def estimate_gain(
     workers: int, step_seconds: float, size: float, gbit: float, factors: ExchangeFactors = FACTORS
 ) -> Gain:
-    """Estimates what N workers gain, each with the batch of one.
+    """Estimates what N workers gain, each with the batch of a single worker.
 
     Args:
-        step_seconds: Of one worker alone; those of several compute at the same time, and exchange when they are done.
-        size: Bytes of the gradients. gbit: As of `exchange_seconds`.
+        step_seconds: Seconds of a step by one worker alone; several compute at the same time, then exchange.
+        size: Bytes of the gradients. gbit: As in `exchange_seconds`.
     """
     exchange = exchange_seconds(workers, size, gbit, factors)
     seconds = step_seconds + exchange
@@ -81,7 +81,7 @@ def _most_workers(step_seconds: float, size: float, gbit: float, factors: Exchan
 
 
 def epoch_steps(images_per_epoch: int, batch: int, accumulate: int = 1, workers: int = 1) -> int:
-    """Returns the steps of an epoch as `fcn8s train` counts: what is left of the last step begins the next epoch."""
+    """Returns the steps of an epoch as `fcn8s train` counts: an incomplete last step begins the next epoch."""
     return max(1, math.ceil(images_per_epoch / (workers * batch)) // accumulate)
 
 
@@ -95,7 +95,7 @@ def duration(seconds: float) -> str:
 
 
 def format_gain(gain: Gain, workers: int, gbit: float, images: int, epoch: Optional[Tuple[int, int]] = None) -> str:
-    """Formats the gain as lines for a person. images: of a step of one worker. epoch: its (images, steps)."""
+    """Formats the gain as lines for a person. images: per step and worker. epoch: its (images, steps)."""
     most = 'more than {}'.format(MAX_WORKERS) if gain.most_workers is None else gain.most_workers
     lines = [
         '{:<14} {:.3g} s a step, of them {:.3g} s for the gradients at {:g} Gbit/s'.format(
@@ -117,7 +117,7 @@ def format_gain(gain: Gain, workers: int, gbit: float, images: int, epoch: Optio
 
 
 def check_workers(workers: int, gbit: Optional[float]) -> None:
-    """Raises ValueError for numbers that nothing can be estimated for."""
+    """Raises ValueError for numbers that allow no estimate."""
     if not 2 <= workers <= MAX_WORKERS:
         raise ValueError('--workers is {}; it has to be from 2 to {}.'.format(workers, MAX_WORKERS))
     if not is_positive(gbit):

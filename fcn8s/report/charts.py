@@ -1,15 +1,15 @@
 """Charts as numbers: where lines, bars, ticks and words go. The template draws them as SVG.
 
-Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which people with any colour vision tell apart;
-lines differ in their dashes as well, for prints without colour.
+Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which people with any colour vision can tell
+apart; lines also differ in their dashes, for prints without colour.
 """
 
 import math
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 BLUE, VERMILION, GREEN, PURPLE = '#0072b2', '#d55e00', '#007a5a', '#a3568c'
-# A phone shows a chart at two thirds and writes larger: there is room for 0.0001 beside the name of the axis on the
-# left, and below for lines of ticks, of the axis and of the legend.
+# A phone shows a chart at two thirds of its size, with larger text. There is room for 0.0001 beside the axis name on
+# the left, and for the ticks, the axis name and the legend below.
 WIDTH, HEIGHT = 560, 320
 LEFT, RIGHT, TOP, BOTTOM = 88, 14, 14, 64
 _DASHES = ('', '7 4', '2 4', '9 3 2 3')
@@ -27,7 +27,7 @@ class Curve(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A curve in the picture's coordinates; `points` is what SVG calls so."""
+    """A curve in the picture's coordinates; `points` is the SVG attribute."""
 
     name: str
     color: str
@@ -38,7 +38,7 @@ class Line(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A bar with its words: below it and above it."""
+    """A bar with the text below it and above it."""
 
     x: float
     y: float
@@ -83,9 +83,7 @@ def line_chart(
     x_limits: Optional[Limits] = None,
     y_limits: Optional[Limits] = None,
 ) -> Optional[Chart]:
-    """Returns a chart of all curves that have a point; None where none has. Limits that are not given hold every
-    point.
-    """
+    """Returns a chart of all curves that have a point; None if none has. Without limits, all points are included."""
     shown = [curve._replace(points=_known(curve.points)) for curve in curves]
     shown = [curve for curve in shown if curve.points]
     if not shown:
@@ -106,7 +104,7 @@ def line_chart(
 def bar_chart(
     title: str, names: Sequence[str], values: Sequence[float], x_label: str, y_label: str, note: str = ''
 ) -> Optional[Chart]:
-    """Returns a chart of shares from 0 to 1, in per cent; NaN is a dash instead of a bar. None where all are NaN."""
+    """Returns a chart of shares from 0 to 1, in per cent; NaN gives a dash instead of a bar. None if all are NaN."""
     if all(math.isnan(value) for value in values):
         return None
     step = (WIDTH - LEFT - RIGHT) / len(names)
@@ -133,7 +131,7 @@ def _known(points: Sequence[Any]) -> List[Any]:
 
 
 def _limits(values: Sequence[float]) -> Limits:
-    """From 0 to all values, with room behind the last."""
+    """Limits that hold 0 and all values, with room after the last."""
     low, high = min(0.0, *values), max(0.0, *values)
     room = 0.05 * (high - low) or 1.0
     return low - (room if low < 0 else 0.0), high + room
@@ -148,7 +146,7 @@ def _y(value: float, limits: Limits) -> float:
 
 
 def _ticks(limits: Limits, place: Any) -> List[Tick]:
-    """Ticks at multiples of 1, 2 or 5 times a power of ten, four to eight of them."""
+    """Four to eight ticks, at multiples of 1, 2 or 5 times a power of ten."""
     span = limits[1] - limits[0]
     power = 10.0 ** math.floor(math.log10(span))
     step = next(factor * power for factor in (0.1, 0.2, 0.5, 1.0, 2.0) if span / (factor * power) <= 8)

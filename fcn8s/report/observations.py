@@ -1,4 +1,4 @@
-"""What a report keeps of an evaluation pass, image by image, besides the scores.
+"""What a report keeps from an evaluation pass, image by image, besides the scores.
 
 Letters: I images, C classes, K bins of confidence.
 """
@@ -19,7 +19,7 @@ CONFIDENCE_BINS = 500
 
 
 class Cell(NamedTuple):
-    """An entry of one image's confusion matrix that is not zero."""
+    """A nonzero entry off the diagonal of one image's confusion matrix: pixels of `truth` predicted as `predicted`."""
 
     truth: int
     predicted: int
@@ -30,13 +30,13 @@ class Observations:
     """Takes in batches of an evaluation; an observer of `fcn8s.evaluation.evaluate.evaluate_model`.
 
     Attributes:
-        pictures: Of each image.
+        pictures: The pictures of each image.
         sizes: (height, width) of each image's labels.
-        cells: Of each image, its confusion matrix without zeros.
-        doubts: Of each image, regions where its label may be wrong.
+        cells: For each image, its confusions, without those of void classes in the ground truth.
+        doubts: For each image, regions where its label may be wrong.
         by_size: Pixels per bin of object size and class, int64 [S, C].
         by_distance: Confusion matrices per band of distance to a boundary, int64 [bands, C, C + 1].
-        confidence_counts, confidence_correct: Pixels per bin of confidence, and the right ones of them; int64 [K].
+        confidence_counts, confidence_correct: All pixels and correct pixels per bin of confidence; int64 [K].
     """
 
     fetches: Tuple[str, ...] = ('class_ids', 'image_confusions', 'confidences', 'surprises')
@@ -86,11 +86,11 @@ def _cells(confusion_matrix: np.ndarray, label_space: LabelSpace) -> List[Cell]:
 
 
 def risk_against_coverage(counts: np.ndarray, correct: np.ndarray) -> List[Tuple[float, float]]:
-    """Returns (coverage, risk) points: the share of the pixels that are kept when the least confident are given up, and
-    the share of the kept ones that are wrong (El-Yaniv, Wiener, JMLR 2010).
+    """Returns (coverage, risk) points: the share of pixels that are kept when the least confident are given up, and the
+    share of kept pixels that are wrong (El-Yaniv, Wiener, JMLR 2010).
 
     Args:
-        counts, correct: Pixels per bin of confidence, lowest first, and those of them that are right; integers [K].
+        counts, correct: All pixels and correct pixels per bin of confidence, lowest first; integers [K].
     """
     kept, right = np.cumsum(counts[::-1]), np.cumsum(correct[::-1])
     filled = kept[counts[::-1] > 0]

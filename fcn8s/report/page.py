@@ -1,6 +1,6 @@
 """The page of a report: turns scores, observations and a run's records into what the template shows.
 
-Names and values reach the page as text only: jinja2 escapes them, and what the script gets is JSON that holds no `<`.
+Names and values reach the page only as text: jinja2 escapes them, and the script gets JSON without any `<`.
 Letters: I images, C classes.
 """
 
@@ -36,10 +36,10 @@ from helpers.counted import counted
 from helpers.files import to_json
 from helpers.label_spaces import LabelSpace
 
-# Pictures are left out of a report beyond this; in base64 they take a third more, and reports stay below 20 MB.
+# A report leaves out pictures beyond this total; in base64 they take a third more, and reports stay below 20 MB.
 MAX_PICTURE_BYTES = 13 * 10**6
 NUM_WORST, NUM_BEST, NUM_OF_CLASS, NUM_OF_CELL, NUM_CHANGED = 12, 6, 6, 6, 6
-# An image speaks for a class that takes at least this share of it.
+# An image is shown for a class that takes at least this share of it.
 SMALLEST_SHARE = 0.001
 NUM_DOUBTS = 60
 
@@ -52,7 +52,7 @@ HEADLINES = (
 
 
 class Evaluated(NamedTuple):
-    """A model on a dataset. description: what the evaluation was made of, name -> value, as the page shows it."""
+    """A model on a dataset. description: the settings of the evaluation, name -> value, as the page shows them."""
 
     title: str
     description: Dict[str, Any]
@@ -125,7 +125,7 @@ def _scores(records: Sequence[Dict[str, Any]], score: str) -> List[Tuple[float, 
 
 
 def training_charts(records: Sequence[Dict[str, Any]]) -> List[Chart]:
-    """Draws loss, scores and learning rate over the steps; those that there are."""
+    """Draws loss, scores and learning rate over the steps, as far as they were recorded."""
     charts = [
         line_chart(
             'Loss',
@@ -181,13 +181,13 @@ def last_classes(recorded: Recorded, palette: str = 'dataset') -> Optional[Dict[
 
 
 def _of_class(scores: Dict[str, Any], name: str, class_id: int) -> Optional[float]:
-    """A score of one class; None where the record has fewer classes, or not this score."""
+    """A score of one class; None where the record has fewer classes, or lacks this score."""
     values = scores.get(name)
     return values[class_id] if isinstance(values, list) and class_id < len(values) else None
 
 
 def css_color(color: Any) -> str:
-    """Writes '#rrggbb' for three whole numbers from 0 to 255. Files of others may hold anything: that is grey."""
+    """Writes '#rrggbb' for three whole numbers from 0 to 255; anything else, which files may hold, becomes grey."""
     try:
         channels = [int(channel) for channel in color]
     except (TypeError, ValueError, OverflowError):
@@ -218,7 +218,7 @@ def _intervals(
     resamples: int,
     against: Optional[ClassCounts] = None,
 ) -> Intervals:
-    """The scores and their intervals; one image has none, as every resample of it is the same."""
+    """The scores and their intervals; a single image has no interval, because all its resamples are the same."""
     intervals = score_intervals(counts, score, against, resamples)
     unknown = np.full_like(intervals.values, np.nan)
     return intervals._replace(low=unknown, high=unknown) if len(counts.true_positives) == 1 else intervals
@@ -329,7 +329,7 @@ def _against_context(evaluated: Evaluated, against: Evaluated, resamples: int) -
 
 
 def browser_data(evaluated: Evaluated, against: Optional[Evaluated] = None) -> Dict[str, Any]:
-    """Writes images, galleries and the confusion matrix as JSON; pictures as base64, the most wanted that fit."""
+    """Writes images, galleries and the confusion matrix as JSON; pictures in base64, the most wanted first."""
     space, rows = evaluated.label_space, evaluated.evaluation.rows
     galleries = _galleries(evaluated)
     cells = _largest_cells(evaluated.observations)
@@ -372,18 +372,18 @@ def browser_data(evaluated: Evaluated, against: Optional[Evaluated] = None) -> D
 
 
 def _named(label_space: LabelSpace) -> LabelSpace:
-    """The label space with a name for classes that have none to be seen."""
+    """The label space, with names for classes whose name is blank."""
     names = tuple(name.strip() or 'class {}'.format(number) for number, name in enumerate(label_space.class_names))
     return label_space._replace(class_names=names)
 
 
 def _text(name: str) -> str:
-    """A name of bytes that are no UTF-8, or with lone surrogates, as a page can hold it."""
+    """A name in a form that a page can hold, even if it has bytes that are not UTF-8, or lone surrogates."""
     return name.encode('utf-8', 'replace').decode('utf-8')
 
 
 def _galleries(evaluated: Evaluated) -> Dict[str, Dict[str, List[int]]]:
-    """The worst and the best images, of 'all' and of each class ID (as text)."""
+    """The worst and the best images, for 'all' and for each class ID (as text)."""
     rows, counts = evaluated.evaluation.rows, evaluated.evaluation.image_counts
     order = [number for number in worst_first(rows) if not math.isnan(rows[number].mean_iou)]
     galleries = {'all': {'worst': order[:NUM_WORST], 'best': order[::-1][:NUM_BEST]}}
@@ -400,7 +400,7 @@ def _galleries(evaluated: Evaluated) -> Dict[str, Dict[str, List[int]]]:
 
 
 def _largest_cells(seen: Observations) -> Dict[str, List[List[int]]]:
-    """For each confusion, 'truth,predicted', the [image, pixels] in which it is largest."""
+    """For each confusion, 'truth,predicted', the images with most of it, as [image, pixels]."""
     found: Dict[str, List[List[int]]] = {}
     for image, cells in enumerate(seen.cells):
         for cell in cells:
@@ -425,7 +425,7 @@ def _doubt_entries(evaluated: Evaluated) -> List[Dict[str, Any]]:
 
 
 def _changed(rows: Sequence[Any], others: Sequence[Any]) -> Dict[str, List[int]]:
-    """The images whose mean IoU is higher than the other model's by most, and lower."""
+    """The images that gained or lost most mean IoU compared with the other model."""
     differences = np.array([row.mean_iou - other.mean_iou for row, other in zip(rows, others)])
     known = np.flatnonzero(~np.isnan(differences))
     order = [int(number) for number in known[np.argsort(differences[known], kind='stable')]]
@@ -439,7 +439,7 @@ def encoded_pictures(
     wanted: Iterable[int], seen: Observations, other: Optional[Observations] = None, limit: int = MAX_PICTURE_BYTES
 ) -> Dict[str, List[str]]:
     """Returns image number -> its pictures in base64 (image, truth, prediction, error, and the other model's
-    prediction), in the order in which they are wanted, until `limit` bytes."""
+    prediction), in the order of `wanted`, up to `limit` bytes before base64."""
     encoded: Dict[str, List[str]] = {}
     left = limit
     for number in dict.fromkeys(wanted):

@@ -9,13 +9,13 @@ from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace, are_counted
 from helpers.visualization_utils import colorize
 
-# Pixels of the longer side, and how much of a photograph's detail is kept, in per cent.
+# Pixels of the longer side, and the WebP quality of photographs, in per cent.
 LONGER_SIDE = 320
 _QUALITY = 60
-# Above 100, OpenCV writes WebP without loss: colours stay those of the classes.
+# Above 100, OpenCV writes lossless WebP: the colours of classes stay exact.
 _LOSSLESS = 101
 
-# Okabe and Ito's vermilion, on a grey that is lighter in print and in any colour vision.
+# Okabe and Ito's vermilion, on a grey that looks lighter in print and to any colour vision.
 WRONG, RIGHT, NOT_COUNTED = (213, 94, 0), (222, 226, 230), (120, 126, 134)
 
 
@@ -33,7 +33,8 @@ def make_pictures(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, 
 
     Args:
         image: uint8 [h, w, channels], RGB first; may have another size than labels and prediction.
-        labels, class_ids: IDs [H, W]. Pixels that do not count are black in the first, and grey where errors are shown.
+        labels, class_ids: IDs [H, W]. Pixels that do not count are black in the picture of the labels, and grey in that
+            of the errors.
     """
     size = _small_size(labels.shape)
     small_labels, small_ids = (

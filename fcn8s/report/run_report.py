@@ -1,4 +1,4 @@
-"""Writes `report.html`: one page that shows a run and an evaluation of its model, and needs nothing else to be seen."""
+"""Writes `report.html`: one self-contained page that shows a run and an evaluation of its model."""
 
 import os
 from typing import Any, Dict, Optional
@@ -22,13 +22,13 @@ def write_report(
     """Writes the report of a run directory, or of a saved FCN-8s; returns its path.
 
     Args:
-        run_dir: A run, whose records make the curves; with `evaluated`, any model directory.
-        evaluated: The evaluation that the report shows; None for the curves and last scores of the training alone.
-        against: The same images by another model.
+        run_dir: A run with the records for the curves; with `evaluated`, any model directory.
+        evaluated: The evaluation that the report shows; None for only the curves and last scores of the training.
+        against: An evaluation of another model on the same images.
         path: The file; None for `report.html` in `run_dir`.
-        command: What was typed.
-        resamples: Of the bootstrap.
-        palette: Of the classes of the training, 'dataset' or 'color-blind'; an evaluation brings its own colours.
+        command: The command that was typed.
+        resamples: Number of resamples of the bootstrap.
+        palette: Colours for the classes of the training, 'dataset' or 'color-blind'; an evaluation has its own colours.
 
     Raises:
         FileNotFoundError: The directory holds no run, and there is no evaluation to show.
