@@ -21,9 +21,9 @@ COMMANDS = (
     *('demo', 'sample_data', 'import', 'check', 'vgg16', 'import_fcn8s', 'plan'),
     *('find_rate', 'train', 'evaluate', 'report', 'predict', 'video', 'export', 'pack'),
 )
-# The modules of commands whose names Python has other uses for.
+# The modules of commands with a name that is a Python keyword.
 _MODULES = {'import': 'import_annotations'}
-# A MemoryError of Python's own has no text.
+# Python's own MemoryError has no text.
 _OUT_OF_MEMORY = 'out of memory. Take a smaller --batch, --crop, --size or --tile; fcn8s plan says what fits.'
 
 
@@ -44,7 +44,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs one command.
 
     Exit status: 0 done, 1 the command's own 'no', 2 bad input, 3 another worker was lost, 129 the terminal was closed
-    (SIGHUP), 130 interrupted, 141 whoever read the output has closed it, 143 ended by SIGTERM.
+    (SIGHUP), 130 interrupted, 141 the reader of the output has closed it, 143 ended by SIGTERM.
     """
     try:
         return _run(argv)
@@ -68,7 +68,7 @@ def _run(argv: Optional[Sequence[str]]) -> int:
         with fitted_output(), plain_warnings(args.command), termination_raised(), interruption_kept():
             status: int = args.run(args)
             if sys.stdout is not None:
-                sys.stdout.flush()  # here, where it is known what to do if nobody reads it
+                sys.stdout.flush()  # here, where a closed reader is handled
             return status
     except BrokenPipeError:
         drop_output()
@@ -83,7 +83,7 @@ def _run(argv: Optional[Sequence[str]]) -> int:
         complain('fcn8s: {}'.format(error))
         return watch.EXIT_STATUS
     except Exception as error:
-        # TensorFlow's own type, told by its name, because this module does not load TensorFlow.
+        # TensorFlow's own type, recognised by name, because this module does not load TensorFlow.
         if type(error).__name__ != 'ResourceExhaustedError':
             raise
         complain('fcn8s {}: error: {}'.format(args.command, _OUT_OF_MEMORY))
@@ -91,7 +91,7 @@ def _run(argv: Optional[Sequence[str]]) -> int:
 
 
 def _with_names_of_zips(message: str) -> str:
-    """See `fcn8s.saving.packed`, which is not loaded for this: then there is nothing to be named."""
+    """See `fcn8s.saving.packed`. If that is not loaded, there is no zip to name, and it is not loaded for this."""
     packed = sys.modules.get('fcn8s.saving.packed')
     if packed is not None:
         message = packed.with_names_of_zips(message)

@@ -27,8 +27,8 @@ start, 1 if not, 2 if there is nothing to check."""
 _FOLDERS = ('--images', '--labels', '--val-images', '--val-labels')
 _PARTNERS = ('--labels', '--images', '--val-labels', '--val-images')
 
-# Images of several sizes are trained on in crops: of a size that all but this share of the images have, and no larger
-# than this. Smaller images are padded, and what is padded does not count.
+# Images of several sizes are trained on in crops. All but this share of the images are at least as high as the crop,
+# and all but this share as wide; the limit below also holds. Smaller images are padded, and padding does not count.
 PADDED_SHARE = 0.1
 LARGEST_CROP = (512, 1024)
 
@@ -105,7 +105,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _folders(args: argparse.Namespace) -> Optional[Dict[str, Tuple[Folders, Folders]]]:
-    """The directories that were named one by one; raises ValueError where some are missing or there are two ways."""
+    """The directories that were named one by one; raises ValueError if some are missing, or unless either they or DIR
+    are given."""
     typed = [flag for flag in _FOLDERS if getattr(args, flag[2:].replace('-', '_')) is not None]
     if bool(typed) == bool(args.dirs):
         raise ValueError(
@@ -149,8 +150,8 @@ def train_command(
     """Returns the `fcn8s train` line for this dataset; None if it has no labels to train on.
 
     Args:
-        colors, class_names: The options of these names, as they were typed.
-        images: The words that say how images are read.
+        colors, class_names: The options of these names, as typed.
+        images: The options that say how images are read, as words.
     """
     from data_generator.checking.folder_pairs import suffix_words
 
@@ -179,20 +180,20 @@ def _roots_to_train_on(report: 'DatasetReport') -> List[str]:
 
 
 def _names_folders(report: 'DatasetReport') -> bool:
-    """Whether the line that trains names folders: where no layout is known, and of several roots if that says all."""
+    """Whether the training command names folders: if no layout is known, and for several roots if that is enough."""
     from data_generator.files.discovery import stem_of
     from data_generator.files.legends import NAMED_LEGENDS
 
     if not report.is_known_layout or len(_roots_to_train_on(report)) < 2:
         return not report.is_known_layout
     firsts = [split.good_pairs[0] for split in report.splits if split.good_pairs]
-    rule = report.layout.name_rule  # of the first root; others may have labels of the other kind
+    rule = report.layout.name_rule  # that of the first root; other roots may have labels of the other kind
     are_alike = all(stem_of(pair.label or '') == rule.label_stem(stem_of(pair.image)) for pair in firsts)
     return report.layout.name in NAMED_LEGENDS and are_alike
 
 
 def _label_words(report: 'DatasetReport', colors: Optional[str], class_names: Optional[str]) -> List[str]:
-    """The options that say what labels of one's own hold."""
+    """The options that say what the user's own labels hold."""
     from data_generator.files.masks import spell
 
     if colors is not None:
@@ -226,7 +227,7 @@ def _encoder_words(report: 'DatasetReport', rules: Any) -> str:
     if rules.channels <= 3:
         return ''
     split = next(split for split in report.splits if split.is_for_training and split.good_pairs)
-    assert split.mean_color is not None and split.deviation is not None  # there is an image that was read
+    assert split.mean_color is not None and split.deviation is not None  # at least one image was read
     means, deviations = (
         ' '.join('{:.4g}'.format(value) for value in values[3:]) for values in (split.mean_color, split.deviation)
     )
@@ -249,7 +250,7 @@ def _verdict(report: 'DatasetReport', command: Optional[str], rules: Any) -> str
 
 
 def _left_out(report: 'DatasetReport', command: Optional[str]) -> str:
-    """A line on the directories that the command does not train on; nothing where there are none."""
+    """A line about the directories on which the command does not train; '' without any."""
     roots = _roots_to_train_on(report)
     if command is None or len(roots) < 2 or _names_folders(report):
         return ''

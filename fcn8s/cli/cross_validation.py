@@ -1,7 +1,7 @@
 """`fcn8s train --folds K`: K trainings, each scored on a part of the data that it has not seen.
 
 RUN/folds.json             the settings, each fold's scores, their mean and standard error
-RUN/fold-1 ... fold-K      a run each, as `fcn8s train --hold-out` makes it
+RUN/fold-1 ... fold-K      one run each, as `fcn8s train --hold-out` makes it
 RUN/fold-I/fold.json       written when that fold is done
 """
 
@@ -25,7 +25,7 @@ FOLD_FILE = 'fold.json'
 ONE_AFTER_THE_OTHER = (
     '--folds trains one network after the other, and several workers train one. Give them one with --fold I.'
 )
-# What may differ between the calls and the folds of one cross-validation.
+# Options that may differ between the calls and the folds of one cross-validation.
 _MAY_DIFFER = (
     'hold_out',
     'run_dir',
@@ -39,7 +39,7 @@ _MAY_DIFFER = (
     'of_cluster',
     'report',
 )
-# What says by itself what is evaluated on, or is no training.
+# Options that choose the evaluation data themselves, or do not train.
 _CONTRADICT = ('resume', 'overfit_one_batch', 'hold_out', 'val_split', 'val_images', 'val_labels')
 
 
@@ -65,15 +65,15 @@ def is_asked_for(typed: Dict[str, Any]) -> bool:
 def cross_validate(
     typed: Dict[str, Any], defaults: Dict[str, Any], is_one_of_several: bool, is_first: bool, train: Callable
 ) -> None:
-    """Trains what is asked for and not done yet, and prints the table of scores.
+    """Trains the requested folds that are not done yet, and prints the table of scores.
 
     Args:
-        typed: Options that were typed. defaults: Of all.
+        typed: Options that were typed. defaults: Those of all options.
         is_one_of_several: Whether several workers train together. is_first: Whether this one writes.
-        train: Trains by options (a Namespace) and leaves their run.
+        train: Trains with options (a Namespace) and leaves their run.
 
     Raises:
-        ValueError: Options do not go together, or are others than those that this cross-validation began with.
+        ValueError: Options do not go together, or differ from those with which this cross-validation began.
     """
     _check(typed, is_one_of_several)
     number, root = typed['folds'], typed['run_dir']
@@ -128,7 +128,7 @@ def _options_of_a_fold(
 def _options_to_go_on(
     typed: Dict[str, Any], defaults: Dict[str, Any], prefixes: List[str], place: str
 ) -> argparse.Namespace:
-    """Of a fold from its beginning, or from where it was interrupted."""
+    """The options of a fold, to train it from the beginning or from where it was interrupted."""
     from fcn8s.saving import runs
 
     if not runs.is_run(place):
@@ -140,7 +140,7 @@ def _options_to_go_on(
 
 
 def _divide(options: argparse.Namespace, number: int) -> Tuple[List[List[str]], str, List[int]]:
-    """The prefixes of each fold, what is not divided, and how many images each fold holds out."""
+    """The prefixes of each fold, the unit that is never divided, and how many images each fold holds out."""
     from data_generator.files.splits import begin_with
 
     whole, _ = open_datasets(argparse.Namespace(**dict(vars(options), hold_out=None, val_split='', val_images=None)))
@@ -150,7 +150,7 @@ def _divide(options: argparse.Namespace, number: int) -> Tuple[List[List[str]], 
 
 
 def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) -> None:
-    """Writes down what is trained, or compares it with what is written down."""
+    """Writes the settings down, or compares them with those written down before."""
     from fcn8s.saving import runs
     from helpers.files import atomic_write_json, check_home, to_json
 
@@ -182,7 +182,7 @@ def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) 
 
 
 def _has_moved(name: str, before: Any, now: Any) -> bool:
-    """Tells whether what a cross-validation began with is not there any more, and came from another place."""
+    """Tells whether a path that a cross-validation began with is gone, and another one is given now."""
     if name not in resolving.PLACES + resolving.BEGINNINGS or before is None or now is None:
         return False
     return bool(resolving.missing_places(name, before))
@@ -199,7 +199,7 @@ def _read(path: str) -> Dict[str, Any]:
 
 
 def _read_fold(path: str) -> Dict[str, Any]:
-    """What `_note_done` wrote. Raises ValueError where that is something else."""
+    """Reads what `_note_done` wrote. Raises ValueError for anything else."""
     fold = _read(path)
     best = fold.get('best')
     tables = [fold.get('scores'), best.get('scores') if isinstance(best, dict) else None]
@@ -241,7 +241,7 @@ def _note_done(place: str, fold: int, prefixes: List[str], size: int) -> None:
 
 
 def _mean_iou(record: Dict[str, Any]) -> float:
-    """That of an epoch; null, where no pixel of the fold counts, is below all."""
+    """The mean IoU of an epoch; null, if no pixel of the fold counts, ranks below all."""
     value = record['evaluation']['mean_iou']
     return -math.inf if value is None else value
 
@@ -251,7 +251,7 @@ def _scores_of(record: Dict[str, Any]) -> Dict[str, Optional[float]]:
 
 
 def mean_and_error(found: Sequence[Optional[float]]) -> Tuple[float, float]:
-    """Returns the mean of the values that are not None, and its standard error; NaN for what they are too few for."""
+    """Returns the mean of the values that are not None, and its standard error; NaN if there are too few values."""
     values = [value for value in found if value is not None]
     if not values:
         return math.nan, math.nan
@@ -260,7 +260,7 @@ def mean_and_error(found: Sequence[Optional[float]]) -> Tuple[float, float]:
 
 
 def summarize(root: str, number: int) -> str:
-    """Writes the scores of all folds that are done into RUN/folds.json, and returns the table that is printed."""
+    """Writes the scores of all finished folds into RUN/folds.json, and returns the table that is printed."""
     from helpers.files import atomic_write_json, to_json
 
     paths = [os.path.join(root, 'fold-{}'.format(fold), FOLD_FILE) for fold in range(1, number + 1)]

@@ -1,6 +1,6 @@
 """`fcn8s demo`: everything once, from generated street scenes to a segmented video, in a few minutes on a CPU.
 
-The demo is a list of the other commands, run one after the other and printed as one would type them.
+The demo is a list of other commands, run one after the other and printed as the user would type them.
 """
 
 import argparse
@@ -53,8 +53,8 @@ def demo_steps(out: str, seed: int, epochs: Optional[int] = None, precision: str
     Args:
         out: The directory to write.
         seed: For scenes and network.
-        epochs: How long to train; None is as the recipe `demo` says.
-        precision: What to train in.
+        epochs: How long to train; None follows the recipe `demo`.
+        precision: Precision of the training.
     """
     data, encoder, run_dir = (os.path.join(out, name) for name in ('data', 'encoder', 'run'))
     seeded = ['--seed', str(seed)]

@@ -1,4 +1,4 @@
-"""`fcn8s predict --error-map LABELS`: pictures of what is wrong, by the labels of the images."""
+"""`fcn8s predict --error-map LABELS`: pictures of the errors, according to the labels of the images."""
 
 import argparse
 import os
@@ -36,7 +36,7 @@ def check_error_arguments(args: argparse.Namespace, streams: Sequence[str]) -> N
 
 
 def _typed_readings(args: argparse.Namespace) -> List[str]:
-    """The options that were typed of those that say how labels are read."""
+    """The typed options that say how labels are read."""
     names = ('id_map', 'color_tolerance', 'label_transparency')
     return [flag(name) for name in names if getattr(args, name) is not None]
 
@@ -85,7 +85,7 @@ class ErrorMaps:
 def _paired(
     args: argparse.Namespace, jobs: Sequence[Any], label_space: Any
 ) -> Tuple[List[Tuple[str, str]], Dict[str, Any]]:
-    """(image, label) of each job, and how such labels are read: as the layout says whose names they have, if any."""
+    """(image, label) of each job, and how such labels are read: by the layout that has such names, if any."""
     from data_generator.errors import DataError
     from data_generator.files.discovery import LabelIndex, stem_of
     from data_generator.files.layouts import LAYOUTS
@@ -124,7 +124,7 @@ def _paired(
 
 
 def _by_rule(label_dir: str, rule: Any, jobs: Sequence[Any]) -> List[Tuple[str, str]]:
-    """(image, label) of each job by the names of a layout; none unless all have one."""
+    """(image, label) of each job by the names of a layout; empty unless every job has a label."""
     from data_generator.files.discovery import LabelIndex, stem_of
 
     index = LabelIndex(label_dir)
@@ -140,7 +140,7 @@ def _by_rule(label_dir: str, rule: Any, jobs: Sequence[Any]) -> List[Tuple[str, 
 
 
 def _labels(data: Any) -> Callable[[int], Any]:
-    """A function from the number of a pair to its label, class IDs [H, W]."""
+    """Returns a function: number of a pair -> its label, class IDs [H, W]."""
     from data_generator.batches.batching import Sample
 
     make = data.sample_maker({})

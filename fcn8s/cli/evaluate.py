@@ -33,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         'also',
         nargs='*',
-        default=[],  # without one, argparse calls it required
+        default=[],  # without a default, argparse calls it required
         metavar='MODEL',
         help='more models with the same classes: the mean of their soft-max is scored',
     )

@@ -12,7 +12,7 @@ DESCRIPTION = """Writes a trained network for other runtimes, runs it there, com
 the comparison in certificate.json. An export that misses its tolerance is not kept. Exports take images as they are,
 uint8 RGB of any size: the graph subtracts the mean."""
 
-# How many generated scenes an export is run on, and their size.
+# The number of generated scenes for running an export, and their size.
 _SCENES, _SCENE_SIZE = 4, (128, 256)
 
 
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_calibration(args: argparse.Namespace) -> None:
-    """Raises ValueError where it is said how images for int8 are drawn, and there are none to draw from."""
+    """Raises ValueError where options say how to draw images for int8, but not from where."""
     drawn = (('--calibration-images', args.calibration_images, CALIBRATION_IMAGES), ('--seed', args.seed, 0))
     strays = [flag for flag, value, untyped in drawn if value != untyped]
     if strays and args.calibration is None:

@@ -44,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
     training.add_training_arguments(parser.add_argument_group('training'))
     for option in parser.options:
         if option.dest in _MEANINGLESS:
-            option.help = argparse.SUPPRESS  # not in the help, but known for its message
+            option.help = argparse.SUPPRESS  # not in the help, but known, so that its message appears
     parser.set_defaults(run=run, defaults=dict(training.take_defaults(parser), run_dir=None, resume=None))
 
 
@@ -97,7 +97,7 @@ def _draw(sweep: Any, path: str) -> None:
     from fcn8s.report.run_report import write_chart
 
     places = [math.log10(rate) for rate in sweep.rates]
-    # What the loss explodes to would press the rest of the curve flat.
+    # An exploding loss would flatten the rest of the curve.
     highest = float(max(sweep.smoothed[: max(1, len(sweep.smoothed) // 2)]))
     limit = highest + 0.5 * abs(highest)
     curves = [

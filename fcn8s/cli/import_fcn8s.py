@@ -1,4 +1,4 @@
-"""`fcn8s import-fcn8s FILE OUT`: takes over a trained network of another program, and prints the proof."""
+"""`fcn8s import-fcn8s FILE OUT`: imports a trained network of another program, and prints the proof."""
 
 import argparse
 from typing import Any, Dict, List

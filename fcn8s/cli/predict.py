@@ -30,7 +30,7 @@ corrected; nothing else in the folder is touched."""
 
 
 class Loaded(NamedTuple):
-    """An image ready to be predicted, or why it could not be read. number: its place among all."""
+    """An image ready to be predicted, or why it could not be read. number: its position among all images."""
 
     number: int
     stem: str
@@ -48,7 +48,7 @@ class Writers(NamedTuple):
     error_maps: Optional[ErrorMaps]
 
 
-# Images with their places among all, and what could not be read with the place of its image.
+# Entries with their position among all images: images, or errors for those that could not be read.
 Numbered = List[Tuple[int, Any]]
 Failures = List[Tuple[int, str]]
 
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         maps, others = _split_maps(args, list(enumerate(jobs)))
         share = share_of(args)
         if share is not None:
-            # Maps go first and take long: the rest is dealt out from where they end.
+            # Maps come first and take long: dealing out goes on with the rest where the maps end.
             dealt, of_maps = share.of(maps + others), {number for number, _ in maps}
             maps, others = ([job for job in dealt if (job[0] in of_maps) is wanted] for wanted in (True, False))
         failures: Failures = []
@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _share_out(args: argparse.Namespace, jobs: List[Any], style: Any, rules: Any) -> int:
-    """Deals the images out, and writes what is made of all of them together."""
+    """Deals the images out, and writes the results that cover all of them together."""
     from fcn8s.distributed.sharing import check_count, share_out
     from fcn8s.prediction.predictor import check_predictor_options
     from fcn8s.saving.descriptions import read_description
@@ -149,7 +149,7 @@ def _share_out(args: argparse.Namespace, jobs: List[Any], style: Any, rules: Any
     check_count(args.workers, len(jobs), 'images')
     models = {path: resolve_model(path) for path in models_of(args)}
     label_space = read_description(models[args.model]).settings.label_space
-    # Refuses once what would be refused in each of the processes.
+    # Raises once the errors that each of the processes would raise.
     options = predictor_options(args)
     check_predictor_options(
         label_space.num_classes, options['tile'], options['overlap'], options['scales'], options['size']
@@ -166,7 +166,7 @@ def _share_out(args: argparse.Namespace, jobs: List[Any], style: Any, rules: Any
 
 
 def _hand_back(share: Any, numbers: List[int], failures: 'Failures', writers: 'Writers') -> None:
-    """Gives the process that deals the images out what it makes one file of, with the places of the images."""
+    """Hands the process that deals the images out its part of files for all images, with the images' positions."""
     failed = {number for number, _ in failures}
     written = [number for number in numbers if number not in failed]
     found: Dict[str, Any] = {'failures': failures, 'described': [], 'doubts': []}
@@ -182,7 +182,7 @@ def _in_order(found: List[Dict[str, Any]], what: str) -> List[Any]:
 
 
 def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style: Any, rules: Any) -> 'Writers':
-    """All that writes results. Raises ValueError or DataError where something could not be written."""
+    """Returns all writers of results. Raises ValueError or DataError where something could not be written."""
     from fcn8s.prediction.polygon_files import PolygonFiles
     from fcn8s.prediction.result_files import ResultFiles
     from helpers.color_vision import with_palette
@@ -201,7 +201,7 @@ def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style:
 
 
 def _split_maps(args: argparse.Namespace, jobs: 'Numbered') -> Tuple['Numbered', 'Numbered']:
-    """The images that are predicted by windows, and the others; each with its place among all."""
+    """The images that are predicted by windows, and the others; each with its position among all images."""
     from fcn8s.prediction.maps import is_map
 
     if args.tile is None:
@@ -241,7 +241,7 @@ def _map_request(args: argparse.Namespace, model: Any, style: Any, rules: Any) -
 
 
 def _predict_maps(args: argparse.Namespace, maps: 'Numbered', predictor: Any, request: Any) -> 'Failures':
-    """Predicts maps by windows; returns what could not be read."""
+    """Predicts maps by windows; returns those that could not be read."""
     from fcn8s.prediction.maps import predict_map
 
     failures: Failures = []
@@ -275,7 +275,7 @@ def _predict_all(
     writers: 'Writers',
     share: Optional[Any] = None,
 ) -> 'Failures':
-    """Reads, predicts and writes at the same time; returns what could not be read."""
+    """Reads, predicts and writes at the same time; returns the images that could not be read."""
     from tqdm import tqdm
 
     from fcn8s.prediction.pipelining import overlapped
@@ -308,7 +308,7 @@ def _predicting(predictor: Any, results: Optional[Any]) -> Callable[[Loaded], Tu
 
 
 def _predict_stream(source: str, predictor: Any, writers: 'Writers') -> None:
-    """Every frame of a video or camera, into a folder of its name."""
+    """Predicts every frame of a video or camera into a folder of its name."""
     from helpers.video import open_frames
 
     folder = stream_folder(source)
@@ -321,7 +321,7 @@ def _predict_stream(source: str, predictor: Any, writers: 'Writers') -> None:
 
 
 def _close(args: argparse.Namespace, failures: 'Failures', writers: 'Writers') -> int:
-    """Writes what is made of all images together, and says what there is; returns the exit status."""
+    """Writes the results that cover all images together, and prints what was written; returns the exit status."""
     if writers.polygons:
         writers.polygons.close()
     if writers.results and args.samples is not None:
@@ -353,7 +353,7 @@ class _Submission:
         write_prediction(self._dir, path, class_ids, self._label_space)
 
     def finish(self) -> str:
-        """Checks everything as the server does, and returns the path of the zip."""
+        """Checks everything as the server does, writes the zip and returns its path."""
         from fcn8s.prediction.cityscapes_submission import zip_and_check
 
         zip_path = self._dir + '.zip'

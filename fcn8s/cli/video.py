@@ -67,7 +67,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _rules(args: argparse.Namespace) -> Any:
-    """How the frames of a folder are read: as in training. Raises ValueError where two networks read them otherwise."""
+    """How the frames of a folder are read: as in training. Raises ValueError where two networks differ in that."""
     from fcn8s.saving.descriptions import read_description
     from fcn8s.saving.runs import resolve_model
 
@@ -84,7 +84,7 @@ def _rules(args: argparse.Namespace) -> Any:
 
 
 def _check_by_rules(args: argparse.Namespace, rules: Any) -> None:
-    """Raises ValueError or FileNotFoundError where source or --show do not go with how the network reads images."""
+    """Raises ValueError or FileNotFoundError where source or --show does not fit how the network reads images."""
     from helpers.image_rules import check_frames, check_show
     from helpers.video import check_source
 
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     check_temperature_argument(args, args.confidence, 'Add --confidence', second='compare')
     check_smoothing(args.smoothing)
     check_clockwork(args.clockwork, args.smoothing)
-    # A wrong name is said before any model is looked at, which knows the rules: here some that find all kinds of files.
+    # Reports a wrong name before any model is opened. The models know the rules; these find all kinds of files.
     check_places(args.source, args.out, args.frame_rate, ImageRules(bands=(1, 2, 3)))
     check_models(args)
     rules = _rules(args)
@@ -163,5 +163,5 @@ def _compared(args: argparse.Namespace, style: Any) -> Iterator[Optional[Any]]:
 
 
 def name_of(model: str) -> str:
-    """Says what a run or model is called in a picture: the last part of its path."""
+    """Returns the name of a run or model in a picture: the last part of its path."""
     return os.path.basename(os.path.abspath(model))

@@ -1,1 +1,1 @@
-"""From the options of a command to what it works on: data, batches, models, predictors."""
+"""From the options of a command to its inputs: data, batches, models, predictors."""

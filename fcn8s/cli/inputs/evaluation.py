@@ -1,4 +1,4 @@
-"""What `evaluate` and `report` evaluate: models and the data for them, and one pass over these, alone or shared."""
+"""What `evaluate` and `report` evaluate: models, data, and one pass over the data, in one process or several."""
 
 import argparse
 import os
@@ -14,8 +14,10 @@ from fcn8s.cli.options.workers import is_sharer, share_of
 
 
 class Subject(NamedTuple):
-    """Models that are averaged, mostly one, as they were typed and where they are, and what they are evaluated on: a
-    `BatchGenerator`."""
+    """One model, or several that are averaged, and the data to evaluate on.
+
+    paths: the models as they were typed. model_dirs: where they are. data: a `BatchGenerator`.
+    """
 
     paths: Tuple[str, ...]
     model_dirs: Tuple[str, ...]
@@ -25,9 +27,7 @@ class Subject(NamedTuple):
 
 
 def find_subjects(args: argparse.Namespace) -> Tuple[Subject, Optional[Subject]]:
-    """Finds what is evaluated, and what it is compared with. Whatever is wrong with either shows before the first
-    pass.
-    """
+    """Finds what to evaluate, and what to compare it with. Errors in either show before the first pass."""
     check_models(args)
     subject = _subject(args, models_of(args))
     if args.against is None:
@@ -74,9 +74,9 @@ def image_names(data: Any) -> List[str]:
 def evaluate_subject(
     args: argparse.Namespace, subject: Subject, observer: Optional[Any] = None
 ) -> Tuple[Any, Dict[str, Any]]:
-    """Evaluates a subject; returns an `Evaluation`, and what it was made of.
+    """Evaluates a subject; returns an `Evaluation` and its description: model, data and settings.
 
-    observer: as of `fcn8s.evaluation.evaluate.evaluate_model`.
+    observer: as in `fcn8s.evaluation.evaluate.evaluate_model`.
     """
     from tqdm import tqdm
 
@@ -147,7 +147,7 @@ def evaluate_subjects(args: argparse.Namespace, subjects: Sequence[Subject]) -> 
 
 
 def hand_back(args: argparse.Namespace, subjects: Sequence[Subject]) -> None:
-    """Evaluates this process's share of the batches for the one that deals them out."""
+    """Evaluates this process's share of the batches and hands the result to the process that deals them out."""
     from fcn8s.evaluation.parts import BatchSums, part_to_json
 
     share, found = share_of(args), []
@@ -226,7 +226,7 @@ def _split(args: argparse.Namespace) -> str:
 
 
 def _predictor(args: argparse.Namespace, subject: Subject, model: Any) -> Optional[Any]:
-    """Predicts an image as asked for, by the code of `fcn8s predict`; None where the plain network is enough."""
+    """Returns a predictor as the flags ask, by the code of `fcn8s predict`; None if the plain network is enough."""
     options = {'tile': args.tile and tuple(args.tile), 'overlap': args.overlap, 'scales': args.scales}
     given = {name: value for name, value in options.items() if value is not None}
     if args.samples is not None:
@@ -276,5 +276,5 @@ def _input_size(args: argparse.Namespace, paths: Sequence[str]) -> Optional[Tupl
             '--at-input-size: images are not resized, so the network works at the size of the ground '
             'truth already. Leave it out, or give --size H W.'
         )
-    check_room(size, 2)  # the fewest: how many classes there are is known once the model is open
+    check_room(size, 2)  # the fewest classes: their number is known only once the model is open
     return None if size is None else (size[0], size[1])

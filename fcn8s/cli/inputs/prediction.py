@@ -1,4 +1,4 @@
-"""The models that a command predicts with, opened and made into what predicts an image."""
+"""Opens the models with which a command predicts, and makes a predictor of images from them."""
 
 import argparse
 import contextlib
@@ -15,7 +15,7 @@ def models_of(args: argparse.Namespace) -> List[str]:
 
 
 def check_models(args: argparse.Namespace) -> None:
-    """Raises ValueError or FileNotFoundError where the models cannot be averaged, before one is opened."""
+    """Raises ValueError or FileNotFoundError where the models cannot be averaged, before any is opened."""
     paths = models_of(args)
     if len(paths) == 1:
         return
@@ -40,7 +40,7 @@ def check_models(args: argparse.Namespace) -> None:
 
 
 def common_input_size(paths: Sequence[str]) -> Optional[Tuple[int, int]]:
-    """Returns (height, width) that the runs were evaluated at; None where they took images as they are.
+    """Returns (height, width) at which the runs were evaluated; None where images were not resized.
 
     Raises ValueError where they differ.
     """
@@ -101,7 +101,7 @@ def check_sampling_arguments(args: argparse.Namespace) -> None:
 
 
 def keep_prob_of(path: str) -> float:
-    """Says what the run at `path` kept in dropout; that of VGG-16 where the path is a model of unknown training."""
+    """Returns the keep probability of dropout of the run at `path`; that of VGG-16 for a model of unknown training."""
     from fcn8s.prediction.sampling import KEEP_PROB
     from fcn8s.saving.runs import keep_prob
 
@@ -112,7 +112,7 @@ def keep_prob_of(path: str) -> float:
 def sampled_predictor(args: argparse.Namespace, path: str, model: Any, **options: Any) -> Any:
     """Returns the `SampledPredictor` that the flags ask for.
 
-    path: run or model, as it was typed. options: of `Predictor`.
+    path: run or model, as it was typed. options: keywords of `Predictor`.
     """
     from fcn8s.prediction.frozen_network import InferenceGraph
     from fcn8s.prediction.sampling import SampledPredictor, Sampler
@@ -130,7 +130,7 @@ def sampled_predictor(args: argparse.Namespace, path: str, model: Any, **options
 def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
     """Opens the model and the `fcn8s.prediction.predictor.Predictor` that the flags ask for.
 
-    Several models have gone through `check_models` before.
+    If there are several models, `check_models` has to come first.
     """
     from fcn8s.prediction.predictor import Predictor
 
@@ -152,7 +152,7 @@ def predictor_options(args: argparse.Namespace) -> Dict[str, Any]:
     from fcn8s.prediction.predictor import DEFAULT_OVERLAP, check_room
 
     size = _network_size(args)
-    check_room(size, 2)  # the fewest: how many classes there are is known once the model is open
+    check_room(size, 2)  # the fewest classes: their number is known only once the model is open
     return {
         'tile': None if args.tile is None else tuple(args.tile),
         'overlap': DEFAULT_OVERLAP if args.overlap is None else args.overlap,
@@ -163,9 +163,9 @@ def predictor_options(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def _network_size(args: argparse.Namespace) -> Optional[Tuple[int, int]]:
-    """(height, width) that images are resized to: as asked for, else as the run's evaluations were, else None.
+    """(height, width) to which images are resized: as asked for, else as in the run's evaluations, else None.
 
-    Prints how an image gets to the network where its run says more about that than the command does.
+    Prints how images get to the network if that comes from the run and not from the command.
     """
     from fcn8s.saving.runs import input_size
 

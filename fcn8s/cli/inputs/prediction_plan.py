@@ -1,4 +1,4 @@
-"""What `fcn8s predict` was asked to make of which images, videos and cameras; checked before a network is opened."""
+"""What `fcn8s predict` was asked to do with which images, videos and cameras; checked before a network is opened."""
 
 import argparse
 import os
@@ -35,7 +35,7 @@ class PredictionPlan(NamedTuple):
 
 
 def plan_prediction(args: argparse.Namespace) -> PredictionPlan:
-    """Finds the images and streams, and refuses what cannot be made of them.
+    """Finds the images and streams, and refuses results that cannot be made from them.
 
     Raises ValueError, DataError or OSError.
     """
@@ -70,7 +70,7 @@ def plan_prediction(args: argparse.Namespace) -> PredictionPlan:
     rules = _rules(args, streams)
     with warnings.catch_warnings():
         if args.share:
-            warnings.simplefilter('ignore')  # the process that deals the images out has said it
+            warnings.simplefilter('ignore')  # the process that deals the images out has shown them
         jobs = plan_jobs(images, args.out, extensions_for(rules)) if images else []
     _check_places(args, jobs, streams)
     if args.tile is not None and args.palette != 'dataset':
@@ -85,7 +85,7 @@ def _is_stream(source: str) -> bool:
 
     if source.startswith(CAMERA_PREFIX):
         return True
-    # An image that moves would be only the first of its frames.
+    # As an image, an animated one would be only its first frame.
     return os.path.isfile(source) and (source.lower().endswith(VIDEO_EXTENSIONS) or is_animated(source))
 
 
@@ -110,7 +110,7 @@ def stream_folder(source: str) -> str:
 
 
 def _check_read_by_rules(args: argparse.Namespace, images: List[str], streams: List[str]) -> None:
-    """Raises ValueError where it is said how image files are read, and there are only streams, whose frames are RGB."""
+    """Raises ValueError where flags say how image files are read, but there are only streams; their frames are RGB."""
     typed = [name for name in NAMES if getattr(args, name) is not None]
     if typed and not images:
         text = '{is_} about how image files are read, and {source} is none. Leave {it} out.'
@@ -118,7 +118,7 @@ def _check_read_by_rules(args: argparse.Namespace, images: List[str], streams: L
 
 
 def _check_no_models(sources: List[str]) -> None:
-    """Raises ValueError where an input is a model, which was probably meant to be averaged."""
+    """Raises ValueError where an input is a model: it was probably meant to be averaged."""
     from fcn8s.saving.runs import resolve_model
 
     for source in sources:
@@ -149,14 +149,14 @@ def _rules(args: argparse.Namespace, streams: List[str]) -> Any:
 
 
 def kinds_of(args: argparse.Namespace) -> List[str]:
-    """Lists the kinds of `fcn8s.prediction.result_kinds` that are written; without any flag of a result, overlays."""
+    """Lists the kinds of `fcn8s.prediction.result_kinds` to write; without a flag for a result, overlays."""
     kinds = [kind for kind in FLAGGED_KINDS if getattr(args, kind)]
     kinds = kinds if kinds or args.submission or args.polygons or args.error_map else ['overlay']
     return kinds if args.samples is None else kinds + list(DOUBT_KINDS)
 
 
 def _check_drawn(args: argparse.Namespace) -> None:
-    """Raises ValueError where drawings are described and none is asked for."""
+    """Raises ValueError where flags describe drawings, but none is asked for."""
     kinds = kinds_of(args)
     if 'overlay' not in kinds:
         why = 'is about overlays, and none is asked for. Add --overlay, or leave it out.'
@@ -165,8 +165,8 @@ def _check_drawn(args: argparse.Namespace) -> None:
 
 
 def _check_palette(args: argparse.Namespace, has_maps: bool) -> None:
-    """Raises ValueError where colours are chosen and nothing is painted with them."""
-    # GeoJSON has the colours of the classes, and so have the IDs of a map.
+    """Raises ValueError where colours are chosen, but nothing is painted with them."""
+    # GeoJSON has the colours of the classes, and so have the IDs written for a map.
     if not {'overlay', 'color'} & set(kinds_of(args)) and args.polygons != 'geojson' and not has_maps:
         why = 'is about the colours of classes, and nothing with them is asked for. Add --overlay or --color, or leave '
         why += 'it out.'
@@ -186,17 +186,17 @@ def _check_polygons(args: argparse.Namespace, streams: List[str]) -> None:
 
 
 def _check_places(args: argparse.Namespace, jobs: List[Any], streams: List[str]) -> None:
-    """Raises ValueError where there are files that no result may replace or be mixed with."""
+    """Raises ValueError where results would replace existing files, or be mixed with them, and must not."""
     from fcn8s.prediction.polygon_files import check_no_polygons
 
     if args.submission:
         _check_submission(args, jobs, streams)
-    if args.polygons and args.share is None:  # those who share the work find files of one another
+    if args.polygons and args.share is None:  # processes that share the work would find each other's files
         check_no_polygons(args.out, [job.stem for job in jobs], args.polygons)
 
 
 def _check_submission(args: argparse.Namespace, jobs: List[Any], streams: List[str]) -> None:
-    """Raises ValueError where no submission can come of the images, before a model is opened."""
+    """Raises ValueError where the images cannot make a submission, before a model is opened."""
     from fcn8s.prediction import cityscapes_submission
 
     if streams:

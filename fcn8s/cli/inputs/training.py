@@ -1,4 +1,4 @@
-"""What the options of a training stand for: data, batches, the arguments of `FCN8s`, and those of its `train`."""
+"""From the options of a training to data, batches, the arguments of `FCN8s`, and those of its `train`."""
 
 import argparse
 import contextlib
@@ -30,7 +30,7 @@ def open_datasets(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:
 
 
 def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optional[Any]]:
-    """As `open_datasets`; the labels to evaluate on are read as those to train on."""
+    """As `open_datasets`; validation labels are read in the same way as training labels."""
     from data_generator import BatchGenerator
     from data_generator.files.masks import spell
 
@@ -44,7 +44,7 @@ def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optiona
         **naming(options),
         **said,
     )
-    if options.resume is None:  # a run goes on as it was begun
+    if options.resume is None:  # a resumed run keeps its settings
         labels.check_typed_of_colors(options, train)
     if options.id_map is None and train.conversion.id_map is not None:
         options.id_map = spell(train.conversion.id_map)  # so that config.json says how labels were read
@@ -67,12 +67,12 @@ def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optiona
 
 
 def _begun_model(options: argparse.Namespace) -> Optional[str]:
-    """The saved network that the training goes on from, or begins with; None where it begins with an encoder."""
+    """The saved network with which the training continues or begins; None if it begins with an encoder."""
     return options.fine_tune_from if _last_checkpoint(options) is None else options.resume
 
 
 def _last_checkpoint(options: argparse.Namespace) -> Optional[str]:
-    """The checkpoint that a resumed run goes on from; None without one, and without --resume."""
+    """The checkpoint from which a resumed run continues; None without one, and without --resume."""
     if options.resume is None:
         return None
     from fcn8s.saving import runs
@@ -86,7 +86,7 @@ def _as_tuple(value: Optional[List[Any]]) -> Any:
 
 def train_batches(options: argparse.Namespace, data: Any) -> Any:
     """Opens the endless batches to train on."""
-    # With crops, --size is about the evaluation: a crop that were resized would be of another scale than that.
+    # With crops, --size is for the evaluation: resized crops would have another scale than the evaluation.
     size = None if options.crop is not None else options.size
     return data.generate(
         options.batch,
@@ -99,7 +99,7 @@ def train_batches(options: argparse.Namespace, data: Any) -> Any:
 
 
 def val_batches(options: argparse.Namespace, data: Optional[Any]) -> Any:
-    """Opens the batches to evaluate on, a pass over the data at a time; a context of None without data."""
+    """Opens the batches to evaluate on, one pass over the data at a time; without data, the context gives None."""
     if data is None:
         return contextlib.nullcontext()
     return data.generate(
@@ -137,7 +137,7 @@ def network_settings(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
 
 
 def _beginning(options: argparse.Namespace) -> Dict[str, Optional[str]]:
-    """A run goes on from its own checkpoint, which holds the encoder too: where that came from may be gone."""
+    """A resumed run continues from its own checkpoint, which also holds the encoder: the original may be gone."""
     last = _last_checkpoint(options)
     if last is not None:
         return {'model_load_dir': last}
@@ -145,7 +145,7 @@ def _beginning(options: argparse.Namespace) -> Dict[str, Optional[str]]:
 
 
 def _label_space(options: argparse.Namespace, data: Any) -> Any:
-    """That of the data; a run goes on with its own, whose colours may be others."""
+    """The label space of the data; a resumed run keeps its own, which may have other colours."""
     last = _last_checkpoint(options)
     if last is None:
         return data.label_space
@@ -195,7 +195,7 @@ def workers_of_the_run(options: argparse.Namespace, workers: int) -> int:
 
 
 def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any], workers: int = 1) -> Dict[str, Any]:
-    """Returns the arguments of `FCN8s.train` without the batches to train on, and without those about its run."""
+    """Returns the arguments of `FCN8s.train`, except for the training batches and the arguments about its run."""
     from fcn8s.training.schedules import parse_schedule
 
     together = workers_of_the_run(options, workers)
@@ -218,7 +218,7 @@ def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any
 
 
 def run_arguments(options: argparse.Namespace, evaluates: bool) -> Dict[str, Any]:
-    """Returns the arguments of `FCN8s.train` about the run that it makes, which benchmarks have none of."""
+    """Returns the arguments of `FCN8s.train` about the run that it makes; benchmarks make none."""
     return dict(
         run_dir=options.run_dir,
         resume=options.resume is not None,

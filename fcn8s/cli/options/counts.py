@@ -2,7 +2,7 @@
 
 import argparse
 
-# Numbers beyond these are slips, and memory or time would run out on them without a word.
+# Larger numbers are typing mistakes, and would use up memory or time without a message.
 LARGEST_COUNT = 10**9
 LARGEST_BATCH = 4096
 
@@ -20,5 +20,5 @@ def count(text: str, largest: int = LARGEST_COUNT) -> int:
 
 
 def batch_size(text: str) -> int:
-    """Parses the argument of an option that says how many images are in memory at once: from 1 to LARGEST_BATCH."""
+    """Parses the argument of an option for the number of images in memory at once: from 1 to LARGEST_BATCH."""
     return count(text, LARGEST_BATCH)

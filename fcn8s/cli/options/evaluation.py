@@ -1,4 +1,4 @@
-"""The flags of what is evaluated and how, which `evaluate` and `report` share."""
+"""The flags that say what to evaluate and how, shared by `evaluate` and `report`."""
 
 import argparse
 import os
@@ -19,14 +19,14 @@ from fcn8s.cli.options.prediction import (
 from fcn8s.cli.options.workers import add_threads_argument, check_threads
 from fcn8s.evaluation.bootstrap import NUM_RESAMPLES
 
-# Options that mean nothing without another one.
+# Options that have no effect without another one.
 _BELONG_TO = {
     'data': ('layout', 'split'),
     'images': ('labels', 'image_suffix', 'label_suffix', 'id_map', 'color_tolerance', 'label_transparency'),
 }
 
 
-# Beyond that, nothing changes in an interval that is quoted with two decimals.
+# More resamples do not change an interval with two decimals.
 MAX_RESAMPLES = 1000000
 
 
@@ -88,13 +88,14 @@ def check_data(args: argparse.Namespace) -> None:
 
 
 def check_belongings(args: argparse.Namespace, owner: str, names: Sequence[str]) -> None:
-    """Raises ValueError for options, by their names, that mean nothing without another one, which did not come."""
+    """Raises ValueError for those of the named options that were given without their `owner`."""
     if getattr(args, owner) is None:
         refuse_without(flag(owner), [flag(name) for name in names if getattr(args, name) is not None])
 
 
 def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:
-    """Returns the flags of what a training evaluated on: data, layout, split, only; or images, labels, only; else none.
+    """Returns the flags for the data on which a training evaluated: data, layout, split, only; or images, labels, only
+    and the suffixes, if given; else none.
 
     options: those of `fcn8s train`.
     """
@@ -118,7 +119,7 @@ def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:
 def check_can_write(option: str, path: str, example: str, endings: Tuple[str, ...] = ('',)) -> None:
     """Raises ValueError or OSError where no file can be written at `path`.
 
-    option: as it is typed. endings: of names by which programs know what is written.
+    option: as it is typed. endings: the file name endings by which programs recognise the format.
     """
     from helpers.files import check_folder, check_no_device
 

@@ -1,4 +1,4 @@
-"""How messages spell options, and what they say of options that mean nothing without another one."""
+"""How messages spell options, and what they say about options that have no effect without another one."""
 
 from typing import Iterable, Sequence
 
@@ -13,21 +13,21 @@ def flags(names: Iterable[str]) -> str:
     return ', '.join(map(flag, names))
 
 
-# What is said of one option, and of several.
+# The words in a sentence about one option, and about several.
 _NUMBERS = dict(is_=('is', 'are'), means=('means', 'mean'), it=('it', 'them'), it_belongs=('it belongs', 'they belong'))
 
 
 def said_of(typed: Sequence[str], text: str, **further: str) -> str:
-    """Returns options, as they are typed, and what is said of them: '{is_} for a video. Leave {it} out.'
+    """Returns a message about options: their names as they are typed, then `text`: '{is_} for a video. Leave {it} out.'
 
-    further: what else stands in braces there.
+    further: values for other names in braces.
     """
     words = {name: forms[len(typed) > 1] for name, forms in _NUMBERS.items()}
     return '{} {}'.format(', '.join(typed), text.format(**words, **further))
 
 
 def refuse_without(owner: str, typed: Sequence[str]) -> None:
-    """Raises ValueError where some options came. owner: the one that they belong to, which did not; all as typed."""
+    """Raises ValueError if options were typed without the one that they belong to, `owner`; all as they are typed."""
     if typed:
         text = 'came without {owner}, to which {it_belongs}. Add that, or leave {it} out.'
         raise ValueError(said_of(typed, text, owner=owner))

@@ -14,18 +14,18 @@ _PAIRS = (('images', 'labels'), ('val_images', 'val_labels'))
 
 
 class AddFolder(argparse.Action):
-    """Keeps a folder as text, and several, where the option is repeated, as a list."""
+    """Keeps one folder as text, and several, if the option is repeated, as a list."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
     ) -> None:
-        """Adds what came to what came before."""
+        """Adds a folder to those that came before."""
         before = getattr(namespace, self.dest, None)
         setattr(namespace, self.dest, values if before is None else as_list(before) + [values])
 
 
 def add_folder_arguments(group: Any, owner: str, with_val: bool = True) -> None:
-    """Adds the options. owner: what they stand in place of, such as '--data'."""
+    """Adds the options. owner: the option that they replace, such as '--data'."""
     wanted = [
         ('--images', 'instead of {}: a directory of images; may be repeated, with --labels'.format(owner)),
         ('--labels', 'with --images: directory of labels, named like their images'),
@@ -48,7 +48,7 @@ def add_folder_arguments(group: Any, owner: str, with_val: bool = True) -> None:
 
 
 def naming(options: Any) -> Dict[str, Any]:
-    """Returns the keywords of `BatchGenerator` that say how labels are called."""
+    """Returns the keywords of `BatchGenerator` that say how label files are named."""
     return {'image_name_split_separator': options.image_suffix, 'ground_truth_suffix': options.label_suffix}
 
 
@@ -68,12 +68,12 @@ def as_text(folders: Folders) -> str:
 
 
 def as_words(name: str, folders: Folders) -> List[str]:
-    """Returns the words of a command that name them. name: of the option, without dashes."""
+    """Returns the words of a command that name the folders. name: of the option, without dashes."""
     return [word for folder in as_list(folders) for word in (flag(name), folder)]
 
 
 def check_counts(given: Dict[str, Any]) -> None:
-    """Raises ValueError where folders of images lack those of their labels, or the reverse."""
+    """Raises ValueError where folders of images have no folder of labels, or the reverse."""
     for images, labels in _PAIRS:
         counts = [len(as_list(given[name])) if given.get(name) else 0 for name in (images, labels)]
         if all(counts) and counts[0] != counts[1]:

@@ -14,9 +14,9 @@ def add_image_arguments(group: Any, default: str = '', besides: str = '') -> Non
     """Adds --bands, --window and --transparency.
 
     Args:
-        group: Of a parser.
-        default: Where they come from if they are not given; nothing: all bands, the whole range, black.
-        besides: What is to be said behind the default.
+        group: Argument group of a parser.
+        default: Where the values come from if they are not given; empty for all bands, the whole range, black.
+        besides: Further help text after the default.
     """
     group.add_argument(
         '--bands',
@@ -42,7 +42,7 @@ def add_image_arguments(group: Any, default: str = '', besides: str = '') -> Non
 
 
 def image_rules(args: argparse.Namespace, base: Any) -> Any:
-    """Returns the rules `base` with what the flags say instead.
+    """Returns the rules `base`, changed as the flags say.
 
     Raises:
         ValueError: A flag is wrong, or does not fit the channels of `base`.
@@ -68,7 +68,7 @@ def image_words(args: argparse.Namespace) -> List[str]:
 
 
 def rules_to_begin_with(encoder: Optional[str], model: Optional[str]) -> Any:
-    """Returns the rules of the network that a training begins with: of a model, or the channels of an encoder."""
+    """Returns the rules with which a training begins: those of a model, or those of an encoder's channels."""
     from helpers.image_rules import ImageRules
 
     if model is not None:
@@ -80,7 +80,7 @@ def rules_to_begin_with(encoder: Optional[str], model: Optional[str]) -> Any:
 
 
 def _channels_of(encoder: str) -> int:
-    """What the manifest beside an encoder says; encoders without one are checked when they are opened."""
+    """The channels in the manifest beside an encoder; encoders without one are checked when they are opened."""
     try:
         channels = read_json(os.path.join(encoder, 'manifest.json')).get('channels', 3)
     except (OSError, ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""The options that say what label files of one's own hold."""
+"""The options that say what the user's own label files hold."""
 
 import argparse
 import os
@@ -6,14 +6,14 @@ from typing import Any, Dict, List, Optional
 
 from helpers.counted import counted
 
-#: From 0 to what a colour may differ in a channel.
+#: The largest difference that colours can have in a channel.
 MAX_TOLERANCE = 255
 
 
 def add_label_arguments(group: Any, ignore_id: str) -> None:
     """Adds the options that say what labels mean: the ignore ID, colours, names.
 
-    ignore_id: the help of --ignore-id, for its default depends on the command.
+    ignore_id: the help of --ignore-id, because its default depends on the command.
     """
     group.add_argument('--ignore-id', type=int, metavar='ID', help=ignore_id)
     group.add_argument(
@@ -32,7 +32,7 @@ def add_label_arguments(group: Any, ignore_id: str) -> None:
 
 
 def add_reading_arguments(group: Any) -> None:
-    """Adds the options about label files that are open even where a network says what the classes and colours are."""
+    """Adds the options about label files that are needed even if a network determines the classes and colours."""
     group.add_argument(
         '--id-map',
         metavar='V:ID,...',
@@ -61,7 +61,7 @@ def tolerance(text: str) -> int:
 
 
 def parse_id_map(text: str) -> Dict[int, int]:
-    """Parses the map that --id-map spells or names. Raises ValueError."""
+    """Parses the map that --id-map spells out or names. Raises ValueError."""
     from data_generator.files.masks import NAMED_MAPS
 
     if text in NAMED_MAPS:
@@ -111,7 +111,7 @@ def _names(text: str) -> List[str]:
 
 
 def dataset_options(options: Any, num_classes: Optional[int]) -> Dict[str, Any]:
-    """Returns the keywords of `BatchGenerator` that follow. Raises ValueError and FileNotFoundError.
+    """Returns the keywords of `BatchGenerator` for these options. Raises ValueError and FileNotFoundError.
 
     num_classes: As the user gave it, or None.
     """
@@ -140,7 +140,7 @@ def dataset_options(options: Any, num_classes: Optional[int]) -> Dict[str, Any]:
 def check_typed_of_colors(options: Any, data: Any) -> None:
     """Raises ValueError where --color-tolerance or --label-transparency was typed for labels without colours.
 
-    data: The `BatchGenerator` that the labels are of. One whose network was trained on colours may well hold IDs.
+    data: The `BatchGenerator` of the labels. They may be IDs even if the network was trained on colours.
     """
     if options.color_tolerance or options.label_transparency is not None:
         from data_generator.files.legends import check_said_of_colors
@@ -150,16 +150,16 @@ def check_typed_of_colors(options: Any, data: Any) -> None:
 
 
 def as_trained(command: Dict[str, Any]) -> Dict[str, Any]:
-    """Returns the options of a run, and of one of version 1.0 what it did: to ignore 255 whatever else labels held."""
+    """Returns the options of a run; for a run of version 1.0, adds that it ignored 255, whatever else labels held."""
     if command.get('images') is None or 'id_map' in command or command.get('ignore_id') is not None:
         return command
     return dict(command, ignore_id=255)
 
 
 def read_as_trained(args: Any, command: Dict[str, Any]) -> Dict[str, Any]:
-    """Returns the keywords of `BatchGenerator` by which labels are read as those that a run was trained on.
+    """Returns the keywords of `BatchGenerator` that read labels in the same way as in the training of a run.
 
-    What was typed wins. A saved model does not say how labels were read, so the labels themselves have to.
+    What was typed wins. A saved model does not say how labels were read, so the labels themselves have to show it.
 
     command: The options of the run, see `fcn8s.cli.options.resolving.options_of_run`.
     """
@@ -173,7 +173,7 @@ def read_as_trained(args: Any, command: Dict[str, Any]) -> Dict[str, Any]:
         )
         if command.get('id_map') is not None:
             made['id_map'] = parse_id_map(command['id_map'])
-    if args.id_map is not None:  # from numbers: what the run says of colours is not about these labels
+    if args.id_map is not None:  # it maps numbers, so the run's settings about colours do not apply
         made.update(id_map=parse_id_map(args.id_map), color_tolerance=0, label_transparency=None)
     for name in ('color_tolerance', 'label_transparency'):
         if getattr(args, name) is not None:

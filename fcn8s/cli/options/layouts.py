@@ -6,8 +6,8 @@ from typing import Any
 class LayoutHelp(str):
     """A help text in which `%(layouts)s` stands for the names of the layouts.
 
-    They are looked up when argparse writes the text out, which it does by `text % values`: to import them loads OpenCV,
-    and every other page of `fcn8s --help` would wait for that.
+    They are looked up only when argparse writes the text, by `text % values`: importing them loads OpenCV, and every
+    other help page would have to wait for that.
     """
 
     def __mod__(self, values: Any) -> str:

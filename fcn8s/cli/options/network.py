@@ -1,4 +1,4 @@
-"""Flags that say what is trained and how, for the commands that train or plan it; choices come from the tables."""
+"""Flags that say what to train and how, for the commands that train or plan; choices come from the tables."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ DEFAULTS = ModelSettings._field_defaults
 
 
 def add_architecture_arguments(group: Any, inherited: bool = False) -> None:
-    """Adds --variant and --upsampling. inherited: nothing is the default, because another network may have both."""
+    """Adds --variant and --upsampling. inherited: whether they have no default, as another network may set both."""
     there = ', with --fine-tune-from as there' if inherited else ''
     for name, choices in (('variant', VARIANTS), ('upsampling', UPSAMPLINGS)):
         group.add_argument(

@@ -1,4 +1,4 @@
-"""The flags of how a network predicts and how results are drawn, which several commands share."""
+"""The flags that say how a network predicts and how results are drawn, shared by several commands."""
 
 import argparse
 from typing import Any, Optional, Sequence
@@ -7,13 +7,13 @@ from helpers.label_spaces import PALETTES
 
 
 def add_model_argument(parser: argparse.ArgumentParser, metavar: str = 'MODEL', exports: bool = True) -> None:
-    """Adds the trained network that a command is about. exports: whether it may be an export."""
+    """Adds the argument for the trained network. exports: whether it may be an export."""
     kinds = 'run directory (its best checkpoint), saved FCN-8s, {}or zip of fcn8s pack'
     parser.add_argument('model', metavar=metavar, help=kinds.format('export, ' if exports else ''))
 
 
 def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of how the network predicts."""
+    """Adds the flags that say how the network predicts."""
     group = parser.add_argument_group(
         'prediction',
         'A run that was evaluated on resized images (--size of fcn8s train) is predicted at that size, as fcn8s '
@@ -37,9 +37,9 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_averaging_arguments(group: Any, of_scales: str = '') -> None:
-    """Adds the flags of what an image is cut into, and of what its predictions are averaged over.
+    """Adds the flags that say how an image is cut into tiles, and over what its predictions are averaged.
 
-    of_scales: what the help of --scales says besides.
+    of_scales: further help text for --scales.
     """
     group.add_argument(
         '--tile',
@@ -66,7 +66,7 @@ def add_averaging_arguments(group: Any, of_scales: str = '') -> None:
 
 
 def add_engine_arguments(group: Any) -> None:
-    """Adds the flags of what computes, and in which numbers."""
+    """Adds the flags for the engine that computes, and for its precision."""
     group.add_argument(
         '--engine',
         metavar='E',
@@ -80,7 +80,7 @@ def add_engine_arguments(group: Any) -> None:
 
 
 def add_also_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds --also, where further models cannot stand beside MODEL."""
+    """Adds --also, for commands where further models cannot follow MODEL."""
     parser.add_argument(
         '--also',
         action='append',
@@ -100,7 +100,7 @@ def add_trust_argument(group: Any) -> None:
 
 
 def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
-    """Adds the flags of how an overlay looks; returns the group, to be added to."""
+    """Adds the flags that say how an overlay looks; returns the group, so that more can be added."""
     group = parser.add_argument_group('drawing')
     group.add_argument(
         '--alpha',
@@ -126,7 +126,7 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
 
 
 def check_drawing(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
-    """Raises ValueError where one of the options of drawings was typed, and nothing would be drawn by it.
+    """Raises ValueError where an option of drawings was typed that would not affect any drawing.
 
     names: of the options. why: what follows their flags in the message.
     """
@@ -148,7 +148,7 @@ def add_palette_argument(group: Any) -> None:
 
 
 def add_sampling_arguments(group: Any) -> None:
-    """Adds the flags of samples of dropout."""
+    """Adds the flags for samples with dropout."""
     group.add_argument(
         '--samples',
         type=int,
@@ -160,7 +160,7 @@ def add_sampling_arguments(group: Any) -> None:
 
 
 def add_temperature_argument(group: Any, what: str) -> None:
-    """Adds --temperature; what: it changes, as the help says it."""
+    """Adds --temperature. what: what it changes, in the words of the help."""
     group.add_argument(
         '--temperature',
         type=float,
@@ -173,13 +173,13 @@ def add_temperature_argument(group: Any, what: str) -> None:
 def check_temperature_argument(
     args: argparse.Namespace, has_effect: bool = True, remedy: str = '', second: Optional[str] = None
 ) -> None:
-    """Raises ValueError where the temperature is out of its range, nothing that is asked for has one, or it is unclear
-    of which network it is.
+    """Raises ValueError where the temperature is out of its range, has no effect on what is asked for, or could belong
+    to either of two networks.
 
     Args:
-        has_effect: Whether what is asked for has a temperature.
-        remedy: What to add if not, as the message says it.
-        second: The option that names a second network beside those that are averaged.
+        has_effect: Whether the temperature affects what is asked for.
+        remedy: What to add if it does not, in the words of the message.
+        second: The option that names a second network besides those that are averaged.
     """
     if args.temperature is None:
         return
@@ -204,6 +204,6 @@ def temperature_of(args: argparse.Namespace) -> float:
 
 
 def check_overlap(args: argparse.Namespace) -> None:
-    """Raises ValueError where there is an overlap of tiles but no tiles."""
+    """Raises ValueError where an overlap of tiles is given, but no tiles."""
     if args.overlap is not None and args.tile is None:
         raise ValueError('--overlap is {}, but there are no tiles; give --tile H W too.'.format(args.overlap))

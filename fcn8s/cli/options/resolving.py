@@ -1,4 +1,4 @@
-"""What the options of `fcn8s train` come to after --recipe and --resume had their say, and what runs keep of them."""
+"""The final options of `fcn8s train` after --recipe and --resume, and which of them runs keep."""
 
 import argparse
 import contextlib
@@ -24,29 +24,29 @@ from helpers.user_warnings import warn_user
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
 _DATA_PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors')
-# Where the data of a run lie; --resume takes another place for each that the run was started with.
+# Options that say where the data of a run lie; --resume accepts a new place for each that the run was started with.
 PLACES = _DATA_PATHS + ('class_names',)
 # Options that are not settings of the run and do not go into its config.json.
 _NOT_STORED = (
     *('resume', 'run_dir', 'list_recipes', 'overfit_one_batch'),
     *('workers', 'wire', 'timeout', 'of_cluster'),
     *('folds', 'fold'),
-    'minutes',  # what it comes to, the epochs, is stored
+    'minutes',  # the resulting epochs are stored
 )
-# What a command does is decided by these, before it reads a recipe.
+# These decide what the command does before it reads a recipe.
 _ONLY_TYPED = ('resume', 'recipe', 'overfit_one_batch', 'minutes', 'folds', 'fold', 'workers')
-# What a training begins with; a run that goes on has its own checkpoint.
+# Where a new training gets its weights; a resumed run has its own checkpoint.
 BEGINNINGS = ('encoder', 'fine_tune_from')
 _PATHS = _DATA_PATHS + BEGINNINGS + ('cache',)
-#: Options that say nothing about single steps, which are neither evaluated nor saved and use no validation data.
+#: Options with no effect on single steps, which are neither evaluated nor saved and use no validation data.
 NOT_OF_STEPS = (
     *('epochs', 'minutes', 'steps_per_epoch', 'ema', 'swa', 'head_warmup'),
     *('val_split', 'val_images', 'val_labels', 'eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst'),
     *('monitor', 'patience', 'save_every', 'keep_checkpoints', 'report'),
 )
-# They mean nothing to a training by one process.
+# They have no effect on a training by one process.
 _OF_WORKERS = ('wire', 'timeout')
-# Options that mean nothing without another one.
+# Options that have no effect without another one.
 _BELONG_TO = {
     'data': ('layout', 'split', 'val_split'),
     'images': (
@@ -59,11 +59,11 @@ _BELONG_TO = {
 
 
 def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True) -> argparse.Namespace:
-    """Returns all options of a training. Raises ValueError and FileNotFoundError for what does not go together.
+    """Returns all options of a training. Raises ValueError and FileNotFoundError for options that do not go together.
 
     typed: the options that were typed; they win over the recipe, and the recipe wins over the defaults. --resume takes
         the options of the run instead.
-    writes: whether this process is the one that makes the run directory.
+    writes: whether this process makes the run directory.
     """
     if 'resume' in typed:
         return _resumed(typed, defaults)
@@ -80,7 +80,7 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True
 
 
 def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
-    """Returns all options of steps that leave no run; arguments and errors as of `resolve`."""
+    """Returns all options for training steps that leave no run; arguments and errors as in `resolve`."""
     recipe = recipe_arguments(typed['recipe'], defaults) if 'recipe' in typed else {}
     given = dict(_beside(recipe, typed), **typed)
     if 'epochs' in typed and 'minutes' in typed:
@@ -101,12 +101,12 @@ def _check_room(options: argparse.Namespace) -> None:
     from fcn8s.prediction.predictor import check_room
 
     for name in ('size', 'crop'):
-        # Of two classes, the fewest: they are counted when the data are read.
+        # With two classes, the fewest: their number is known only when the data are read.
         check_room(getattr(options, name), 2, options.batch, name)
 
 
 def _beside(recipe: Dict[str, Any], typed: Dict[str, Any]) -> Dict[str, Any]:
-    """The options of a recipe without those that are refused beside what was typed, and that no flag takes back."""
+    """The options of a recipe, without those that conflict with typed options and that no flag can undo."""
     displaced = {
         'skip_scales': typed.get('variant') == '32s',
         'momentum': 'optimizer' in typed and OPTIMIZERS[typed['optimizer']].settings.momentum is None,
@@ -117,7 +117,7 @@ def _beside(recipe: Dict[str, Any], typed: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _new_run_dir() -> str:
-    """Takes runs/DATE-TIME, numbered where another process took it in the same second, by making the directory."""
+    """Claims runs/DATE-TIME by making the directory; adds a number if another process took it in the same second."""
     import atexit
     import datetime
 
@@ -134,7 +134,7 @@ def _new_run_dir() -> str:
 
 
 def _remove_empty(directory: str) -> None:
-    """Removes a directory that nothing was written into."""
+    """Removes a directory if it is empty."""
     with contextlib.suppress(OSError):
         os.rmdir(directory)
 
@@ -153,19 +153,19 @@ def storable(options: argparse.Namespace) -> Dict[str, Any]:
 
 
 def refuse(typed: Dict[str, Any], names: Sequence[str], why: str) -> None:
-    """Raises ValueError where one of the options was typed. why: what `said_of` says of them."""
+    """Raises ValueError where one of the options was typed. why: the text for `said_of`."""
     strays = [name for name in names if name in typed]
     if strays:
         raise ValueError(said_of([flag(name) for name in strays], why))
 
 
 def refuse_workers_of_one(typed: Dict[str, Any]) -> None:
-    """Raises ValueError for options of several workers where a training has one."""
+    """Raises ValueError for options about several workers in a training by one."""
     refuse(typed, _OF_WORKERS, '{is_} about several workers, and there is one. Add --workers N, or leave {it} out.')
 
 
 def refuse_size_of_evaluations(typed: Dict[str, Any], options: argparse.Namespace) -> None:
-    """Raises ValueError for --size beside --crop in what is not evaluated: it is about evaluations then."""
+    """Raises ValueError for --size beside --crop if nothing is evaluated: --size is then only for evaluations."""
     if options.crop is not None:
         refuse(
             typed,
@@ -175,7 +175,7 @@ def refuse_size_of_evaluations(typed: Dict[str, Any], options: argparse.Namespac
 
 
 def without_validation(options: argparse.Namespace) -> argparse.Namespace:
-    """Returns the options of a training that is not evaluated, so that nothing is opened but what it trains on."""
+    """Returns the options of a training without evaluation, so that only the training data are opened."""
     changed = dict(val_split='', val_images=None, val_labels=None, ema=None, swa=None, head_warmup=0)
     return argparse.Namespace(**dict(vars(options), **changed))
 
@@ -190,7 +190,7 @@ def _rules() -> Dict[str, argparse.Action]:
 
 
 def recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
-    """Returns the options that a recipe names. Raises ValueError for one that `fcn8s train` does not take."""
+    """Returns the options in a recipe. Raises ValueError for an option that `fcn8s train` does not take."""
     from fcn8s.training import recipes
 
     arguments = stored.with_threads(recipes.read_recipe(name).arguments)
@@ -238,7 +238,7 @@ def _check_data(given: Dict[str, Any]) -> None:
 
 
 def _names_classes(given: Dict[str, Any]) -> bool:
-    """Whether it is known how many classes there are."""
+    """Whether the options determine the number of classes."""
     if any(name in given for name in ('classes', 'colors', 'class_names')):
         return True
     from data_generator.files.legends import find_legends
@@ -260,9 +260,9 @@ def _check_network(given: Dict[str, Any]) -> None:
 
 
 def options_of_run(path: str) -> Dict[str, Any]:
-    """Returns the options of `fcn8s train` that the run at `path`, or that of a packed network, was started with.
+    """Returns the options of `fcn8s train` with which the run at `path`, or the run of a packed network, was started.
 
-    There are none for other models, and runs from Python.
+    Other models, and runs from Python, have none.
 
     Raises ValueError where its config.json is damaged.
     """
@@ -288,7 +288,7 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     command = options_of_run(typed['resume'])
     if not isinstance(config.get('training'), dict):
         raise ValueError('{!r}: config.json is damaged: it has no settings of training.'.format(typed['resume']))
-    # Of a later version; one that is off changes nothing.
+    # Options of a later version; one that is off has no effect.
     unknown = sorted(name for name, value in command.items() if value and name not in defaults)
     if unknown:
         raise ValueError(
@@ -311,15 +311,15 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     options.run_dir = typed['resume']
     if 'cache' not in typed:
         options.cache = _known_cache(options.cache, options.run_dir)
-    # Not counted again: they are part of what the run was started with.
+    # Not counted again: they are settings of the run.
     options.class_weights = config['training'].get('class_weights')
     stored.check({'class_weights': options.class_weights}, _rules(), '{!r}: config.json'.format(typed['resume']))
     return options
 
 
 def _known_cache(cache: Optional[str], run_dir: str) -> Optional[str]:
-    """The cache of a run that goes on; None, with a warning, where there is none: the run may be somebody else's, and
-    its file alone shall not decide where is written.
+    """The cache of a resumed run; None, with a warning, if no cache is there: the run may come from somebody else, and
+    its file alone must not decide where this command writes.
     """
     from data_generator.files.cache import holds_entries
 
@@ -333,7 +333,7 @@ def _known_cache(cache: Optional[str], run_dir: str) -> Optional[str]:
 
 
 def _check_places(given: Dict[str, Any], names: Sequence[str], run_dir: str) -> None:
-    """Raises FileNotFoundError where data that a resumed run needs are not where they were."""
+    """Raises FileNotFoundError where data that a resumed run needs are no longer in their place."""
     for name in names:
         for place in missing_places(name, given[name]):
             raise FileNotFoundError(
@@ -343,7 +343,7 @@ def _check_places(given: Dict[str, Any], names: Sequence[str], run_dir: str) -> 
 
 
 def missing_places(name: str, value: Any) -> List[str]:
-    """Returns what is not there of the places that an option of PLACES names."""
+    """Returns the missing paths among those that an option of PLACES names."""
     if name in ('colors', 'class_names') and not os.path.isabs(value):
-        return []  # a name of a dataset or names of classes; of files runs keep the whole path
+        return []  # the name of a dataset, or names of classes; for files, runs keep the whole path
     return [place for place in as_list(value) if not os.path.exists(place)]

@@ -1,4 +1,4 @@
-"""Options that come from a file, a recipe or the config.json of a run: held to the rules of the command line."""
+"""Options from a file, a recipe or the config.json of a run: checked by the rules of the command line."""
 
 import argparse
 from typing import Any, Dict, Iterable
@@ -7,17 +7,17 @@ from fcn8s.cli.options.folders import AddFolder
 from fcn8s.cli.terminal import Parser
 from helpers.json_files import is_number
 
-# Nothing is trained without them. None of another one is off, or is refused where it is used.
+# No training works without these. For other options None means off, or is refused where the option is used.
 _NEEDED = ('threads', 'epochs', 'rate', 'timeout')
 
 
 def rules(parser: Parser) -> Dict[str, argparse.Action]:
-    """Returns option -> what the command line knows about it."""
+    """Returns option -> its argparse action on the command line."""
     return {option.dest: option for option in parser.options}
 
 
 def check(options: Any, permitted: Dict[str, argparse.Action], where: str) -> None:
-    """Raises ValueError where options of a file are none that the command line would take.
+    """Raises ValueError for options of a file with values that the command line would not take.
 
     permitted: from `rules`; options that it does not name are left to the caller. where: what messages call the file.
     """
@@ -40,7 +40,7 @@ def check(options: Any, permitted: Dict[str, argparse.Action], where: str) -> No
         elif isinstance(action, AddFolder) and isinstance(value, list):
             _require(len(value) > 0, where, name, value, 'a text or a list of them')
             values = value
-        elif name == 'class_weights' and isinstance(value, list):  # as runs keep them
+        elif name == 'class_weights' and isinstance(value, list):  # the form in which runs store them
             _require(all(map(is_number, value)), where, name, value, 'a list of numbers')
             continue
         for entry in values:
@@ -48,7 +48,7 @@ def check(options: Any, permitted: Dict[str, argparse.Action], where: str) -> No
 
 
 def with_threads(options: Any) -> Any:
-    """Returns the options under the names of today: threads that read were called workers in version 1.0."""
+    """Returns the options under today's names: version 1.0 called reading threads workers."""
     if not isinstance(options, dict) or 'workers' not in options or 'threads' in options:
         return options
     renamed = {name: value for name, value in options.items() if name != 'workers'}

@@ -1,4 +1,4 @@
-"""The options of `fcn8s train`, as its parser and its help have them."""
+"""The options of `fcn8s train`, for its parser and its help."""
 
 import argparse
 from typing import Any, Dict
@@ -22,14 +22,14 @@ from fcn8s.cli.terminal import Parser
 from fcn8s.distributed.watch import TIMEOUT
 from fcn8s.settings import LOSSES, NORMALIZATIONS, WIRES
 
-# What a parser's result holds besides options.
+# Entries of a parser's result that are not options.
 NO_OPTIONS = ('run', 'defaults', 'command', 'argv')
-# A year: more is a slip.
+# A year: more is a typing mistake.
 _MOST_MINUTES = 366 * 24 * 60.0
 
 
 def take_defaults(parser: Parser) -> Dict[str, Any]:
-    """Takes the defaults out of a parser and returns them: what it parses then holds what was typed and no more."""
+    """Removes the defaults from a parser and returns them: it then parses only what was typed."""
     defaults = {}
     for option in parser.options:
         if option.default != argparse.SUPPRESS:
@@ -73,7 +73,7 @@ def add_data_arguments(group: Any) -> None:
     group.add_argument('--cache', metavar='DIR', help='keep decoded and resized pairs in this directory')
 
 
-#: The augmentations of `BatchGenerator.generate`: name -> how its flag is written. A test holds that none is missing.
+#: The augmentations of `BatchGenerator.generate`: name -> the keywords of its flag. A test checks that none is missing.
 AUGMENTATION_FLAGS: Dict[str, Dict[str, Any]] = {
     'random_crop': dict(dest='crop', type=int, nargs=2, metavar=('H', 'W'), help='train on random crops of this size'),
     'max_class_share': dict(
@@ -112,7 +112,7 @@ def add_augmentation_arguments(group: Any) -> None:
 
 
 def augmentations(options: argparse.Namespace) -> Dict[str, Any]:
-    """Returns the augmentations that were asked for, by their names in `BatchGenerator.generate`."""
+    """Returns the requested augmentations, by their names in `BatchGenerator.generate`."""
     given = {name: getattr(options, written.get('dest', name)) for name, written in AUGMENTATION_FLAGS.items()}
     if given['translate'] is not None:
         *pixels, probability = given['translate']
@@ -127,7 +127,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 def add_network_arguments(group: Any) -> None:
-    """Adds the options that say what the network is built on, and how."""
+    """Adds the options that say with which encoder and how the network is built."""
     group.add_argument(
         '--encoder', metavar='DIR', help='encoder SavedModel; write one with: fcn8s vgg16 OUT --weights SOURCE'
     )
@@ -162,14 +162,14 @@ def _minutes(text: str) -> float:
 
 
 def add_training_arguments(group: Any) -> None:
-    """Adds the flags of how the network is trained, evaluated and saved."""
+    """Adds the flags that say how the network is trained, evaluated and saved."""
     _add_step_arguments(group)
     add_head_warmup_argument(group)
     _add_evaluation_arguments(group)
 
 
 def _add_step_arguments(group: Any) -> None:
-    """What a step is: batches, optimiser, rate, loss, precision."""
+    """Adds the flags about a step: batches, optimiser, rate, loss, precision."""
     group.add_argument('--epochs', type=count, default=20, help='default: 20')
     group.add_argument(
         '--minutes',
@@ -230,7 +230,7 @@ def _add_step_arguments(group: Any) -> None:
 
 
 def _add_evaluation_arguments(group: Any) -> None:
-    """When the training is evaluated and saved, and what it leaves."""
+    """Adds the flags that say when the training is evaluated and saved, and what it leaves."""
     group.add_argument('--eval-every', type=count, default=1, metavar='EPOCHS', help='default: 1')
     group.add_argument(
         '--eval-batch', type=batch_size, default=1, metavar='N', help='images per evaluation batch (default: 1)'
@@ -277,7 +277,7 @@ def _add_evaluation_arguments(group: Any) -> None:
 
 
 def add_cluster_arguments(group: Any) -> None:
-    """Adds the flags of several processes that train one network."""
+    """Adds the flags for several processes that train one network."""
     group.add_argument(
         '--workers',
         type=count,

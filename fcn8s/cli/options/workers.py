@@ -1,4 +1,4 @@
-"""How much of this machine a command takes: threads that read, and processes that share its images."""
+"""How much of this machine a command uses: threads that read, and processes that share its images."""
 
 import argparse
 import contextlib
@@ -7,7 +7,7 @@ from typing import Any, Iterator, Optional
 
 
 def add_threads_argument(group: Any, what: str) -> None:
-    """Adds --threads; what: they do, as the help says it."""
+    """Adds --threads. what: what they do, in the words of the help."""
     group.add_argument('--threads', type=int, default=2, metavar='N', help='{} (default: 2)'.format(what))
 
 
@@ -18,7 +18,7 @@ def check_threads(threads: int) -> None:
 
 
 def add_sharing_arguments(group: Any) -> None:
-    """Adds --workers of a command whose images are dealt out, and --share, which its workers are started with."""
+    """Adds --workers, for a command that deals out its images, and --share, with which its workers are started."""
     group.add_argument(
         '--workers',
         type=int,
@@ -37,7 +37,7 @@ def check_workers(workers: int) -> None:
 
 
 def share_of(args: argparse.Namespace) -> Optional[Any]:
-    """Returns the `fcn8s.distributed.sharing.Share` that this process was started with; None in any other."""
+    """Returns the `fcn8s.distributed.sharing.Share` with which this process was started; None if without one."""
     if getattr(args, 'share', None) is None:
         return None
     from fcn8s.distributed.sharing import Share
@@ -47,18 +47,18 @@ def share_of(args: argparse.Namespace) -> Optional[Any]:
 
 
 def is_sharer(args: argparse.Namespace) -> bool:
-    """Tells whether this process is to start others that do the work."""
+    """Tells whether this process has to start others that do the work."""
     return args.workers > 1 and args.share is None
 
 
 def model_path(args: argparse.Namespace, path: str) -> str:
-    """Returns where a model is opened: the path that was typed, or what it stood for when the work was dealt out."""
+    """Returns where to open a model: the path that was typed, or what it resolved to when the work was dealt out."""
     share = share_of(args)
     return path if share is None else share.model_dir(path)
 
 
 @contextlib.contextmanager
 def silent_output() -> Iterator[None]:
-    """Drops what is printed while it is open: the process that deals the work out prints it, once."""
+    """Drops what is printed inside the context: the process that deals the work out prints it, once."""
     with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere):
         yield
