@@ -42,9 +42,9 @@ from fcn8s.cli.inputs.training import network_settings, open_datasets, train_arg
 from fcn8s.cli.options import resolving, training
 from fcn8s.vgg16.write import write_encoder
 
-# What holds where neither the command line nor a recipe says otherwise.
+# Defaults for what neither the command line nor a recipe sets.
 DEFAULTS = '--batch 8 --eval-batch 8 --epochs 6 --eval-every 2 --rate poly:1e-3 --keep-prob 0.8'
-# Steps of a measurement, and before it, while TensorFlow still plans.
+# Steps of a measurement, and steps before it, while TensorFlow is still planning.
 MEASURED_STEPS, FIRST_STEPS = 8, 2
 
 
@@ -57,7 +57,7 @@ class Variant(NamedTuple):
 
 
 def randomise_upsampling(model: FCN8s) -> None:
-    """Truncated normal kernels, standard deviation 0.01, where the library starts from bilinear ones."""
+    """Sets upsampling kernels to truncated normal values, standard deviation 0.01, instead of bilinear ones."""
     rng = np.random.RandomState(model.seed)
     for kernel in model.model.decoder.kernels:
         if 'upsample' in kernel.op.name:
@@ -66,8 +66,8 @@ def randomise_upsampling(model: FCN8s) -> None:
 
 
 BASELINE = Variant('baseline')
-# The rate of SGD that fits the mean over pixels is found by the paper's own: 1e-10 for the sum over an image of
-# 500x375. The sum over a batch has it divided by the pixels of that.
+# The rate of SGD for the mean over pixels, from the paper's own: 1e-10 for the sum over an image of 500x375. The rate
+# for the sum over a batch is this, divided by the pixels of the batch.
 PAPER_MEAN_RATE = 1e-10 * 500 * 375
 PAPER_OPTIONS = '--optimizer sgd --rate poly:{rate}'
 
@@ -113,12 +113,12 @@ def has_option(words: List[str], *flags: str) -> bool:
 
 
 def user_seconds() -> float:
-    """User time of this process and its threads; what the kernel does for it is not in it."""
+    """User time of this process and its threads, without the time that the kernel spends for it."""
     return os.times().user
 
 
 class StepClock:
-    """A callback: user seconds of every step. What lies between an evaluation and its next step is that evaluation."""
+    """A callback: user seconds of every step. Time between a step and the end of an evaluation belongs to no step."""
 
     def __init__(self) -> None:
         self.seconds: List[float] = []
@@ -142,7 +142,7 @@ def train(
             prepare(model)
         arguments = train_arguments(options, batches, val if evaluates else None)
         if options.patience is None:
-            del arguments['monitor']  # nothing goes by it
+            del arguments['monitor']  # nothing uses it
         history = model.train(batches, callbacks=[clock], **arguments)
     scores = [100 * record['evaluation']['mean_iou'] for record in history if record['evaluation']]
     return scores, clock.seconds
@@ -157,13 +157,13 @@ def measure_step(words: List[str], variant: Variant, pixels: int) -> float:
         None,
         None,
     )
-    options.head_warmup = 0  # the steps after it are the expensive ones
+    options.head_warmup = 0  # the steps after the warm-up are the expensive ones
     _, seconds = train(options, open_datasets(options), None, evaluates=False)
     return sum(seconds[FIRST_STEPS:]) / MEASURED_STEPS
 
 
 def with_rate(variant: Variant, pixels: int) -> Variant:
-    """The variant, with the rate that fits a sum over so many pixels where it has that."""
+    """The variant, with '{rate_of_sum}' replaced by the rate for a sum over this many pixels."""
     return variant._replace(options=variant.options.replace('{rate_of_sum}', str(PAPER_MEAN_RATE / pixels)))
 
 
@@ -175,7 +175,7 @@ def pixels_of_a_batch(words: List[str]) -> int:
 
 
 def train_variant(words: List[str], variant: Variant, seed: int, steps: Optional[int]) -> Outcome:
-    """Trains a variant, for so many steps where that is given."""
+    """Trains a variant, for `steps` steps if that is given."""
     options = train_options(words, variant, seed)
     if steps is not None:
         options.epochs = min(options.epochs, steps)
@@ -188,7 +188,7 @@ def train_variant(words: List[str], variant: Variant, seed: int, steps: Optional
 
 
 def mean_and_error(values: List[float]) -> Tuple[float, float]:
-    """The mean and its standard error; NaN for that of one value."""
+    """The mean and its standard error, which is NaN for one value."""
     error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
     return float(np.mean(values)), float(error)
 
@@ -225,7 +225,7 @@ def table_of_differences(outcomes: List[Outcome]) -> str:
 
 
 class Results:
-    """The file that keeps outcomes, a JSON object a line; nothing is kept without a path."""
+    """The file that keeps outcomes, one JSON object per line; without a path, no file is written."""
 
     def __init__(self, path: Optional[str]) -> None:
         self._path = path
@@ -270,10 +270,10 @@ def compare(args: argparse.Namespace, words: List[str], chosen: List[Variant]) -
 
 
 def trainable(words: List[str], chosen: List[Variant], may_leave_out: bool) -> List[Variant]:
-    """The variants, once none is refused: before the first hour of training.
+    """Checks all variants before the first hour of training, and returns them.
 
-    may_leave_out: where nobody chose them, those that contradict the options of all are left out: no Dice loss is
-    summed over pixels.
+    may_leave_out: leave out variants that contradict the common options, if nobody chose them: for example, a Dice loss
+    cannot be summed over pixels.
     """
     found = []
     for variant in chosen:
@@ -289,16 +289,16 @@ def trainable(words: List[str], chosen: List[Variant], may_leave_out: bool) -> L
 
 
 def settings_of(args: argparse.Namespace, variant: Variant, seed: int) -> Dict[str, Any]:
-    """What the file of results tells trainings apart by."""
+    """The settings by which the file of results tells trainings apart."""
     return dict(options=args.said, cpu_seconds=args.cpu_seconds, variant=variant.name, own=variant.options, seed=seed)
 
 
 def steps_for(
     args: argparse.Namespace, words: List[str], missing: List[Tuple[Variant, int, Any]], results: Results, pixels: int
 ) -> Dict[str, int]:
-    """How many steps of each variant fit into --cpu-seconds; nothing without that.
+    """How many steps of each variant fit into --cpu-seconds; empty without that.
 
-    All seeds of a variant take equally many: a seed that is kept already says how many.
+    All seeds of a variant take the same number of steps: a seed with a stored outcome determines it.
     """
     if args.cpu_seconds is None:
         return {}
@@ -318,7 +318,7 @@ def steps_for(
 
 
 def parse_variant(text: str) -> Variant:
-    """NAME=OPTIONS."""
+    """Parses NAME=OPTIONS."""
     name, separator, options = text.partition('=')
     if not separator or not name.strip() or name.strip() == BASELINE.name or not options.strip().startswith('-'):
         raise argparse.ArgumentTypeError(
@@ -328,7 +328,7 @@ def parse_variant(text: str) -> Variant:
 
 
 def parse_arguments(argv: Optional[List[str]] = None) -> Tuple[argparse.Namespace, List[str]]:
-    """What is meant for this script, and what for `fcn8s train`."""
+    """The options of this script, and the words for `fcn8s train`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -359,7 +359,7 @@ def choose(args: argparse.Namespace) -> List[Variant]:
 
 
 def with_data(args: argparse.Namespace, words: List[str], scratch: str) -> List[str]:
-    """The options with generated scenes and a small encoder, made in `scratch`, where none were named."""
+    """The options; adds generated scenes and a small encoder, made in `scratch`, if none were named."""
     made = []
     if not has_option(words, '--data', '--images'):
         write_dataset(os.path.join(scratch, 'scenes'), args.scenes, 60, 0, seed=0)

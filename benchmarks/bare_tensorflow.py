@@ -27,7 +27,7 @@ def upsample(scores, factor, like):
 
 
 def load_network(session, encoder, num_classes):
-    """(images, keep_prob, logits) in the default graph, with trained encoder and fresh decoder."""
+    """(images, keep_prob, logits) in the default graph, with trained encoder and new decoder."""
     tf.saved_model.loader.load(session, ['vgg16'], encoder)
     loaded = set(tf.global_variables())
     images, keep_prob, pool3, pool4, fc7 = (

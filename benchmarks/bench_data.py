@@ -32,12 +32,12 @@ DECODERS = {
     'IMREAD_UNCHANGED': cv2.IMREAD_UNCHANGED,
     'IMREAD_COLOR_RGB': getattr(cv2, 'IMREAD_COLOR_RGB', cv2.IMREAD_COLOR),
 }
-WARM_UP = 4  # pairs, and how many are prefetched
+WARM_UP = 4  # pairs; also the number of prefetched pairs
 TARGET_RATIO, TARGET_CACHED_MS = 1.15, 5.0
 
 
 def write_dataset(root, num_pairs, size):
-    """Smooth shapes with the noise of a camera sensor (a few grey levels), and labels of large regions."""
+    """Writes smooth shapes with the noise of a camera sensor (a few grey levels), and labels of large regions."""
     rng = np.random.default_rng(0)
     height, width = size
     for split_dir in ('leftImg8bit/train/town', 'gtFine/train/town'):
@@ -61,7 +61,7 @@ def write_dataset(root, num_pairs, size):
 
 
 def decode(flag, pair):
-    """Both files of a pair, and no result: processes must not pay for its way back."""
+    """Decodes both files of a pair and returns nothing: sending a result back would cost processes time."""
     cv2.imread(pair.image, flag)
     cv2.imread(pair.label, cv2.IMREAD_UNCHANGED)
 
@@ -77,7 +77,7 @@ def floor_runs(pools, pairs):
 
 
 def map_all(pool, function, pairs):
-    """ms a pair."""
+    """Returns ms per pair."""
     start = time.perf_counter()
     list(pool.map(function, pairs))
     return (time.perf_counter() - start) * 1e3 / len(pairs)
@@ -96,7 +96,7 @@ def generator_runs(dataset, options, cache_dir, workers):
 
 
 def take_a_pass(dataset, options):
-    """ms a pair. A few pairs are taken first, so that the queue is empty, and the workers are busy, at both ends."""
+    """Returns ms per pair. Takes a few pairs first, so that the queue is empty and workers are busy at both ends."""
     num_pairs = dataset.get_num_files()
     with dataset.generate(1, prefetch=WARM_UP, **options) as iterator:
         for _ in range(WARM_UP + 1):
@@ -108,7 +108,7 @@ def take_a_pass(dataset, options):
 
 
 def measure(runs, rounds):
-    """ms a pair of the fastest round of each run; the first round, which fills caches, does not count."""
+    """Returns ms per pair of the fastest round of each run; the first round, which fills caches, does not count."""
     times = {name: [] for name in runs}
     for _ in range(1 + rounds):
         for name, run in runs.items():
@@ -143,7 +143,7 @@ def all_runs(root, size, workers):
 
 
 def child(args):
-    """Prints, as JSON, the seconds a pair of one candidate: 'decode', the fastest of all ways, or of a generator."""
+    """Prints, as JSON, the seconds per pair of one candidate: 'decode', the fastest way to decode, or a generator."""
     name, root = args.child
     with all_runs(root, args.size, args.workers) as runs:
         decoders = [run for run in runs if run.startswith('decode only')]

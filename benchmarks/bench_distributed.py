@@ -61,7 +61,7 @@ def exchange(index, addresses, megabytes, rounds, device):
         with tf.Session(server.target, graph=graph, config=config) as session:
             session.run(initialise)
             for step in steps:
-                assert session.run(step) == len(addresses)  # the sum of ones; and it warms up
+                assert session.run(step) == len(addresses)  # the sum of ones; this also warms up
                 seconds, before = [], _sent(device)
                 for _ in range(rounds):
                     start = time.perf_counter()
@@ -70,12 +70,12 @@ def exchange(index, addresses, megabytes, rounds, device):
                 sent = (_sent(device) - before) / rounds
                 results.append({'seconds': float(np.median(seconds)), 'sent': sent})
     print(json.dumps({'exchanges': results, 'peak_rss_gb': peak_memory()}), flush=True)
-    sys.stdin.read()  # who ends first must not end the server that others still talk to
+    sys.stdin.read()  # the first to finish must not end its server while others still talk to it
     os._exit(0)
 
 
 def _reduce(tf, buffer, group_size, key):
-    """An op that adds up the buffers of all processes, and gives the first number of the sum."""
+    """An op that adds up the buffers of all processes and returns the first number of the sum."""
     total = tf.raw_ops.CollectiveReduce(
         input=buffer,
         group_size=group_size,
@@ -97,7 +97,7 @@ def _sent(device):
 
 @contextlib.contextmanager
 def links(count, gbit):
-    """Namespaces with shaped links; yields for each process the words before its command, its host and its device."""
+    """Makes namespaces with shaped links; yields each process's command prefix, host and device."""
     if not gbit:
         yield [([], '127.0.0.1', 'lo')] * count
         return
@@ -127,7 +127,7 @@ def _make_links(names, gbit):
             _ip('-n {} link set f8p{} up'.format(name, number))
             _ip('-n {} link set lo up'.format(name))
             shape = 'tc -n {} qdisc add dev f8p{} root tbf rate {}mbit burst {} latency 50ms'
-            # A bucket of a millisecond of the link: small buffers are to feel it, too.
+            # A bucket that holds one millisecond of the link, so that the limit affects small buffers, too.
             burst = int(gbit * 1e9 / 8 * 0.001)
             subprocess.run(shape.format(name, number, int(gbit * 1000), burst).split(), check=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -139,7 +139,7 @@ def _ip(words):
 
 
 def measure(count, gbit, megabytes, rounds):
-    """Rows (count, gbit, bytes, seconds, sent bytes a process), and the most memory of a process."""
+    """Returns rows (count, gbit, bytes, seconds, sent bytes per process), and the most memory of a process."""
     with links(count, gbit) as places:
         addresses = ','.join('{}:{}'.format(host, 23900 + number) for number, (_, host, _) in enumerate(places))
         processes = []
@@ -158,17 +158,17 @@ def measure(count, gbit, megabytes, rounds):
     rows = []
     for place, size in enumerate(megabytes):
         exchanges = [result['exchanges'][place] for result in found]
-        # On the loopback device all processes' bytes are counted together.
+        # The loopback device counts the bytes of all processes together.
         sent = np.mean([entry['sent'] for entry in exchanges]) / (1 if gbit else count)
         rows.append((count, gbit, size * MEGABYTE, max(entry['seconds'] for entry in exchanges), sent))
     return rows, max(result['peak_rss_gb'] for result in found)
 
 
 def fit(rows):
-    """The factors that fit best, relative to what was measured.
+    """The factors that fit best, relative to the measurements.
 
-    Bytes cost more in large buffers, which caches do not hold: wire and handling come of the large ones, as gradients
-    are, by least squares that are not negative; a round costs what the smallest buffers take beyond that.
+    Bytes cost more in large buffers, which do not fit caches. So wire and handling come from large buffers, which
+    gradients are, by non-negative least squares; round is what the smallest buffers take beyond that.
     """
     from scipy.optimize import nnls
 
@@ -189,7 +189,7 @@ def model(row, factors):
 
 
 def step_child(encoder, cores, size, batch, steps, wire):
-    """One process that trains: prints the seconds of a step, of all CPUs too, and its memory."""
+    """One process that trains: prints the seconds of a step, passed and of all CPUs, and its memory."""
     pin([int(core) for core in cores.split(',')])
     from fcn8s import FCN8s
     from fcn8s.distributed.workers import DistributedSettings
@@ -205,7 +205,7 @@ def step_child(encoder, cores, size, batch, steps, wire):
             clocks.append((time.perf_counter(), time.process_time()))
 
     with FCN8s(vgg16_dir=encoder, num_classes=NUM_CLASSES, distributed=settings) as model:
-        # The first step warms up. Of several workers the first has callbacks; all take the same seconds.
+        # The first step warms up. Of several workers only the first has callbacks; all take the same time.
         model.train(batches, 1, 1 + steps, lambda step: 1e-6, keep_prob=0.5, callbacks=[note])
     found = {'peak_rss_gb': peak_memory()}
     if clocks:
@@ -234,7 +234,7 @@ def measure_step(encoder, shares, is_together, args):
 
 
 def measure_steps(args):
-    """Prints what a step takes by one worker with all cores, by several, and by several that train apart."""
+    """Prints the time of a step for one worker with all cores, for several, and for several that train apart."""
     print('{:>9} {:>8} {:>10} {:>10} {:>10} {:>9}'.format('', 'workers', 'seconds', 'CPU s', 'images/s', 'peak GB'))
     with tempfile.TemporaryDirectory() as root:
         encoder = os.path.join(root, 'encoder')

@@ -31,7 +31,7 @@ TARGET_RATIO = 1.10
 
 
 def write_dataset(root, num_images, size):
-    """Images of smooth colour and noise, and labels of a few large regions with curved edges, as a street has."""
+    """Writes images of smooth colour and noise, and labels of a few large regions with curved edges, as in streets."""
     random = np.random.RandomState(0)
     height, width = size
     folders = [os.path.join(root, folder, 'val', 'town') for folder in ('leftImg8bit', 'gtFine')]
@@ -51,7 +51,7 @@ def write_dataset(root, num_images, size):
 
 
 def write_model(root, width_divisor):
-    """A network whose decoder has random weights, so that its predictions have boundaries to measure."""
+    """Writes a network with random decoder weights, so that its predictions have boundaries to measure."""
     from fcn8s import FCN8s
 
     encoder = os.path.join(root, 'vgg16')
@@ -85,14 +85,14 @@ def evaluate(model, scorer, root, workers, with_boundaries=False):
 
 
 def seconds(function):
-    """(passed, of all CPUs)"""
+    """(seconds passed, seconds of all CPUs)"""
     start, cpu_start = time.perf_counter(), time.process_time()
     function()
     return time.perf_counter() - start, time.process_time() - cpu_start
 
 
 def candidates_on(model, root, workers):
-    """Name -> what is timed."""
+    """Name -> function to time."""
     from fcn8s.evaluation.evaluate import attach_scorer
 
     plain, calibrating = [
@@ -108,7 +108,7 @@ def candidates_on(model, root, workers):
 
 
 def measure(args):
-    """Prints, as JSON, the seconds an image of each candidate."""
+    """Prints, as JSON, the seconds per image of each candidate."""
     from fcn8s.prediction.frozen_network import open_model
     from fcn8s.saving.runs import resolve_model
 

@@ -37,7 +37,7 @@ CALIBRATION_SCENES = 100
 
 
 def bare(export, precision, images):
-    """OpenVINO without this library, for class IDs alone."""
+    """OpenVINO without this library, for only the class IDs."""
     import openvino
 
     from fcn8s.export.openvino import HINTS
@@ -58,7 +58,7 @@ def engine(model_dir, precision, images):
 
 
 def video(model_dir, precision, frames):
-    """From files to a file."""
+    """Makes a video from files to a file."""
     import fcn8s
     from fcn8s.prediction.predictor import Predictor
     from fcn8s.prediction.video import render_video
@@ -72,7 +72,7 @@ def video(model_dir, precision, frames):
 
 
 def make_model(folder, args):
-    """Prints the directory of the model, the fastest precision that TensorFlow has here, and what can be exported."""
+    """Prints the directory of the model, TensorFlow's fastest precision here, and the exports that are possible."""
     from bench_prediction import precisions, write_model
 
     from fcn8s.export.formats import FORMATS, check_packages
@@ -94,7 +94,7 @@ def make_model(folder, args):
 
 
 def make_export(model_dir, kind, args, folder):
-    """Prints the directory, its megabytes and its comparison with TensorFlow; makes it, unless it is there."""
+    """Prints the directory, its megabytes and its comparison with TensorFlow; makes the export if it is not there."""
     from fcn8s.export.exporting import export_model
     from fcn8s.export.formats import FORMATS
 
@@ -120,7 +120,7 @@ def make_export(model_dir, kind, args, folder):
 
 
 def megabytes(directory):
-    """Of the files of a model, apart from what was compiled."""
+    """The size of the files of a model, without compiled ones."""
     names = [os.path.join(folder, name) for folder, _, found in os.walk(directory) for name in found]
     return sum(os.path.getsize(name) for name in names if '.openvino_cache' not in name) / 1e6
 
@@ -154,7 +154,7 @@ def child(args):
 
 
 class Sides:
-    """Makes what the rows compare, each when it is first asked for."""
+    """Makes what the rows compare, each on first use."""
 
     def __init__(self, argv, folder):
         self.argv, self.folder = argv, folder
@@ -209,7 +209,7 @@ def print_against_tensorflow(sides, args, what, frames='none'):
 
 @contextlib.contextmanager
 def folder_of(args):
-    """A folder for this run, or the one that is kept; that has to be of the same model and images."""
+    """A folder for this run, or the kept one, which has to belong to the same model and images."""
     if args.keep is None:
         with tempfile.TemporaryDirectory() as folder:
             yield folder

@@ -22,7 +22,7 @@ RUNS_A_ROUND = 4
 
 
 def bare_cross_entropy(tf, logits, labels, valid):
-    """TensorFlow's op over the valid pixels; what is not valid is selected away, so that it may overflow."""
+    """TensorFlow's op over the valid pixels; a select drops the invalid ones, so that these may overflow."""
     masked = tf.where(valid, logits, tf.zeros_like(logits))
     pixels = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=masked)
     weights = tf.cast(valid[:, 0], tf.float32)
@@ -59,7 +59,7 @@ def build(tf, args):
     truth[:, : args.size[1] // 10] = VOID
     class_ids, valid = sparse_labels(labels, VOID)
     rows = [tf.reshape(logits, [-1, args.classes]), tf.reshape(class_ids, [-1]), tf.reshape(valid, [-1, 1])]
-    # A mask of whole rows, as TensorFlow 1.15 wants it too.
+    # A mask of whole rows, which TensorFlow 1.15 needs.
     rows[2] = tf.broadcast_to(rows[2], tf.shape(rows[0]))
     found = {}
     for name in args.losses:
@@ -73,7 +73,7 @@ def build(tf, args):
 
 
 def measure(args):
-    """Prints, as JSON, for each loss both values, the largest difference of the gradients, and CPU seconds."""
+    """Prints as JSON, for each loss, both values, the largest difference of the gradients, and CPU seconds."""
     from fcn8s.backend import tf
 
     with tf.Graph().as_default():

@@ -29,7 +29,7 @@ NUM_CLASSES = 20
 
 
 def write_model(root, width_divisor, num_classes=NUM_CLASSES):
-    """An encoder and an untrained FCN-8s on it; returns both directories."""
+    """Writes an encoder and an untrained FCN-8s on it; returns both directories."""
     from fcn8s import FCN8s
 
     encoder = os.path.join(root, 'vgg16')
@@ -39,7 +39,7 @@ def write_model(root, width_divisor, num_classes=NUM_CLASSES):
 
 
 def precisions(asked_for):
-    """The one that was asked for, or all that this machine has."""
+    """The requested precision, or all that this machine has."""
     from fcn8s.precision import check_precision
 
     if asked_for:

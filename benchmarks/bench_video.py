@@ -32,7 +32,7 @@ FRAME_RATE = 25
 
 
 def write_video(path, num_frames, size):
-    """A moving picture of smooth colours with noise, as a camera has."""
+    """Writes a moving picture of smooth colours with the noise of a camera."""
     random = np.random.RandomState(0)
     height, width = size
     scene = cv2.resize(
@@ -69,7 +69,8 @@ def prepare(args):
 
 
 def measure(args):
-    """Prints, as JSON, the seconds a frame of each round and the memory after this video and one of three times it."""
+    """Prints, as JSON, the seconds per frame of each round, and the memory after this video and after one three times
+    as long."""
     from fcn8s.prediction.drawing import Style
     from fcn8s.prediction.frozen_network import open_model
     from fcn8s.prediction.predictor import Predictor

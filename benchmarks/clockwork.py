@@ -30,7 +30,7 @@ STRIP_FRAMES = 5
 
 
 def read_drive(drive, label_space):
-    """Frames, and their labels as class IDs."""
+    """Reads frames, and their labels as class IDs."""
     table = file_ids_to_class_ids(label_space)
     frames = [read_image(path) for path in find_images(os.path.join(drive, 'leftImg8bit'))]
     labels = [table[read_labels(path)] for path in find_images(os.path.join(drive, 'gtFine'))]
@@ -52,7 +52,7 @@ def mean_iou(predictions, labels, label_space):
 
 
 def flicker(predictions, labels):
-    """Pixels whose class changes from frame to frame though their label stays, in per cent."""
+    """The share of pixels with an unchanged label that change their class from frame to frame, in per cent."""
     same = changed = 0
     for index in range(1, len(labels)):
         stays = labels[index] == labels[index - 1]
@@ -62,7 +62,7 @@ def flicker(predictions, labels):
 
 
 def run_through(model, frames, interval):
-    """(class IDs of all frames, frames per second, how many the network saw)."""
+    """(class IDs of all frames, frames per second, number of frames that the network saw)."""
     clockwork = Clockwork(lambda image: Seen(model.predict(image[np.newaxis])[0]), interval)
     start = time.perf_counter()
     predictions = [clockwork(frame).class_ids for frame in frames]
@@ -70,7 +70,7 @@ def run_through(model, frames, interval):
 
 
 def draw_strip(path, frames, every, clocked, label_space):
-    """A row for each of the first frames: the frame, its own prediction, and the clockwork's."""
+    """Draws a row for each of the first frames: the frame, its own prediction, and that of the clockwork."""
     rows = []
     for frame, *predictions in itertools.islice(zip(frames, every, clocked), STRIP_FRAMES):
         drawn = [print_segmentation_onto_image(frame, ids, label_space, 0.7) for ids in predictions]

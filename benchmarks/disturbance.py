@@ -24,11 +24,11 @@ MEMORY_BYTES = 1100 * 10**6
 
 
 def hold(what, root, width_divisor):
-    """Takes what a parent holds and returns it."""
+    """Allocates what a parent holds and returns it."""
     if what == 'nothing':
         return None
     if what == 'memory':
-        return bytearray(os.urandom(1) * MEMORY_BYTES)  # written, so that every page is there
+        return bytearray(os.urandom(1) * MEMORY_BYTES)  # written to, so that every page exists
     sys.path.insert(0, ROOT)
     from fcn8s.backend import tf
 

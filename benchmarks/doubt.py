@@ -35,7 +35,7 @@ TARGET_RATIO = 1.6
 
 
 def best_seconds(calls, rounds):
-    """The fastest of each of the calls, which take turns; the first round does not count."""
+    """The least seconds of each call; calls take turns, and the first round does not count."""
     seconds = []
     for _ in range(rounds + 1):
         row = []
@@ -48,7 +48,7 @@ def best_seconds(calls, rounds):
 
 
 def measure_cost(args):
-    """Prints the seconds of both and their ratio, on a network with random weights of the width asked for."""
+    """Prints the seconds of both and their ratio, on a network with random weights and the requested width."""
     with tempfile.TemporaryDirectory() as root:
         write_encoder(os.path.join(root, 'vgg16'), 'random', args.width_divisor)
         with FCN8s(vgg16_dir=os.path.join(root, 'vgg16'), label_space=CITYSCAPES) as model:

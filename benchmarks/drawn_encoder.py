@@ -1,7 +1,7 @@
-"""The encoder that the benchmarks measure: drawn at random, biases included.
+"""The encoder that the benchmarks measure, with random weights and random biases.
 
-`write_encoder(path, 'random')` starts biases at zero, as a training does. TensorFlow leaves out a constant that adds
-zero, and no longer fuses what stood around it: a network that was never trained predicts slower than a trained one.
+`write_encoder(path, 'random')` starts biases at zero, as a training does. TensorFlow removes the addition of a zero
+constant, and then no longer fuses the ops around it: such a network predicts slower than a trained one.
 """
 
 import os
@@ -13,7 +13,7 @@ BIAS_SPREAD = 0.1
 
 
 def write_drawn_encoder(path, width_divisor, seed=0):
-    """Writes a VGG-16 whose convolutions have random biases; fc6 and fc7 are drawn with biases of zero."""
+    """Writes a random VGG-16. Its convolutions have random biases; those of fc6 and fc7 are zero."""
     from fcn8s.vgg16.weights.he import he_normal
     from fcn8s.vgg16.weights.layers import convolution_shapes
     from fcn8s.vgg16.write import write_encoder

@@ -30,13 +30,13 @@ from fcn8s.saving.runs import resolve_model  # noqa: E402
 
 TARGET = 0.80
 KINDS = ('class swapped', 'object missing', 'mask shifted')
-# Objects that are damaged take at least this share of the image, and masks are shifted by this share of its width:
-# less than that people would not mend either.
+# Damaged objects take at least this share of the image, and masks are shifted by this share of its width: people would
+# not repair smaller damage either.
 SMALLEST_OBJECT, SHIFT = 0.005, 0.06
 
 
 def objects(labels, random):
-    """Masks of the connected regions that are large enough and not the largest of the image, in random order."""
+    """Masks of connected regions that take from `SMALLEST_OBJECT` to a fifth of the image, in random order."""
     found = []
     for class_id in np.unique(labels[labels != 255]):
         _, regions, statistics, _ = cv2.connectedComponentsWithStats((labels == class_id).astype(np.uint8))
@@ -48,7 +48,7 @@ def objects(labels, random):
 
 
 def damage(labels, kind, num_classes, random):
-    """A damaged copy of the class IDs [H, W]; None where there is no object to be damaged."""
+    """A damaged copy of the class IDs [H, W]; None if there is no object to damage."""
     damaged = labels.copy()
     if kind == 'mask shifted':
         shift = int(round(SHIFT * labels.shape[1])) * random.choice([-1, 1])
@@ -71,7 +71,7 @@ def damage(labels, kind, num_classes, random):
 
 
 class Damage(NamedTuple):
-    """A label [H, W] that was damaged, and as it was."""
+    """A damaged label [H, W] and its original."""
 
     kind: str
     labels: np.ndarray
@@ -95,7 +95,7 @@ def damage_some(labels, share, num_classes, random):
 
 
 class Looks:
-    """Keeps of each image its doubts and what is predicted; an observer of `evaluate_model`."""
+    """Keeps the doubts and the prediction for each image; an observer of `evaluate_model`."""
 
     fetches = ('class_ids', 'surprises')
 
@@ -131,7 +131,7 @@ class Tally:
 
 
 def headings(damage, class_ids):
-    """What a damage is counted under: all; its kind; how large it is; whether the network sees what was there."""
+    """The headings under which a damage counts: all; its kind; its size; whether the network sees what was there."""
     changed = damage.changed
     yield 'all'
     yield damage.kind

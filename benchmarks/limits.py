@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 
 
 def seconds_of(build, dtype, shapes):
-    """Of one op on variables of random numbers, so that nothing is fed or fetched."""
+    """The seconds of one op on variables of random numbers, so that nothing is fed or fetched."""
     from fcn8s.backend import tf
 
     with tf.Graph().as_default(), tf.Session() as session:
@@ -34,14 +34,14 @@ def seconds_of(build, dtype, shapes):
 
 
 def product_rate(side, precision):
-    """Multiply-adds a second."""
+    """Multiply-adds per second."""
     from fcn8s.backend import tf
 
     return side**3 / seconds_of(tf.matmul, tf.as_dtype(precision), [[side, side]] * 2)
 
 
 def bandwidth(num_floats):
-    """Bytes a second that a sum with a scalar reads and writes, on all cores."""
+    """Bytes per second that a sum with a scalar reads and writes, on all cores."""
     from fcn8s.backend import tf
 
     return 2 * 4 * num_floats / seconds_of(lambda values: values + 1.0, tf.float32, [[num_floats]])

@@ -9,20 +9,20 @@ import time
 import numpy as np
 
 WARM_UP, REPEATS = 2, 5
-# What a floor prints its seconds under.
+# The keys under which a floor prints its seconds.
 SECONDS = {'predict': 'frozen_predict_s_per_image', 'train': 'train_s_per_image'}
 
 
 def peak_memory():
-    """Peak resident memory of this process on Linux, in units of 10^6 KiB: 2.4 % more than gigabytes; ru_maxrss would
-    start at the peak of its parent."""
+    """Peak resident memory of this process on Linux, in units of 10^6 KiB, each 2.4 % more than a gigabyte; ru_maxrss
+    would start at the peak of the parent."""
     with open('/proc/self/status', encoding='ascii') as status:
         kilobytes = next(line.split()[1] for line in status if line.startswith('VmHWM:'))
     return float(kilobytes) / 1e6
 
 
 def median_seconds(call):
-    """(passed, of all CPUs), after some calls that do not count."""
+    """(seconds passed, seconds of all CPUs), after some calls that do not count."""
     seconds = []
     for _ in range(WARM_UP + REPEATS):
         start = time.perf_counter(), time.process_time()
@@ -33,18 +33,18 @@ def median_seconds(call):
 
 
 def measure(what, call, num_images):
-    """Prints a result about a `call` that predicts ('predict') or trains on ('train') so many images."""
+    """Prints a result about a `call` that predicts ('predict') or trains on ('train') `num_images` images."""
     print_result(what, *median_seconds(call), num_images)
 
 
 def print_result(what, passed, cpu, num_images):
-    """One line of JSON about this process: seconds an image, passed and of all CPUs, and its memory."""
+    """Prints one line of JSON about this process: seconds per image, passed and of all CPUs, and its memory."""
     result = {SECONDS[what]: passed / num_images, 'cpu_s_per_image': cpu / num_images, 'peak_rss_gb': peak_memory()}
     print(json.dumps(result))
 
 
 def parse_floor_arguments(description, add_options=lambda parser: None):
-    """What every floor is called with: ENCODER HEIGHT WIDTH BATCH and options; `add_options` adds its own."""
+    """The arguments of every floor: ENCODER HEIGHT WIDTH BATCH and options; `add_options` adds further ones."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('encoder')
     parser.add_argument('height', type=int)
@@ -66,7 +66,7 @@ def run_and_read(command):
 
 
 def compare(what, floor, candidate, rounds):
-    """Runs two commands in turn; the least seconds and the most memory of each, as a row under `HEADER`.
+    """Runs two commands in turn; prints the least seconds and the most memory of each, as a row under `HEADER`.
 
     Returns the ratio of seconds and the gigabytes of the candidate.
     """

@@ -46,7 +46,7 @@ def forever(loader):
 def main():
     args = parse_reader_arguments(__doc__)
     images, labels = files_of(args.data)
-    # A round is a pass, and the workers of a pass are kept: starting them is not what is measured.
+    # A round is a pass, and workers are kept between passes: their start is not measured.
     loader = torch.utils.data.DataLoader(
         Pairs(images, labels, (args.size[0] // 2, args.size[1] // 2)),
         batch_size=1,

@@ -1,4 +1,4 @@
-"""What the peers of the data generator share: the files of a dataset, and a pass over it that is timed."""
+"""What the peers of the data generator share: the files of a dataset, and a timed pass over it."""
 
 import argparse
 import glob
@@ -10,7 +10,7 @@ from measuring import peak_memory
 
 
 def parse_reader_arguments(description):
-    """DATA, the size of its images, which are halved, workers and rounds."""
+    """Parses DATA, the size of its images, which are halved, workers and rounds."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('data', help='what `bench_data.py --prepare` wrote')
     parser.add_argument('--size', type=int, nargs=2, default=(1024, 2048), metavar=('H', 'W'))
@@ -28,7 +28,7 @@ def files_of(data):
 
 
 def measure_passes(endless, num_pairs, rounds):
-    """Prints, as JSON, the seconds a pair of the fastest pass of an endless iterator; the first does not count."""
+    """Prints, as JSON, the seconds per pair of an endless iterator's fastest pass; the first pass does not count."""
     passes = []
     for _ in range(1 + rounds):
         start = time.perf_counter()

@@ -27,7 +27,7 @@ KINDS = {'RGB': 3, 'RGB-D': 4}
 
 
 def nearness(path):
-    """A channel 0 to 255 from a depth file: 255 at a metre, falling with the logarithm of distance; the sky is 0."""
+    """A channel, 0 to 255, from a depth file: 255 at 1 metre, falling with the logarithm of distance; the sky is 0."""
     units = read_labels(path).astype(np.float64)  # 1/256 metres; 0 is the sky
     with np.errstate(divide='ignore'):
         share = 1 - np.log(units / 256) / np.log(FARTHEST)
@@ -60,7 +60,7 @@ def encoder(args, kind, seed, mean, deviation):
 
 
 def score(args, kind, seed, encoder_path):
-    """The mean IoU in percent of a network that is trained, or goes on to be."""
+    """Trains a network, or continues its training; returns the mean IoU in percent."""
     run = os.path.join(args.out, 'run_{}_{}'.format(kind, seed))
     places = [
         word
@@ -86,7 +86,7 @@ def score(args, kind, seed, encoder_path):
 
 
 def table(scores):
-    """Markdown: a row for each seed, and the mean difference with its standard error."""
+    """A Markdown table: a row for each seed, and the mean difference with its standard error."""
     lines = ['| seed | RGB | RGB-D | difference |', '| --- | --- | --- | --- |']
     differences = []
     for seed, pair in scores.items():

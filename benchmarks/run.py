@@ -40,7 +40,7 @@ print(json.dumps(precisions(None)))
 
 
 def size(text):
-    """(height, width) of a text such as 256x512."""
+    """Parses (height, width) from a text such as 256x512."""
     sides = text.split('x')
     if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
         raise argparse.ArgumentTypeError('{!r} is no size; it has to be HxW, for example 256x512.'.format(text))
@@ -48,14 +48,14 @@ def size(text):
 
 
 def count(text):
-    """A whole number of at least 1."""
+    """Parses a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError('{!r} has to be a whole number of at least 1.'.format(text))
     return int(text)
 
 
 def names_of(known):
-    """A parser of names that are separated by commas."""
+    """Returns a parser of names separated by commas."""
 
     def parse(text):
         names = [name for name in text.split(',') if name]
@@ -68,7 +68,7 @@ def names_of(known):
 
 
 def interpreter(text):
-    """(peer, program) of PEER=PROGRAM."""
+    """Parses (peer, program) from PEER=PROGRAM."""
     peer, _, program = text.partition('=')
     if peer not in PEERS or not program:
         raise argparse.ArgumentTypeError(
@@ -98,7 +98,7 @@ def parse_arguments(words=None):
 
 
 def choose(args, precisions):
-    """The choice, defaults filled in. precisions: that this machine has."""
+    """The choice, with defaults filled in. precisions: those that this machine has."""
     for precision in args.precisions or ():
         if precision not in precisions:
             raise ResultsError('--precisions has {}, which this machine has not.'.format(precision))
@@ -113,7 +113,7 @@ def choose(args, precisions):
 
 
 def available_precisions(args):
-    """Those of this machine, which only a process with TensorFlow can tell; float32 is everywhere."""
+    """The precisions of this machine, which only a process with TensorFlow can tell; every machine has float32."""
     asked_for = args.precisions or (['float32'] if args.quick else PRECISIONS)
     if list(asked_for) == ['float32']:
         return ['float32']
@@ -171,7 +171,7 @@ class Suite:
         return python
 
     def _take_turns(self, case, pythons):
-        """Candidate -> summary of its rounds, or {'error': what it said}; one that failed is not started again."""
+        """Candidate -> summary of its rounds, or {'error': its message}; a failed candidate is not started again."""
         rounds, errors = {}, {}
         for _ in range(self.rounds):
             for name, words in case.candidates.items():
@@ -209,7 +209,7 @@ def in_short(measured):
 
 
 def run(args, root):
-    """Runs what was asked for; returns what failed."""
+    """Runs the requested parts; returns the messages of failures."""
     environments = Environments(args.cache, dict(args.python))
     environments.check(args.peers)
     results = Results(args.out, machine.describe())
@@ -239,6 +239,6 @@ def main():
 
 
 if __name__ == '__main__':
-    # As an exception, so that it ends the process that is measured, too; that would disturb what is measured next.
+    # SIGTERM raises an exception, which also ends the measured process: that would disturb the next measurement.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

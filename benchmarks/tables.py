@@ -16,7 +16,7 @@ from suite.results import ResultsError, read
 
 BEGIN, END = '<!-- figures: made by tables.py -->', '<!-- end of figures -->'
 OURS = 'fcn8s'
-# The candidate that a ratio is of, where it is not this library.
+# The candidate to which ratios refer, if it is not this library.
 BASES = {'evaluation': 'prediction', 'generator': 'decoding alone', 'video': 'frames in memory'}
 UNITS = {
     'prediction': 'seconds an image',
@@ -27,7 +27,7 @@ UNITS = {
     'start-up': 'seconds of a whole process',
     'growth': 'seconds an image, or until the first batch',
 }
-# Axes of the plots of growth: a number that the settings of a case give.
+# Axes of the plots of growth: each is a number from the settings of a case.
 ALONG = {
     'area': ('pixels of an image', lambda settings: settings['size'][0] * settings['size'][1]),
     'batch': ('images of a batch', lambda settings: settings['batch']),
@@ -37,7 +37,7 @@ ALONG = {
 
 
 def in_words(settings):
-    """Settings of a case, without those that are as usual."""
+    """The settings of a case, without the usual ones."""
     usual = {'classes': 20, 'width_divisor': 1}
     words = ['{}x{}'.format(*settings['size'])] if 'size' in settings else []
     for name, value in settings.items():
@@ -49,19 +49,19 @@ def in_words(settings):
 
 
 def number(value):
-    """Three digits, without an exponent."""
+    """Formats a number with three digits, without an exponent."""
     return '{:.3f}'.format(value) if value >= 0.1 else '{:.5f}'.format(value)
 
 
 def cell(numbers):
-    """Median, and least to most where there were several rounds."""
+    """The median, with least and most if there were several rounds."""
     if numbers['min'] == numbers['max']:
         return number(numbers['median'])
     return '{} ({} to {})'.format(*(number(numbers[name]) for name in ('median', 'min', 'max')))
 
 
 def rows_of_case(case):
-    """A row a candidate."""
+    """One row per candidate."""
     base = case['candidates'].get(BASES.get(case['part'], OURS), {}).get('seconds')
     for name, metrics in case['candidates'].items():
         words = [in_words(case['settings']), name]
@@ -115,7 +115,7 @@ def machine_in_words(content, cases):
 
 
 def draw_bars(cases, path, title):
-    """The medians of a part as bars, with least and most."""
+    """Draws the medians of a part as bars, with least and most."""
     figure, axes = _new_figure(len(cases), (8, 0.6 + 1.9 * len(cases)))
     for axis, case in zip(axes[:, 0], cases):
         shown = {name: one['seconds'] for name, one in case['candidates'].items() if 'seconds' in one}
@@ -134,7 +134,7 @@ def draw_bars(cases, path, title):
 
 
 def draw_growth(cases, along, path):
-    """Seconds against what grows, a line a candidate, on logarithmic axes."""
+    """Draws seconds against what grows, one line per candidate, on logarithmic axes."""
     label, value_of = ALONG[along]
     figure, ((axis,),) = _new_figure(1, (6, 4))
     lines = {}
@@ -144,7 +144,7 @@ def draw_growth(cases, along, path):
                 point = value_of(case['settings']), one['seconds']['median']
                 lines.setdefault((case['settings']['what'], name), []).append(point)
     for (what, name), points in lines.items():
-        # Dashes, since some do not see the colours apart.
+        # Dashes as well, because not everybody can tell the colours apart.
         style = 'o-' if name.startswith(OURS) else 's--'
         axis.loglog(*zip(*sorted(points)), style, label='{}, {}'.format(what, name))
     axis.set_xlabel(label)
@@ -154,7 +154,7 @@ def draw_growth(cases, along, path):
 
 
 def _new_figure(rows, size):
-    """(figure, axes), drawn into a file alone."""
+    """(figure, axes), for drawing into a file only."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -164,7 +164,7 @@ def _new_figure(rows, size):
 
 
 def _save(figure, path):
-    """Without a date and with ids of its own, so that the same figures make the same file."""
+    """Saves a plot without a date and with fixed ids, so that the same figures make the same file."""
     from matplotlib import pyplot, rc_context
 
     figure.tight_layout()
@@ -174,7 +174,7 @@ def _save(figure, path):
 
 
 def figures(content, folder, suffix=''):
-    """The Markdown of a results file; writes its plots, whose names end with `suffix`, into `folder`."""
+    """The Markdown of a results file; writes its plots, with names that end with `suffix`, into `folder`."""
     cases = content['cases']
     if not cases:
         raise ResultsError('The results file has no cases yet; run benchmarks/run.py first.')
@@ -204,13 +204,13 @@ def figures(content, folder, suffix=''):
 
 
 def suffix_of(path):
-    """What the name of a results file has after its first hyphen: '-zen4' of results-zen4.json, '' of results.json."""
+    """The part of a results file's name from the first hyphen: '-zen4' for results-zen4.json, '' for results.json."""
     _, hyphen, label = os.path.splitext(os.path.basename(path))[0].partition('-')
     return hyphen + label
 
 
 def put_into(readme, text):
-    """Replaces what is between the marks of a file."""
+    """Replaces the text between the marks of a file."""
     with open(readme, encoding='utf-8') as file:
         old = file.read()
     if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
