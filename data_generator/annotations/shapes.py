@@ -97,7 +97,7 @@ class LeftOut:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[List[str]]:
-        """A context in which nothing is noted, for a reading that will be repeated; yields a list of the reasons."""
+        """Notes nothing within the context, for a reading that will be repeated; yields a list of the reasons."""
         self._paused = []
         try:
             yield self._paused

@@ -282,7 +282,7 @@ class BatchIterator:
         return self._order.num_pairs
 
     def deal(self, worker: int, workers: int, times: Optional[int] = None) -> None:
-        """From now on, returns one worker's part of batches that are `times` as large.
+        """Returns, from now on, one worker's part of batches that are `times` as large.
 
         Worker 0 of 1 gets them whole. If a short batch has nothing for a worker, that worker gets its first sample, and
         `rows` is empty. `position` and `num_batches` count whole batches.

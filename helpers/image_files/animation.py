@@ -22,7 +22,7 @@ def is_animated(path: PathLike) -> bool:
 
 
 def holds_frames(data: bytes) -> bool:
-    """As `is_animated`, for the bytes of a file."""
+    """Tells the same as `is_animated`, from the bytes of a file."""
     return _holds_frames(io.BytesIO(data))
 
 

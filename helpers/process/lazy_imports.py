@@ -84,7 +84,7 @@ class _PutOff(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 @contextlib.contextmanager
 def put_off(package: str, importer: str) -> Iterator[None]:
-    """A context in which importing `package` raises ImportError, as if it were broken; afterwards it works as usual.
+    """Makes importing `package` raise ImportError within the context, as if it were broken; afterwards it works.
 
     Meant for the import of `importer`, which loads the package but can do without it. If either of them is loaded
     already, nothing happens.
@@ -102,7 +102,7 @@ def put_off(package: str, importer: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """A context without garbage collection; afterwards the collector is as before.
+    """Switches garbage collection off within the context; afterwards the collector is as before.
 
     Meant for an import that makes hundreds of thousands of permanent objects, which the collector would traverse again
     and again. Afterwards they are in its oldest generation, which it rarely traverses.

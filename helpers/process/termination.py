@@ -53,7 +53,7 @@ def leave_lost_terminal() -> None:
 
 @contextlib.contextmanager
 def termination_raised() -> Iterator[None]:
-    """A context in which SIGTERM raises `Interrupted`, as Ctrl-C raises KeyboardInterrupt.
+    """Makes SIGTERM raise `Interrupted` within the context, as Ctrl-C raises KeyboardInterrupt.
 
     It does nothing outside the main thread, or if the surrounding program has set its own handler.
     """
@@ -69,8 +69,7 @@ def termination_raised() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruption_kept() -> Iterator[None]:
-    """A context that raises KeyboardInterrupt if Ctrl-C came during an import that turned it into ImportError, as NumPy
-    does.
+    """Raises KeyboardInterrupt where an import in the context turned Ctrl-C into an ImportError, as NumPy does.
 
     A handler of SIGINT that the surrounding program has set stays.
     """
