@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         palette=args.palette,
     )
     if args.layout == 'map':
-        why = 'is about the frame below the colours, which --layout map leaves out. Leave one of them out.'
+        why = '{is_} about the frame below the colours, which --layout map leaves out. Leave one of them out.'
         check_drawing(args, OF_OVERLAYS if args.confidence else OF_OVERLAYS + ('show',), why)
     check_style(style)
     check_temperature_argument(args, args.confidence, 'Add --confidence', second='compare')

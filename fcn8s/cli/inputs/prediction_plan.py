@@ -159,7 +159,7 @@ def _check_drawn(args: argparse.Namespace) -> None:
     """Raises ValueError where flags describe drawings, but none is asked for."""
     kinds = kinds_of(args)
     if 'overlay' not in kinds:
-        why = 'is about overlays, and none is asked for. Add --overlay, or leave it out.'
+        why = '{is_} about overlays, and none is asked for. Add --overlay, or leave {it} out.'
         check_drawing(args, ('alpha', 'contours', 'legend', 'zoom', 'show'), why)
     _check_palette(args, args.tile is not None)
 
@@ -168,8 +168,8 @@ def _check_palette(args: argparse.Namespace, has_maps: bool) -> None:
     """Raises ValueError where colours are chosen, but nothing is painted with them."""
     # GeoJSON has the colours of the classes, and so have the IDs written for a map.
     if not {'overlay', 'color'} & set(kinds_of(args)) and args.polygons != 'geojson' and not has_maps:
-        why = 'is about the colours of classes, and nothing with them is asked for. Add --overlay or --color, or leave '
-        why += 'it out.'
+        why = '{is_} about the colours of classes, and nothing with them is asked for. '
+        why += 'Add --overlay or --color, or leave {it} out.'
         check_drawing(args, ('palette',), why)
 
 

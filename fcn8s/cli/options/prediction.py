@@ -3,6 +3,7 @@
 import argparse
 from typing import Any, Optional, Sequence
 
+from fcn8s.cli.options.flags import said_of
 from helpers.label_spaces import PALETTES
 
 
@@ -128,13 +129,13 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
 def check_drawing(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
     """Raises ValueError where an option of drawings was typed that would not affect any drawing.
 
-    names: of the options. why: what follows their flags in the message.
+    names: of the options. why: what `said_of` says of them.
     """
     from fcn8s.prediction.drawing import DEFAULT_STYLE
 
     strays = ['--' + name for name in names if getattr(args, name) != getattr(DEFAULT_STYLE, name)]
     if strays:
-        raise ValueError('{} {}'.format(', '.join(strays), why))
+        raise ValueError(said_of(strays, why))
 
 
 def add_palette_argument(group: Any) -> None:

@@ -452,7 +452,7 @@ def test_refuses_two_videos_of_one_name(small_model, tmp_path, capsys):
         (['--tile', '64', '64'], 'tiles of 64 pixels overlap by 128'),
         (['--submission', 'cityscapes'], 'is not named like a Cityscapes image'),
         (['--overlap', '16'], '--overlap is 16, but there are no tiles; give --tile H W too'),
-        (['--color', '--alpha', '0.4', '--legend'], '--alpha, --legend is about overlays, and none is asked for'),
+        (['--color', '--alpha', '0.4', '--legend'], '--alpha, --legend are about overlays, and none is asked for'),
         (['--ids', '--palette', 'color-blind'], '--palette is about the colours of classes, and nothing with them'),
         (
             ['--ids', '--palette', 'color-blind', '--tile', '512', '512'],
@@ -761,7 +761,7 @@ def test_video_command(small_model, tmp_path, capsys):
     assert "layout is 'mosaic'" in capsys.readouterr().err
     map_of_colours = ['--layout', 'map', '--contours', '--alpha', '0.3']
     assert cli.main(['video', small_model, str(tmp_path / 'frames'), str(out)] + map_of_colours) == 2
-    assert '--alpha, --contours is about the frame below the colours' in capsys.readouterr().err
+    assert '--alpha, --contours are about the frame below the colours' in capsys.readouterr().err
 
 
 def test_help_does_not_load_tensorflow():

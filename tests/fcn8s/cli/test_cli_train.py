@@ -616,7 +616,7 @@ def test_flags_of_augmentations_become_options_of_generate():
         (FOLDERS + ['--eval-batch', '2'], '--eval-batch came, but there are no data to evaluate on'),
         (FOLDERS + ['--summary-worst', '2'], '--summary-worst came, but there are no data to evaluate on'),
         (DATA + ['--at-input-size'], '--eval-at-input-size came without --size'),
-        (DATA + ['--wire', 'bfloat16', '--timeout', '9'], '--wire, --timeout is about several workers, and there is'),
+        (DATA + ['--wire', 'bfloat16', '--timeout', '9'], '--wire, --timeout are about several workers, and there is'),
         (
             DATA + ['--overfit-one-batch', '9', '--epochs', '3', '--run', 'R', '--workers', '2', '--val-split', ''],
             '--epochs, --val-split, --run, --workers mean nothing to --overfit-one-batch',
