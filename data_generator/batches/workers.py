@@ -56,7 +56,10 @@ class ThreadedSource:
         self._process_id = os.getpid()
         # The threads refer to the queue but not to the owner, so the owner is collected when its user drops it.
         weakref.finalize(owner, self._queue.abandon).atexit = False
-        self._workers = [_Worker(self._queue, make) for _ in range(num_threads)]
+        # OpenCV sets itself up on first use: here, not in a thread, which holds a lock of the C library for it. A fork
+        # that is made meanwhile would wait for that lock at its end, for ever.
+        with _single_threaded_opencv:
+            self._workers = [_Worker(self._queue, make) for _ in range(num_threads)]
 
     def get(self, number: int) -> Any:
         """Returns batch `number` when its samples are made; raises the exception of a sample that failed.
