@@ -115,10 +115,10 @@ def _record(
 ) -> Record:
     def read() -> AnnotatedImage:
         root = read_xml(path)
-        named = (root.findtext('filename') or '').strip() or stem_of(path) + '.jpg'
+        named = _text(root, 'filename') or stem_of(path) + '.jpg'
         size = whole_size(root.findtext('size/height'), root.findtext('size/width'))
         if root.find('imagesize') is not None:  # LabelMe: names recur in its folders
-            named = posixpath.join((root.findtext('folder') or '').strip(), named)
+            named = posixpath.join(_text(root, 'folder'), named)
             size = whole_size(root.findtext('imagesize/nrows'), root.findtext('imagesize/ncols'))
         mask = _of_document(path, masks)
         if mask is None:
@@ -131,22 +131,26 @@ def _record(
     return Record(read, _of_document(path, splits) or split_of(path, folder.root), path)
 
 
+def _text(element: Element, name: str) -> str:
+    return (element.findtext(name) or '').strip()
+
+
 def _polygons(root: Element, path: str, left_out: LeftOut) -> List[Shape]:
     shapes = []
     for one in root.findall('object'):
-        if (one.findtext('deleted') or '').strip() == '1':  # LabelMe keeps deleted objects
+        if _text(one, 'deleted') == '1':  # LabelMe keeps deleted objects
             continue
         points = _points(one.find('polygon'))
         if points is None or _is_box(one):
             left_out.add('objects that are no area ({})'.format(_why_no_area(one)), path)
         else:
-            shapes.append(Shape((one.findtext('name') or '').strip(), [points]))
+            shapes.append(Shape(_text(one, 'name'), [points]))
     return shapes
 
 
 def _is_box(one: Element) -> bool:
     """Whether the polygon of an object is a box that LabelMe drew as one."""
-    return (one.findtext('type') or '').strip() == 'bounding_box'
+    return _text(one, 'type') == 'bounding_box'
 
 
 def _why_no_area(one: Element) -> str:
@@ -173,7 +177,7 @@ def _corners(polygon: Element) -> List[Tuple[Any, ...]]:
     """Pairs of x and y as text, from the elements x1, y1, x2, ..., or from LabelMe's elements pt."""
     corners = polygon.findall('pt')
     if corners:
-        return [tuple((corner.findtext(axis) or '').strip() for axis in 'xy') for corner in corners]
+        return [(_text(corner, 'x'), _text(corner, 'y')) for corner in corners]
     values = {element.tag: element.text for element in polygon}
     count = sum(tag.startswith('x') for tag in values)
     return [(values['x{}'.format(n)], values['y{}'.format(n)]) for n in range(1, count + 1)]

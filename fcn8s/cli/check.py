@@ -184,8 +184,10 @@ def _names_folders(report: 'DatasetReport') -> bool:
     from data_generator.files.discovery import stem_of
     from data_generator.files.legends import NAMED_LEGENDS
 
-    if not report.is_known_layout or len(_roots_to_train_on(report)) < 2:
-        return not report.is_known_layout
+    if not report.is_known_layout:
+        return True
+    if len(_roots_to_train_on(report)) < 2:
+        return False
     firsts = [split.good_pairs[0] for split in report.splits if split.good_pairs]
     rule = report.layout.name_rule  # that of the first root; other roots may have labels of the other kind
     are_alike = all(stem_of(pair.label or '') == rule.label_stem(stem_of(pair.image)) for pair in firsts)

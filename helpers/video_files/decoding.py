@@ -159,9 +159,10 @@ def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.F
     if 'Input #0, gif' in log:
         shown = _packets(path, '0:V:0')
         # For so few frames ffmpeg reports the unit of their times, 1/100 s, and the first would be repeated many times.
-        lasts = shown[1][0] - shown[0][0] if len(shown) == 2 else shown[0][1] - shown[0][0] if len(shown) == 1 else 0
-        if lasts > 0:
-            return _bounded(1 / fractions.Fraction(lasts))
+        if len(shown) in (1, 2):
+            end = shown[0][1] if len(shown) == 1 else shown[1][0]
+            if end > shown[0][0]:
+                return _bounded(1 / (end - shown[0][0]))
     if rate > _FASTEST_USUAL_RATE:  # files of browsers declare the unit of their time stamps, 1000 per second
         rate = _average_rate(path) or rate
     ticks = re.search(r'([\d.]+)(k?) tbr', log)

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, Optional, Sequence
 
-from fcn8s.cli.options.flags import said_of
+from fcn8s.cli.options.flags import flag, said_of
 from helpers.label_spaces import PALETTES
 
 
@@ -133,7 +133,7 @@ def check_drawing(args: argparse.Namespace, names: Sequence[str], why: str) -> N
     """
     from fcn8s.prediction.drawing import DEFAULT_STYLE
 
-    strays = ['--' + name for name in names if getattr(args, name) != getattr(DEFAULT_STYLE, name)]
+    strays = [flag(name) for name in names if getattr(args, name) != getattr(DEFAULT_STYLE, name)]
     if strays:
         raise ValueError(said_of(strays, why))
 
