@@ -99,6 +99,16 @@ def tiny_encoder(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
+def shallow_encoder(tmp_path_factory):
+    """As `tiny_encoder`, with one convolution a block: for tests of what happens around the network."""
+    from shallow_encoders import write_shallow_encoder
+
+    path = str(tmp_path_factory.mktemp('shallow') / 'vgg16')
+    write_shallow_encoder(path, width_divisor=16)
+    return path
+
+
+@pytest.fixture(scope='session')
 def narrow_encoder(tmp_path_factory):
     """A VGG-16 encoder SavedModel, a sixty-fourth as wide, with random weights."""
     from fcn8s.vgg16.write import write_encoder

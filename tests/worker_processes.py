@@ -21,7 +21,7 @@ from fcn8s.distributed import exchange
 from fcn8s.distributed.workers import DistributedSettings
 from fcn8s.graph.update_rules import LossScaling
 
-root, encoder, out, batch, run, epochs = sys.argv[1:]
+root, encoder, out, batch, run, epochs, chosen = sys.argv[1:]
 data, val = [BatchGenerator.from_layout('cityscapes', root, split) for split in ('train', 'val')]
 cases = [
     dict(optimizer=OptimizerSettings('sgd', gradient_clip_norm=0.5)),
@@ -32,7 +32,8 @@ cases = [
     dict(run_dir=run, seed=3),
 ]
 found = {}
-for number, case in enumerate(cases):
+for number in map(int, chosen):
+    case = cases[number]
     settings = DistributedSettings(timeout=120)
     exchange._LARGE = 2000 if number == 2 else 2 ** 22  # large gradients leave on their own
     scaling, run_dir = case.pop('scaling', None), case.pop('run_dir', None)

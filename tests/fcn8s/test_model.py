@@ -54,10 +54,10 @@ def assert_equal_values(first, second):
 
 
 @pytest.fixture(scope='module')
-def trained(tiny_encoder, tmp_path_factory):
+def trained(shallow_encoder, tmp_path_factory):
     """A network after a few steps, with both kinds of files that it saves."""
     directory = str(tmp_path_factory.mktemp('trained'))
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         history = model.train(Stream(), 2, 5, constant(1e-3), metrics={'loss', 'mean_iou', 'accuracy'})
         saved = model.save(directory, 'saved_model', name='model')
         variables = model.save(directory, 'train_saver', name='variables', force_save=True)
@@ -78,7 +78,7 @@ def opened(trained):
         yield model
 
 
-def test_workers_compare_the_graphs_of_their_encoders(tiny_encoder, tmp_path, monkeypatch):
+def test_workers_compare_the_graphs_of_their_encoders(shallow_encoder, tmp_path, monkeypatch):
     """Weights come from the first worker, but dilation, say, is in the graph alone, and the shapes are the same."""
     first, other, found = str(tmp_path / 'first'), str(tmp_path / 'other'), []
     for dilation, place in ((1, first), (2, other)):
@@ -103,8 +103,8 @@ def test_loaded_encoder_weights_survive_initialisation(tiny_encoder):
         np.testing.assert_array_equal(value, reader.get_tensor(name), err_msg=name)
 
 
-def test_published_names_are_in_the_graph(tiny_encoder):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=5) as model:
+def test_published_names_are_in_the_graph(shallow_encoder):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=5) as model:
         graph = model.sess.graph
         for attribute, name in [
             ('image_input', 'image_input:0'),
@@ -123,10 +123,10 @@ def test_published_names_are_in_the_graph(tiny_encoder):
         assert model.num_classes == 5
 
 
-def test_a_script_can_feed_the_published_placeholders(tiny_encoder):
+def test_a_script_can_feed_the_published_placeholders(shallow_encoder):
     images, labels = next(Stream())
     one_hot = np.stack([labels == 0, labels == 1], axis=-1)
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         feed = {
             'image_input:0': images.astype(np.float32),
             'keep_prob:0': 0.5,
@@ -236,19 +236,19 @@ def test_saved_model_loads_and_predicts_the_same(trained):
         assert np.isfinite(history[0]['training_loss'])
 
 
-def test_saver_variables_restore_every_tensor(trained, tiny_encoder):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, variables_load_dir=trained['variables']) as model:
+def test_saver_variables_restore_every_tensor(trained, shallow_encoder):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2, variables_load_dir=trained['variables']) as model:
         assert_equal_values(all_values(model), trained['values'])
 
 
-def test_load_variables_after_building(trained, tiny_encoder):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+def test_load_variables_after_building(trained, shallow_encoder):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         model.load_variables(path=trained['variables'])
         assert_equal_values(all_values(model), trained['values'])
 
 
-def test_save_names_and_force(trained, tiny_encoder, tmp_path, capsys):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+def test_save_names_and_force(trained, shallow_encoder, tmp_path, capsys):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         model.train(Stream(), 1, 2, constant(1e-3), metrics={'mean_iou'})
         path = model.save(
             str(tmp_path),
@@ -293,9 +293,9 @@ def test_save_names_and_force(trained, tiny_encoder, tmp_path, capsys):
             model.predict(next(Stream())[0], argmax='no')
 
 
-def test_scores_are_saved_with_the_weights_that_they_are_of(tiny_encoder, tmp_path):
+def test_scores_are_saved_with_the_weights_that_they_are_of(shallow_encoder, tmp_path):
     every = dict(save_during_training=True, save_dir=str(tmp_path), save_best_only=False, save_frequency=1)
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         model.train(Stream(), 4, 1, constant(1e-3), metrics={'mean_iou'}, val_steps=1, eval_frequency=2, **every)
     has_scores = {}
     for name in sorted(os.listdir(str(tmp_path))):
@@ -313,10 +313,10 @@ def test_own_tags(trained, opened, tmp_path):
         FCN8s(model_load_dir=path)
 
 
-def test_two_models_live_side_by_side_and_a_cell_runs_twice(trained, tiny_encoder):
-    first = FCN8s(vgg16_dir=tiny_encoder, num_classes=2)
-    second = FCN8s(vgg16_dir=tiny_encoder, num_classes=3)
-    first_again = FCN8s(vgg16_dir=tiny_encoder, num_classes=2)
+def test_two_models_live_side_by_side_and_a_cell_runs_twice(trained, shallow_encoder):
+    first = FCN8s(vgg16_dir=shallow_encoder, num_classes=2)
+    second = FCN8s(vgg16_dir=shallow_encoder, num_classes=3)
+    first_again = FCN8s(vgg16_dir=shallow_encoder, num_classes=2)
     assert first.predict(IMAGES, argmax=False).shape[-1] == 2
     assert second.predict(IMAGES, argmax=False).shape[-1] == 3
     np.testing.assert_array_equal(first.predict(IMAGES), first_again.predict(IMAGES))
@@ -395,9 +395,9 @@ def test_a_closed_model_says_so(trained):
         (dict(vgg16_dir='EMPTY', num_classes=2), 'is no SavedModel: it holds no saved_model.pb'),
     ],
 )
-def test_bad_beginnings_are_refused(trained, tiny_encoder, tmp_path, arguments, message):
+def test_bad_beginnings_are_refused(trained, shallow_encoder, tmp_path, arguments, message):
     places = {
-        'ENCODER': tiny_encoder,
+        'ENCODER': shallow_encoder,
         'SAVED': trained['saved'],
         'VARIABLES': trained['variables'],
         'EMPTY': str(tmp_path),
@@ -427,9 +427,9 @@ def test_a_number_of_batches_that_is_no_integer_is_refused(opened):
             opened.evaluate(Stream(), number)
 
 
-def test_variables_that_are_not_there(tiny_encoder):
+def test_variables_that_are_not_there(shallow_encoder):
     with pytest.raises(FileNotFoundError, match="there are no variables at 'no/such/place'"):
-        FCN8s(vgg16_dir=tiny_encoder, num_classes=2, variables_load_dir='no/such/place')
+        FCN8s(vgg16_dir=shallow_encoder, num_classes=2, variables_load_dir='no/such/place')
 
 
 @pytest.mark.parametrize(
@@ -523,8 +523,8 @@ def test_labels_outside_the_classes_are_named(opened):
 
 @pytest.mark.parametrize('saver', ['saved_model', 'train_saver'])
 @pytest.mark.parametrize('best_only', [True, False])
-def test_saves_during_training(tiny_encoder, tmp_path, saver, best_only):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+def test_saves_during_training(shallow_encoder, tmp_path, saver, best_only):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         model.train(
             Stream(),
             2,
@@ -557,8 +557,8 @@ def test_saves_during_training(tiny_encoder, tmp_path, saver, best_only):
             np.testing.assert_array_equal(model.predict(IMAGES, argmax=False), expected)
 
 
-def test_events_hold_scalars_pictures_and_weights(tiny_encoder, tmp_path):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+def test_events_hold_scalars_pictures_and_weights(shallow_encoder, tmp_path):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         model.train(
             Stream(),
             1,
@@ -626,13 +626,13 @@ def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, eval_da
 
 
 @pytest.fixture(scope='module')
-def copy_of_run(tiny_encoder, tmp_path_factory):
+def copy_of_run(shallow_encoder, tmp_path_factory):
     """A function: copies the run of `run_training` over so many epochs to a directory; returns its values at the end."""
     made, root = {}, tmp_path_factory.mktemp('runs')
 
     def copied(epochs, run_dir):
         if epochs not in made:
-            made[epochs] = run_training(tiny_encoder, str(root / str(epochs)), epochs)
+            made[epochs] = run_training(shallow_encoder, str(root / str(epochs)), epochs)
         shutil.copytree(str(root / str(epochs)), str(run_dir))
         return made[epochs]
 
@@ -657,24 +657,24 @@ def test_a_run_whose_config_is_not_whole_does_not_go_on(tmp_path, damaged, missi
     'stops, settings',
     [((5, 7), {}), ((7,), dict(optimizer='sgd', normalize='mean')), ((5,), dict(accumulate_batches=2))],
 )
-def test_interrupted_and_resumed_is_bit_identical(tiny_encoder, copy_of_run, tmp_path, stops, settings):
+def test_interrupted_and_resumed_is_bit_identical(shallow_encoder, copy_of_run, tmp_path, stops, settings):
     if settings:
-        whole = run_training(tiny_encoder, str(tmp_path / 'whole'), **settings)
+        whole = run_training(shallow_encoder, str(tmp_path / 'whole'), **settings)
     else:
         whole = copy_of_run(3, tmp_path / 'whole')
     records = timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
     for stop_at in stops:
         parts = tmp_path / 'stopped_at_{}'.format(stop_at)
-        run_training(tiny_encoder, str(parts), stop_at=stop_at, **settings)
-        assert_equal_values(run_training(tiny_encoder, str(parts), resume=True, **settings), whole)
+        run_training(shallow_encoder, str(parts), stop_at=stop_at, **settings)
+        assert_equal_values(run_training(shallow_encoder, str(parts), resume=True, **settings), whole)
         assert timeless(str(parts / 'metrics.jsonl')) == records
 
 
-def test_an_epoch_that_lacks_only_its_evaluation_is_finished_once(tiny_encoder, tmp_path):
+def test_an_epoch_that_lacks_only_its_evaluation_is_finished_once(shallow_encoder, tmp_path):
     """Stopped in the last step of an epoch, or in the evaluation behind it, which sees the next training batches."""
 
     def run(run_dir, epochs, **arguments):
-        return run_training(tiny_encoder, str(tmp_path / run_dir), epochs, eval_dataset='train', **arguments)
+        return run_training(shallow_encoder, str(tmp_path / run_dir), epochs, eval_dataset='train', **arguments)
 
     whole = run('whole', 2)
     for stop_at, parts in ((3, 'in_the_last_step'), (5, 'in_the_evaluation')):
@@ -686,40 +686,40 @@ def test_an_epoch_that_lacks_only_its_evaluation_is_finished_once(tiny_encoder, 
         assert timeless(str(records)) == timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
 
 
-def test_a_damaged_line_of_the_records_stays_and_hides_no_epoch(tiny_encoder, copy_of_run, tmp_path):
+def test_a_damaged_line_of_the_records_stays_and_hides_no_epoch(shallow_encoder, copy_of_run, tmp_path):
     copy_of_run(3, tmp_path / 'run')
     path = tmp_path / 'run' / 'metrics.jsonl'
     first, _, third = path.read_bytes().splitlines()
     path.write_bytes(first + b'\ndamaged\n' + third)
     with pytest.warns(UserWarning, match='metrics.jsonl has lines that cannot be read, which are left out: 2.'):
-        run_training(tiny_encoder, str(tmp_path / 'run'), epochs=4, resume=True)
+        run_training(shallow_encoder, str(tmp_path / 'run'), epochs=4, resume=True)
     lines = path.read_bytes().splitlines()
     assert lines[:3] == [first, b'damaged', third] and [json.loads(line)['epoch'] for line in lines[3:]] == [4]
 
 
-def test_a_run_is_never_overwritten_and_resumes_only_as_itself(tiny_encoder, copy_of_run, tmp_path):
+def test_a_run_is_never_overwritten_and_resumes_only_as_itself(shallow_encoder, copy_of_run, tmp_path):
     copy_of_run(1, tmp_path / 'run')
     with pytest.raises(ValueError, match='holds a run already'):
-        run_training(tiny_encoder, str(tmp_path / 'run'))
+        run_training(shallow_encoder, str(tmp_path / 'run'))
     with pytest.raises(ValueError, match='was started with model skip_scales .1.0, 1.0. and cannot go on with'):
-        run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, optimizer='sgd')
+        run_training(shallow_encoder, str(tmp_path / 'run'), resume=True, optimizer='sgd')
     multiplied = OptimizerSettings(rate_multipliers={'fc6': 10})
     with pytest.raises(ValueError, match='optimizer rate_multipliers None and cannot go on with .*fc6'):
-        run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, optimizer=multiplied)
+        run_training(shallow_encoder, str(tmp_path / 'run'), resume=True, optimizer=multiplied)
     config = json.loads((tmp_path / 'run' / 'config.json').read_text())
     assert config['training'].pop('label_smoothing') == 0  # as runs were before there was any
     (tmp_path / 'run' / 'config.json').write_text(json.dumps(config))
     with pytest.raises(ValueError, match='training label_smoothing 0.0 and cannot go on with 0.1'):
-        run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, label_smoothing=0.1)
+        run_training(shallow_encoder, str(tmp_path / 'run'), resume=True, label_smoothing=0.1)
     with pytest.raises(ValueError, match="training loss 'cross_entropy' and cannot go on with 'dice'"):
-        run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, loss='dice')
+        run_training(shallow_encoder, str(tmp_path / 'run'), resume=True, loss='dice')
     with pytest.raises(ValueError, match='was started with batch_size 2 and cannot go on with 4'):
-        run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, batch=4)
+        run_training(shallow_encoder, str(tmp_path / 'run'), resume=True, batch=4)
     with pytest.raises(FileNotFoundError, match='is no run directory'):
-        run_training(tiny_encoder, str(tmp_path / 'other'), resume=True)
+        run_training(shallow_encoder, str(tmp_path / 'other'), resume=True)
 
 
-def test_best_survives_resuming(tiny_encoder, copy_of_run, tmp_path):
+def test_best_survives_resuming(shallow_encoder, copy_of_run, tmp_path):
     copy_of_run(1, tmp_path / 'run')
     first = json.loads((tmp_path / 'run' / 'checkpoints' / 'last.json').read_text())
     with open(str(tmp_path / 'run' / 'checkpoints' / first['checkpoint'] / 'state.json')) as file:
@@ -727,11 +727,11 @@ def test_best_survives_resuming(tiny_encoder, copy_of_run, tmp_path):
     state['loop']['best'], state['loop']['best_step'] = 2.0, 4  # better than any score can be
     with open(str(tmp_path / 'run' / 'checkpoints' / first['checkpoint'] / 'state.json'), 'w') as file:
         json.dump(state, file)
-    run_training(tiny_encoder, str(tmp_path / 'run'), epochs=2, resume=True)
+    run_training(shallow_encoder, str(tmp_path / 'run'), epochs=2, resume=True)
     assert json.loads((tmp_path / 'run' / 'checkpoints' / 'best.json').read_text()) == first
 
 
-def test_accumulation_equals_a_larger_batch(tiny_encoder):
+def test_accumulation_equals_a_larger_batch(shallow_encoder):
     class Merged(Stream):
         def __next__(self):
             first, second = super().__next__(), super().__next__()
@@ -740,7 +740,7 @@ def test_accumulation_equals_a_larger_batch(tiny_encoder):
     values = []
     for stream, batches in ((Stream(), 2), (Merged(), 1)):
         with FCN8s(
-            vgg16_dir=tiny_encoder,
+            vgg16_dir=shallow_encoder,
             num_classes=2,
             optimizer=OptimizerSettings('sgd', momentum=0.9),
             accumulate_batches=batches,
@@ -776,9 +776,9 @@ def test_a_step_that_failed_half_way_leaves_nothing_in_the_next_one(narrow_encod
     assert_equal_values(*values)
 
 
-def test_freeze_leaves_the_encoder_as_it_was(tiny_encoder):
+def test_freeze_leaves_the_encoder_as_it_was(shallow_encoder):
     for freeze, unchanged in (('encoder', 'conv1_ conv2_ conv3_ conv4_ conv5_ fc6 fc7'), (2, 'conv1_ conv2_'), (0, '')):
-        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, freeze=freeze) as model:
+        with FCN8s(vgg16_dir=shallow_encoder, num_classes=2, freeze=freeze) as model:
             before = encoder_values(model)
             model.train(Stream(), 1, 2, constant(1e-3))
             after = encoder_values(model)
@@ -787,7 +787,7 @@ def test_freeze_leaves_the_encoder_as_it_was(tiny_encoder):
             assert same == name.startswith(tuple(unchanged.split())), (freeze, name)
 
 
-def test_the_head_is_warmed_up_alone_and_then_everything_begins_by_the_usual_rule(tiny_encoder):
+def test_the_head_is_warmed_up_alone_and_then_everything_begins_by_the_usual_rule(shallow_encoder):
     values, rate = [], 1e-3
 
     def collect(event):
@@ -796,11 +796,11 @@ def test_the_head_is_warmed_up_alone_and_then_everything_begins_by_the_usual_rul
                 {v.op.name: x for v, x in zip(model.model.weights, model.sess.run(list(model.model.weights)))}
             )
 
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, head_warmup=1, freeze=1) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2, head_warmup=1, freeze=1) as model:
         collect(TrainingEvent('epoch', 0, {}, model))
         model.train(Stream(), 2, 1, constant(rate), callbacks=[collect])
         assert not any('average' in v.op.name for v in model.model.state)
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, freeze=5) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2, freeze=5) as model:
         model.train(Stream(), 1, 1, constant(rate))
         frozen = {v.op.name: x for v, x in zip(model.model.weights, model.sess.run(list(model.model.weights)))}
     before, warm, after = values
@@ -828,25 +828,25 @@ def test_the_head_is_warmed_up_alone_and_then_everything_begins_by_the_usual_rul
         ),
     ],
 )
-def test_a_warmed_up_run_resumes_bit_for_bit(tiny_encoder, tmp_path, stop_at, settings):
-    whole = run_training(tiny_encoder, str(tmp_path / 'whole'), epochs=2, **settings)
-    run_training(tiny_encoder, str(tmp_path / 'parts'), epochs=2, stop_at=stop_at, **settings)
-    resumed = run_training(tiny_encoder, str(tmp_path / 'parts'), epochs=2, resume=True, **settings)
+def test_a_warmed_up_run_resumes_bit_for_bit(shallow_encoder, tmp_path, stop_at, settings):
+    whole = run_training(shallow_encoder, str(tmp_path / 'whole'), epochs=2, **settings)
+    run_training(shallow_encoder, str(tmp_path / 'parts'), epochs=2, stop_at=stop_at, **settings)
+    resumed = run_training(shallow_encoder, str(tmp_path / 'parts'), epochs=2, resume=True, **settings)
     assert_equal_values(resumed, whole)
     with pytest.raises(ValueError, match='was started with training.head_warmup 1 and cannot go on with 0'):
-        run_training(tiny_encoder, str(tmp_path / 'parts'), epochs=2, resume=True, **dict(settings, head_warmup=0))
+        run_training(shallow_encoder, str(tmp_path / 'parts'), epochs=2, resume=True, **dict(settings, head_warmup=0))
 
 
-def test_a_warm_up_that_cannot_be_is_refused(tiny_encoder):
+def test_a_warm_up_that_cannot_be_is_refused(shallow_encoder):
     with pytest.raises(
         ValueError,
         match='head_warmup is -1; it has to be a whole number of at least 0. It is a number of epochs, 0 for none',
     ):
-        FCN8s(vgg16_dir=tiny_encoder, num_classes=2, head_warmup=-1)
+        FCN8s(vgg16_dir=shallow_encoder, num_classes=2, head_warmup=-1)
     with pytest.raises(ValueError, match="head_warmup is 1, but freeze='encoder' trains no convolution"):
-        FCN8s(vgg16_dir=tiny_encoder, num_classes=2, head_warmup=1, freeze='encoder')
+        FCN8s(vgg16_dir=shallow_encoder, num_classes=2, head_warmup=1, freeze='encoder')
     too_long = pytest.raises(ValueError, match='head_warmup is 2 and epochs is 2; the warm-up has to leave epochs')
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, head_warmup=2) as model, too_long:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2, head_warmup=2) as model, too_long:
         model.train(Stream(), 2, 1, constant(1e-3))
 
 
@@ -883,10 +883,10 @@ def test_variables_without_an_optimiser_begin_it_anew(tmp_path, narrow_encoder):
             np.testing.assert_array_equal(value, expected, err_msg=variable.op.name)
 
 
-def test_fine_tuning_carries_classes_over_by_name(tmp_path, tiny_encoder, capsys):
+def test_fine_tuning_carries_classes_over_by_name(tmp_path, shallow_encoder, capsys):
     old = generic_label_space(3, class_names=['road', 'car', 'sky'])
     new = generic_label_space(3, class_names=['sky', 'tree', 'road'])
-    with FCN8s(vgg16_dir=tiny_encoder, label_space=old) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, label_space=old) as model:
         stream = Stream()
         model.train(stream, 1, 3, constant(1e-2))
         path = model.save(str(tmp_path))
@@ -912,8 +912,8 @@ def test_fine_tuning_from_score_layers_that_diverged_is_refused(tmp_path, narrow
         FCN8s(fine_tune_from=path, label_space=generic_label_space(2, class_names=['b', 'a']))
 
 
-def test_staged_training_adds_skips_with_zero_score_layers(tmp_path, tiny_encoder, capsys):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, variant='32s') as model:
+def test_staged_training_adds_skips_with_zero_score_layers(tmp_path, shallow_encoder, capsys):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2, variant='32s') as model:
         model.train(Stream(), 1, 3, constant(1e-2))
         path = model.save(str(tmp_path))
     with FCN8s(fine_tune_from=path, variant='16s') as model:
@@ -927,21 +927,21 @@ def test_staged_training_adds_skips_with_zero_score_layers(tmp_path, tiny_encode
         assert model.settings.variant == '8s'
 
 
-def test_class_names_of_the_data_are_taken_over_and_saved(tiny_encoder, tmp_path):
+def test_class_names_of_the_data_are_taken_over_and_saved(shallow_encoder, tmp_path):
     space = generic_label_space(2, class_names=['wall', 'floor'])._replace(name='rooms')
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         model.train(Stream(label_space=space), 1, 1, constant(1e-3))
         path = model.save(str(tmp_path))
     with FCN8s(model_load_dir=path) as model:
         assert model.label_space == space
 
 
-def test_a_loss_function_of_ones_own(tiny_encoder):
+def test_a_loss_function_of_ones_own(shallow_encoder):
     def squared_error(logits, labels, valid):
         error = tf.square(tf.nn.softmax(logits)[..., 1] - tf.cast(labels, tf.float32)) * tf.cast(valid, tf.float32)
         return tf.reduce_sum(error) / tf.reduce_sum(tf.cast(valid, tf.float32))
 
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, loss=squared_error) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2, loss=squared_error) as model:
         history = model.train(Stream(), 2, 5, constant(1e-3))
     assert (
         history[0]['training_loss'] == pytest.approx(0.2, abs=0.15)
@@ -1001,16 +1001,16 @@ def test_crosses_tensorflow_generations(trained, other_python, tmp_path):
 NAMED = generic_label_space(2, class_names=['wall', 'floor'])
 
 
-def test_the_monitored_class_may_have_its_name_from_the_data(tiny_encoder):
+def test_the_monitored_class_may_have_its_name_from_the_data(shallow_encoder):
     common = dict(learning_rate_schedule=constant(1e-3), metrics=['mean_iou'], eval_frequency=1)
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         with pytest.raises(ValueError, match='no such class; the classes are wall, floor'):
             model.train(Stream(label_space=NAMED), 1, 1, monitor='iou:class 1', **common)
         history = model.train(Stream(label_space=NAMED), 1, 1, monitor='iou:floor', **common)
     assert len(history) == 1
 
 
-def test_numpy_numbers_start_runs_that_resume(tiny_encoder, tmp_path):
+def test_numpy_numbers_start_runs_that_resume(shallow_encoder, tmp_path):
     run_dir = str(tmp_path / 'run')
     settings = dict(
         num_classes=np.int64(2),
@@ -1022,14 +1022,14 @@ def test_numpy_numbers_start_runs_that_resume(tiny_encoder, tmp_path):
     )
     counts = dict(keep_checkpoints=np.int32(1), keep_prob=np.float32(0.5))
     for epochs, resume in ((np.uint8(1), False), (np.uint8(2), True)):
-        with FCN8s(vgg16_dir=tiny_encoder, **settings) as model:
+        with FCN8s(vgg16_dir=shallow_encoder, **settings) as model:
             history = model.train(
                 Stream(), epochs, np.int64(1), constant(np.float32(1e-3)), run_dir=run_dir, resume=resume, **counts
             )
     assert json.loads(json.dumps(history))[0]['epoch'] == 2
 
 
-def test_a_run_goes_on_with_the_loss_that_it_was_started_with_whatever_kind_of_function(tiny_encoder, tmp_path):
+def test_a_run_goes_on_with_the_loss_that_it_was_started_with_whatever_kind_of_function(shallow_encoder, tmp_path):
     class Mean:
         def __call__(self, logits, labels, valid):
             return tf.reduce_mean(tf.square(logits))
@@ -1037,16 +1037,16 @@ def test_a_run_goes_on_with_the_loss_that_it_was_started_with_whatever_kind_of_f
     for number, make in enumerate((Mean, lambda: functools.partial(Mean.__call__, None))):
         run_dir = str(tmp_path / str(number))
         for epochs, resume in ((1, False), (2, True)):
-            with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, loss=make()) as model:
+            with FCN8s(vgg16_dir=shallow_encoder, num_classes=2, loss=make()) as model:
                 model.train(Stream(), epochs, 1, constant(1e-3), run_dir=run_dir, resume=resume)
         with open(os.path.join(run_dir, 'config.json')) as file:
             config = json.load(file)
         assert ' at 0x' not in config['training']['loss'] and config['train']['epochs'] == 2
 
 
-def test_the_config_holds_the_precision_and_a_run_goes_on_with_no_other(tiny_encoder, tmp_path):
+def test_the_config_holds_the_precision_and_a_run_goes_on_with_no_other(shallow_encoder, tmp_path):
     run_dir = str(tmp_path / 'run')
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         model.train(Stream(), 1, 1, constant(1e-3), run_dir=run_dir)
         path = os.path.join(run_dir, 'config.json')
         with open(path) as file:
@@ -1062,14 +1062,14 @@ def test_the_config_holds_the_precision_and_a_run_goes_on_with_no_other(tiny_enc
             model.train(Stream(), 2, 1, constant(1e-3), run_dir=run_dir, resume=True)
 
 
-def test_evaluation_refuses_data_of_other_classes(tiny_encoder):
+def test_evaluation_refuses_data_of_other_classes(shallow_encoder):
     message = "labelled in 'camvid' .11 classes, ignoring 11."
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=12) as model, pytest.raises(ValueError, match=message):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=12) as model, pytest.raises(ValueError, match=message):
         model.evaluate(Stream(label_space=CAMVID), 1)
 
 
-def test_what_was_known_of_other_weights_is_forgotten_when_variables_are_loaded(trained, tiny_encoder, tmp_path):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+def test_what_was_known_of_other_weights_is_forgotten_when_variables_are_loaded(trained, shallow_encoder, tmp_path):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         model.train(Stream(), 1, 1, constant(1e-3), metrics={'mean_iou'}, eval_frequency=1)
         assert model.save(str(tmp_path)) is not None and model.save(str(tmp_path)) is None
         model.load_variables(trained['variables'])
@@ -1114,9 +1114,9 @@ def _loss_with_a_variable(logits, labels, valid):
         (dict(num_classes=2, loss=lambda *_: None), 'The loss function returned None; it has to return one float'),
     ],
 )
-def test_arguments_that_were_once_let_through(tiny_encoder, arguments, message):
+def test_arguments_that_were_once_let_through(shallow_encoder, arguments, message):
     with pytest.raises(ValueError, match=message):
-        FCN8s(vgg16_dir=tiny_encoder, **arguments)
+        FCN8s(vgg16_dir=shallow_encoder, **arguments)
 
 
 @pytest.mark.parametrize('copied', [pickle.dumps, copy.deepcopy])
@@ -1127,7 +1127,7 @@ def test_an_open_network_is_not_copied(opened, copied):
 
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
-def test_a_forked_process_is_refused_instead_of_waiting_for_ever(trained, opened, tiny_encoder):
+def test_a_forked_process_is_refused_instead_of_waiting_for_ever(trained, opened, shallow_encoder):
     def message_of(use):
         try:
             use()
@@ -1138,7 +1138,7 @@ def test_a_forked_process_is_refused_instead_of_waiting_for_ever(trained, opened
         uses = (
             lambda: opened.predict(IMAGES),
             lambda: opened.train(Stream(), 1, 1, constant(1e-3)),
-            lambda: FCN8s(vgg16_dir=tiny_encoder, num_classes=2),
+            lambda: FCN8s(vgg16_dir=shallow_encoder, num_classes=2),
             lambda: inference.predict(IMAGES),
             lambda: open_model(trained['saved']),
         )
@@ -1174,7 +1174,7 @@ def test_tags_are_a_list_of_strings(trained, opened, tmp_path):
         FCN8s(model_load_dir=trained['saved'], tags='default')
 
 
-def test_a_saved_network_keeps_its_classes(tiny_encoder, trained, tmp_path):
+def test_a_saved_network_keeps_its_classes(shallow_encoder, trained, tmp_path):
     with FCN8s(model_load_dir=trained['saved'], label_space=NAMED) as model:  # it had no names
         assert model.label_space.class_names == ('wall', 'floor')
         named = model.save(str(tmp_path), force_save=True)
@@ -1205,16 +1205,16 @@ def test_entries_of_the_config_have_names_of_their_own(opened, tmp_path):
         opened.train(Stream(), 1, 1, constant(1e-3), run_dir=str(tmp_path / 'run'), config={'seed': 99})
 
 
-def test_the_config_of_a_run_takes_paths_and_numbers_of_numpy(tiny_encoder, tmp_path):
+def test_the_config_of_a_run_takes_paths_and_numbers_of_numpy(shallow_encoder, tmp_path):
     config = {'data': tmp_path / 'data', 'share': np.float32(0.5), 'is_test': np.bool_(True)}
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         model.train(Stream(), 1, 1, constant(1e-3), run_dir=tmp_path / 'run', config=config)
     stored = json.loads((tmp_path / 'run' / 'config.json').read_text())
     assert [stored[name] for name in config] == [str(tmp_path / 'data'), 0.5, True]
 
 
-def test_validation_data_without_metrics_are_told_of(tiny_encoder):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model, pytest.warns(UserWarning, match='metrics is empty'):
+def test_validation_data_without_metrics_are_told_of(shallow_encoder):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model, pytest.warns(UserWarning, match='metrics is empty'):
         model.train(Stream(), 1, 1, constant(1e-3), val_generator=Stream())
 
 
@@ -1224,10 +1224,10 @@ def test_what_gives_no_batches_is_not_evaluated(opened):
             opened.run_evaluation(batches, 1)
 
 
-def test_a_run_is_saved_where_its_first_evaluation_fails(tiny_encoder, tmp_path):
+def test_a_run_is_saved_where_its_first_evaluation_fails(shallow_encoder, tmp_path):
     wrong = iter([(np.zeros([1, 64, 64, 3], np.uint8), np.full([1, 64, 64], 7, np.uint8))])
     common = dict(epochs=1, steps_per_epoch=3, learning_rate_schedule=constant(1e-3), metrics=['loss'], val_steps=1)
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         with pytest.raises(ValueError, match=r'labels hold the IDs \[7\]'):
             model.train(Stream(), val_generator=wrong, run_dir=tmp_path / 'run', **common)
         (record,) = model.train(Stream(), val_generator=Stream(), run_dir=tmp_path / 'run', resume=True, **common)
@@ -1245,10 +1245,10 @@ def test_labels_of_another_size_than_the_images_are_refused(opened):
         opened.train(batches(), 1, 1, constant(1e-3))
 
 
-def test_fine_tuning_inherits_the_scales_of_the_skips_that_are_there(tiny_encoder, tmp_path, recwarn):
+def test_fine_tuning_inherits_the_scales_of_the_skips_that_are_there(shallow_encoder, tmp_path, recwarn):
     expected = {'8s': (1e-4, 1e-2), '16s': (1.0, 1e-2), '32s': (1.0, 1.0)}
     for variant, scales in expected.items():
-        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, variant=variant, optimizer='sgd') as model:
+        with FCN8s(vgg16_dir=shallow_encoder, num_classes=2, variant=variant, optimizer='sgd') as model:
             saved = model.save(str(tmp_path), name=variant, force_save=True)
         recwarn.clear()
         with FCN8s(fine_tune_from=saved, variant='8s', optimizer='adam') as model:
@@ -1257,15 +1257,15 @@ def test_fine_tuning_inherits_the_scales_of_the_skips_that_are_there(tiny_encode
         assert told == (variant != '32s')
 
 
-def test_the_table_of_fine_tuning_names_what_was_left_out(tiny_encoder, trained, capsys):
+def test_the_table_of_fine_tuning_names_what_was_left_out(shallow_encoder, trained, capsys):
     with FCN8s(fine_tune_from=trained['saved'], upsampling='bilinear'):
         pass
     assert capsys.readouterr().out.count('left out: this network has no such layer') == 3
 
 
-def test_a_training_that_learns_nothing_says_so_also_after_it_was_resumed(tiny_encoder, tmp_path, capsys):
+def test_a_training_that_learns_nothing_says_so_also_after_it_was_resumed(shallow_encoder, tmp_path, capsys):
     for epochs, resume in ((2, False), (4, True)):
-        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
             model.train(Stream(), epochs, 20, lambda step: 0.0, run_dir=str(tmp_path / 'run'), resume=resume)
         assert ('note: The loss stays at 0.693' in capsys.readouterr().out) == resume
 
@@ -1277,7 +1277,7 @@ def test_a_name_is_no_path_and_a_penalty_is_no_reward(opened, tmp_path):
         opened.evaluate(Stream(), 1, l2_regularization=-1)
 
 
-def test_a_generator_needs_no_more_than_next(tiny_encoder):
+def test_a_generator_needs_no_more_than_next(shallow_encoder):
     class Bare:
         def __init__(self):
             self.stream = Stream()
@@ -1285,12 +1285,12 @@ def test_a_generator_needs_no_more_than_next(tiny_encoder):
         def __next__(self):
             return next(self.stream)
 
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         (record,) = model.train(Bare(), 1, 1, constant(1e-3), metrics={'loss'}, eval_dataset='train')
         assert np.isfinite(record['evaluation']['loss']) and np.isfinite(model.evaluate(Bare(), 1)['loss'])
 
 
-def test_a_callback_is_given_the_model_and_its_exception_leaves_a_run_that_goes_on(tiny_encoder, tmp_path):
+def test_a_callback_is_given_the_model_and_its_exception_leaves_a_run_that_goes_on(shallow_encoder, tmp_path):
     events, run_dir = [], str(tmp_path / 'run')
 
     def callback(event):
@@ -1299,7 +1299,7 @@ def test_a_callback_is_given_the_model_and_its_exception_leaves_a_run_that_goes_
             raise RuntimeError('stop here')
 
     def train(resume):
-        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
             model.train(Stream(), 1, 3, constant(1e-3), run_dir=run_dir, resume=resume, callbacks=[callback])
             assert events[-1][2] is model
 
@@ -1309,7 +1309,7 @@ def test_a_callback_is_given_the_model_and_its_exception_leaves_a_run_that_goes_
     assert [(kind, step) for kind, step, _ in events] == [('step', 1), ('step', 2), ('step', 3), ('epoch', 3)]
 
 
-def test_a_checkpoint_whose_state_contradicts_it_is_refused_and_nothing_is_removed(tiny_encoder, copy_of_run, tmp_path):
+def test_a_checkpoint_whose_state_contradicts_it_is_refused_and_nothing_is_removed(shallow_encoder, copy_of_run, tmp_path):
     run_dir = str(tmp_path / 'run')
     copy_of_run(1, run_dir)
     path = os.path.join(run_dir, 'checkpoints', 'step-00000004', 'state.json')
@@ -1333,11 +1333,11 @@ def test_a_checkpoint_whose_state_contradicts_it_is_refused_and_nothing_is_remov
             json.dump(damaged, file)
         before = contents()
         with pytest.raises(ValueError, match='cannot be continued.*' + message):
-            run_training(tiny_encoder, run_dir, epochs=2, resume=True)
+            run_training(shallow_encoder, run_dir, epochs=2, resume=True)
         assert contents() == before
 
 
-def test_a_resumed_run_that_cannot_find_its_place_in_the_data_says_why(tiny_encoder, tmp_path):
+def test_a_resumed_run_that_cannot_find_its_place_in_the_data_says_why(shallow_encoder, tmp_path):
     class Bare:
         fingerprint = Stream().fingerprint
 
@@ -1348,7 +1348,7 @@ def test_a_resumed_run_that_cannot_find_its_place_in_the_data_says_why(tiny_enco
             return next(self.stream)
 
     def train(generator, epochs, resume=True):
-        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
             model.train(generator, epochs, 1, constant(1e-3), run_dir=str(tmp_path / 'run'), resume=resume)
 
     train(Bare(), 1, resume=False)
@@ -1358,11 +1358,11 @@ def test_a_resumed_run_that_cannot_find_its_place_in_the_data_says_why(tiny_enco
         train(Bare(), 3)
 
 
-def test_no_method_lets_the_graph_grow_with_every_call(trained, tiny_encoder, tmp_path):
+def test_no_method_lets_the_graph_grow_with_every_call(trained, shallow_encoder, tmp_path):
     """After the tenth call a graph has as many nodes as after the first."""
     from fcn8s.planning.architecture import read_architecture
 
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         calls = {
             'train': lambda: model.train(
                 Stream((32, 32)), 1, 1, constant(1e-3), metrics={'loss'}, summaries_dir=str(tmp_path / 'events')
@@ -1390,9 +1390,9 @@ def test_no_method_lets_the_graph_grow_with_every_call(trained, tiny_encoder, tm
                 assert len(model.graph.get_operations()) == before, name
 
 
-def test_a_script_that_runs_twice_saves_twice(tiny_encoder, tmp_path):
+def test_a_script_that_runs_twice_saves_twice(shallow_encoder, tmp_path):
     for _ in range(2):
-        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
             model.train(
                 Stream(), 1, 1, constant(1e-3), save_during_training=True, save_dir=str(tmp_path), save_best_only=False
             )
@@ -1440,9 +1440,9 @@ def test_arguments_are_refused_before_the_encoder_is_read(monkeypatch):
             FCN8s(vgg16_dir='x', num_classes=2, **arguments)
 
 
-def test_a_nameless_network_scores_by_the_classes_of_the_data(tiny_encoder, capsys):
+def test_a_nameless_network_scores_by_the_classes_of_the_data(shallow_encoder, capsys):
     space = generic_label_space(2, class_names=['wall', 'void'])._replace(name='rooms', void_class_ids=(1,))
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         scores = model.evaluate(Stream(label_space=space), 1)
     assert np.isnan(scores['per_class_iou'][1]) and not np.isnan(scores['per_class_iou'][0])
     table = capsys.readouterr().out

@@ -33,7 +33,7 @@ def read(*parts):
 
 
 @pytest.mark.slow
-def test_every_image_is_scored_once_and_interruptions_change_nothing(data, tiny_encoder, tmp_path, capsys, monkeypatch):
+def test_every_image_is_scored_once_and_interruptions_change_nothing(data, shallow_encoder, tmp_path, capsys, monkeypatch):
     run, other = tmp_path / 'cv', tmp_path / 'other'
 
     def interrupt(event):
@@ -42,7 +42,7 @@ def test_every_image_is_scored_once_and_interruptions_change_nothing(data, tiny_
 
     root, begun, moved = os.path.dirname(data[1]), str(tmp_path / 'begun'), str(tmp_path / 'moved')
     shutil.copytree(root, begun)
-    shutil.copytree(tiny_encoder, os.path.join(begun, 'encoder'))
+    shutil.copytree(shallow_encoder, os.path.join(begun, 'encoder'))
     monkeypatch.setattr(train, '_recipe_watchers', lambda *_: [interrupt])
     assert main(words([word.replace(root, begun) for word in data], os.path.join(begun, 'encoder'), run)) == 130
     assert 'interrupted in fold 2; the same command goes on' in capsys.readouterr().out
@@ -56,7 +56,7 @@ def test_every_image_is_scored_once_and_interruptions_change_nothing(data, tiny_
     assert 'fold 1 of 2 is done' in printed and 'standard error' in printed and 'fold-1 ' in printed
     assert os.stat(str(run / 'fold-1' / 'config.json')).st_mtime_ns == before
     # A fold by itself, uninterrupted, is the same.
-    assert main(words(data, tiny_encoder, other, '--fold', '2')) == 0
+    assert main(words(data, shallow_encoder, other, '--fold', '2')) == 0
     assert '1 of 2 folds are done.' in capsys.readouterr().out
     assert read(other, 'fold-2', 'fold.json') == read(run, 'fold-2', 'fold.json')
 
@@ -81,7 +81,7 @@ def test_every_image_is_scored_once_and_interruptions_change_nothing(data, tiny_
     elsewhere[elsewhere.index(str(run))] = str(other)
     assert main(elsewhere) == 2  # where it was begun with is there
     assert 'was begun with other settings (encoder, images, labels)' in ' '.join(capsys.readouterr().err.split())
-    assert main(words(data, tiny_encoder, run, '--keep-prob', '0.7')) == 2
+    assert main(words(data, shallow_encoder, run, '--keep-prob', '0.7')) == 2
     assert 'was begun with other settings (keep_prob)' in ' '.join(capsys.readouterr().err.split())
     folds = [str(run / 'fold-{}'.format(number)) for number in (1, 2)]
     assert main(['evaluate', *folds, *data[:4], '--json', str(tmp_path / 'mean.json')]) == 0
@@ -89,18 +89,18 @@ def test_every_image_is_scored_once_and_interruptions_change_nothing(data, tiny_
 
 
 @pytest.mark.slow
-def test_a_kill_between_training_and_its_note(data, tiny_encoder, tmp_path, capsys, monkeypatch):
+def test_a_kill_between_training_and_its_note(data, shallow_encoder, tmp_path, capsys, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt('killed by the test')
 
     run = tmp_path / 'cv'
     note = cross_validation._note_done
     monkeypatch.setattr(cross_validation, '_note_done', killed)
-    assert main(words(data, tiny_encoder, run, '--fold', '1')) == 130
+    assert main(words(data, shallow_encoder, run, '--fold', '1')) == 130
     monkeypatch.setattr(cross_validation, '_note_done', note)
     with open(str(run / 'fold-1' / 'metrics.jsonl'), encoding='utf-8') as file:
         before = file.read()
-    assert main(words(data, tiny_encoder, run, '--fold', '1')) == 0
+    assert main(words(data, shallow_encoder, run, '--fold', '1')) == 0
     with open(str(run / 'fold-1' / 'metrics.jsonl'), encoding='utf-8') as file:
         assert file.read() == before
     assert read(run, 'folds.json')['standard_error']['mean_iou'] is None
@@ -117,20 +117,20 @@ def test_a_kill_between_training_and_its_note(data, tiny_encoder, tmp_path, caps
         (['--folds', '9'], '9 folds of 5 images were asked for'),
     ],
 )
-def test_refuses(data, tiny_encoder, tmp_path, capsys, changed, message):
+def test_refuses(data, shallow_encoder, tmp_path, capsys, changed, message):
     run = tmp_path / 'cv'
-    assert main(['train', *data, '--encoder', tiny_encoder, '--run', str(run), *changed]) == 2
+    assert main(['train', *data, '--encoder', shallow_encoder, '--run', str(run), *changed]) == 2
     assert message in ' '.join(capsys.readouterr().err.split()) and not run.exists()
 
 
-def test_needs_a_place_to_go_on_from(data, tiny_encoder, capsys):
-    assert main(['train', *data, '--encoder', tiny_encoder, '--folds', '2']) == 2
+def test_needs_a_place_to_go_on_from(data, shallow_encoder, capsys):
+    assert main(['train', *data, '--encoder', shallow_encoder, '--folds', '2']) == 2
     assert '--folds needs --run DIR' in ' '.join(capsys.readouterr().err.split())
 
 
-def test_a_run_is_not_made_a_cross_validation(data, tiny_encoder, tmp_path, capsys):
+def test_a_run_is_not_made_a_cross_validation(data, shallow_encoder, tmp_path, capsys):
     (tmp_path / 'config.json').write_text('{}')
-    assert main(words(data, tiny_encoder, tmp_path)) == 2
+    assert main(words(data, shallow_encoder, tmp_path)) == 2
     assert 'holds a run. Give --folds another --run' in ' '.join(capsys.readouterr().err.split())
 
 

@@ -14,10 +14,10 @@ from fcn8s.cli import main, time_budget
 
 
 @pytest.fixture(scope='module')
-def arguments(tiny_encoder, tmp_path_factory):
+def arguments(shallow_encoder, tmp_path_factory):
     data = str(tmp_path_factory.mktemp('data') / 'streets')
     write_dataset(data, num_train=2, num_val=1, num_drive_frames=0, size=(32, 48))
-    return ['--data', data, '--layout', 'cityscapes', '--encoder', tiny_encoder, '--batch', '2']
+    return ['--data', data, '--layout', 'cityscapes', '--encoder', shallow_encoder, '--batch', '2']
 
 
 def test_find_rate_draws_the_curve_and_suggests_a_rate(arguments, tmp_path, capsys, monkeypatch):

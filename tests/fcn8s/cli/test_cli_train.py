@@ -79,11 +79,11 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def whole(data, tiny_encoder, tmp_path_factory):
+def whole(data, shallow_encoder, tmp_path_factory):
     """A run that nothing interrupted, augmented in every way."""
     run = str(tmp_path_factory.mktemp('whole') / 'run')
     assert (
-        main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run] + TRAINED + AUGMENTED + ['--report'])
+        main(['train', '--data', data, '--encoder', shallow_encoder, '--run', run] + TRAINED + AUGMENTED + ['--report'])
         == 0
     )
     return run
@@ -123,32 +123,32 @@ def test_the_report_shows_the_evaluation_of_the_best_checkpoint(whole):
     assert 'Evaluated on 2 images' in page and 'report ' + whole in page and 'Scores while training' in page
 
 
-def test_who_ends_the_report_hears_where_the_run_is(data, tiny_encoder, tmp_path, capsys, monkeypatch):
+def test_who_ends_the_report_hears_where_the_run_is(data, shallow_encoder, tmp_path, capsys, monkeypatch):
     def end(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr('fcn8s.cli.report.write', end)
     run = str(tmp_path / 'run')
-    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run, '--epochs', '1']) == 130
+    assert main(['train', '--data', data, '--encoder', shallow_encoder, '--run', run, '--epochs', '1']) == 130
     assert 'The run is in {}'.format(run) in capsys.readouterr().out
 
 
-def test_a_report_that_cannot_be_written_spoils_no_training(data, tiny_encoder, tmp_path, capsys, monkeypatch):
+def test_a_report_that_cannot_be_written_spoils_no_training(data, shallow_encoder, tmp_path, capsys, monkeypatch):
     def fail(*_, **__):
         raise OSError('the disk is full.')
 
     monkeypatch.setattr('fcn8s.cli.report.write', fail)
     run = str(tmp_path / 'run')
-    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run, '--epochs', '1']) == 0
+    assert main(['train', '--data', data, '--encoder', shallow_encoder, '--run', run, '--epochs', '1']) == 0
     assert 'There is no report: the disk is full. Write it with: ' in capsys.readouterr().out
     assert main(['train', '--resume', run, '--epochs', '1', '--no-report']) == 0
     assert 'There is no report' not in capsys.readouterr().out
 
 
-def test_leaves_a_run_directory(whole, data, tiny_encoder):
+def test_leaves_a_run_directory(whole, data, shallow_encoder):
     assert sorted(os.listdir(whole)) == ['checkpoints', 'config.json', 'events', 'metrics.jsonl', 'report.html']
     config = read_json(whole, 'config.json')
-    assert config['command']['data'] == data and config['command']['encoder'] == tiny_encoder
+    assert config['command']['data'] == data and config['command']['encoder'] == shallow_encoder
     assert config['command']['crop'] == [32, 48] and config['seed'] == 3 and len(config['dataset_fingerprint']) == 64
     assert config['model']['label_space']['name'] == 'cityscapes' and config['versions']['tensorflow'] == tf.__version__
     history = records(whole)
@@ -196,8 +196,8 @@ def terminate_in_epoch_2(command):
     return process, process.communicate()[1].decode()
 
 
-def test_terminated_and_resumed_is_bit_identical(whole, data, tiny_encoder, tmp_path, capsys):
-    run, encoder = str(tmp_path / 'run'), shutil.copytree(tiny_encoder, str(tmp_path / 'encoder'))
+def test_terminated_and_resumed_is_bit_identical(whole, data, shallow_encoder, tmp_path, capsys):
+    run, encoder = str(tmp_path / 'run'), shutil.copytree(shallow_encoder, str(tmp_path / 'encoder'))
     process, errors = terminate_in_epoch_2(
         [sys.executable, '-m', 'fcn8s', 'train', '--data', data, '--encoder', encoder, '--run', run]
         + TRAINED
@@ -218,7 +218,7 @@ def test_terminated_and_resumed_is_bit_identical(whole, data, tiny_encoder, tmp_
 
 
 def test_a_resumed_run_keeps_its_epochs_and_is_compared_with_the_curve_of_its_recipe(
-    data, tiny_encoder, tmp_path, capsys, monkeypatch
+    data, shallow_encoder, tmp_path, capsys, monkeypatch
 ):
     run = str(tmp_path / 'a run')
     recipe = dict(name='x', description='', command='', measured=True, curve=[99.0, 99.0])
@@ -227,7 +227,7 @@ def test_a_resumed_run_keeps_its_epochs_and_is_compared_with_the_curve_of_its_re
     (tmp_path / 'x.json').write_text(json.dumps(recipe))
     monkeypatch.chdir(tmp_path)
     words = ['--recipe', 'x.json', '--steps-per-epoch', '1', '--crop', '32', '32', '--no-report', '--epochs', '1']
-    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run] + words) == 0
+    assert main(['train', '--data', data, '--encoder', shallow_encoder, '--run', run] + words) == 0
     output = capsys.readouterr().out
     assert output.count("behind the recipe 'x': mean IoU ") == 1 and '% after epoch 1 of 1, where' in output
     assert '--crop is 32 32 (recipe: not given), --epochs is 1 (recipe: 2), --steps-per-epoch is 1' in output
@@ -349,10 +349,10 @@ def folders(tmp_path_factory):
 
 @pytest.mark.parametrize('command', ['train', 'evaluate'])
 @pytest.mark.parametrize('flag', ['--label-transparency', '--color-tolerance'])
-def test_what_is_said_of_colours_is_refused_for_ids(command, flag, whole, folders, tiny_encoder, tmp_path, capsys):
+def test_what_is_said_of_colours_is_refused_for_ids(command, flag, whole, folders, shallow_encoder, tmp_path, capsys):
     (tmp_path / 'table.txt').write_text('dark 10 20 30\nbright 90 80 70\nvoid 1 2 3')
     words = [word for pair in list(folders.items())[:2] for word in pair] + [flag, 'XX']
-    further = ['--colors', str(tmp_path / 'table.txt'), '--ignore-id', '7', '--encoder', tiny_encoder]
+    further = ['--colors', str(tmp_path / 'table.txt'), '--ignore-id', '7', '--encoder', shallow_encoder]
     words = ['train', *words, *further] if command == 'train' else ['evaluate', whole, *words]
     of_a_class = 'dark' if command == 'train' else 'road'
     words[words.index('XX')] = of_a_class if flag == '--label-transparency' else '9'
@@ -361,7 +361,7 @@ def test_what_is_said_of_colours_is_refused_for_ids(command, flag, whole, folder
     assert 'these hold IDs, {}. Leave it out.'.format(why) in capsys.readouterr().err
 
 
-def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
+def test_images_and_labels_in_folders(folders, shallow_encoder, tmp_path):
     run = str(tmp_path / 'run')
     words = [word for pair in folders.items() for word in pair]
     assert (
@@ -377,7 +377,7 @@ def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
                 '32',
                 '48',
                 '--encoder',
-                tiny_encoder,
+                shallow_encoder,
                 '--run',
                 run,
                 '--epochs',
@@ -425,11 +425,11 @@ def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
     assert read_json(run, 'config.json')['training']['optimizer']['accumulate_batches'] == 3
 
 
-def test_several_folders(folders, tiny_encoder, tmp_path, capsys):
+def test_several_folders(folders, shallow_encoder, tmp_path, capsys):
     """The same images twice, as two datasets: they are kept in the run, go on, and are evaluated on."""
     run = str(tmp_path / 'run')
     words = [word for pair in folders.items() for word in pair]
-    words += words + ['--classes', '2', '--ignore-id', '7', '--size', '32', '48', '--encoder', tiny_encoder]
+    words += words + ['--classes', '2', '--ignore-id', '7', '--size', '32', '48', '--encoder', shallow_encoder]
     assert main(['train', *words, '--run', run, '--epochs', '1', '--batch', '2']) == 0
     printed = capsys.readouterr().out
     assert '6 training images and 4 to evaluate on' in printed
@@ -446,7 +446,7 @@ def test_several_folders(folders, tiny_encoder, tmp_path, capsys):
     assert all(card.count('{} {}'.format(*pair)) == 2 for pair in folders.items())
 
 
-def test_labels_that_are_called_otherwise(folders, tiny_encoder, tmp_path, capsys):
+def test_labels_that_are_called_otherwise(folders, shallow_encoder, tmp_path, capsys):
     """One of two kinds of labels is read, in the training, when it goes on, and in the evaluation that it prints."""
     run, words = str(tmp_path / 'run'), []
     for flag, folder in folders.items():
@@ -459,7 +459,7 @@ def test_labels_that_are_called_otherwise(folders, tiny_encoder, tmp_path, capsy
                 cv2.imwrite(stem + suffix + '.png', np.full_like(pixels, 99) if suffix == '_other' else pixels)
         words += [flag, copied]
     words += ['--image-suffix=_rgb', '--label-suffix=_ids']
-    words += ['--classes', '2', '--ignore-id', '7', '--size', '32', '48', '--encoder', tiny_encoder]
+    words += ['--classes', '2', '--ignore-id', '7', '--size', '32', '48', '--encoder', shallow_encoder]
     assert main(['train', *words, '--run', run, '--epochs', '1', '--batch', '1']) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if ' evaluate ' + run in line)
     assert '--image-suffix _rgb --label-suffix _ids' in line
@@ -468,10 +468,10 @@ def test_labels_that_are_called_otherwise(folders, tiny_encoder, tmp_path, capsy
     assert len(records(run)) == 2
 
 
-def test_a_sequence_that_is_held_out_is_evaluated_on_and_reported(data, tiny_encoder, tmp_path, capsys):
+def test_a_sequence_that_is_held_out_is_evaluated_on_and_reported(data, shallow_encoder, tmp_path, capsys):
     run, cities = str(tmp_path / 'run'), os.path.join(data, 'leftImg8bit', 'train')
     held = sorted(name for _, _, names in os.walk(cities) for name in names)[0].split('_leftImg8bit')[0]
-    words = ['--data', data, '--encoder', tiny_encoder, '--hold-out', held, '--epochs', '1', '--batch', '3']
+    words = ['--data', data, '--encoder', shallow_encoder, '--hold-out', held, '--epochs', '1', '--batch', '3']
     assert main(['train', '--run', run] + words) == 0
     printed = capsys.readouterr().out
     assert '3 training images and 1 to evaluate on' in printed
@@ -697,11 +697,11 @@ def test_arguments_of_the_wrong_kind(words, message, capsys):
         (['--translate', '0.5', '4', '0', '2', '1'], 'vertical shift in whole pixels'),
     ],
 )
-def test_values_that_cannot_work(data, tiny_encoder, tmp_path, words, message, capsys):
+def test_values_that_cannot_work(data, shallow_encoder, tmp_path, words, message, capsys):
     run = tmp_path / 'run'
     assert (
         main(
-            ['train', '--data', data, '--encoder', tiny_encoder, '--run', str(run), '--report', '--epochs', '1'] + words
+            ['train', '--data', data, '--encoder', shallow_encoder, '--run', str(run), '--report', '--epochs', '1'] + words
         )
         == 2
     )
@@ -717,9 +717,9 @@ def test_a_run_that_another_process_trains_is_refused_before_anything_is_read(wh
     assert captured.out == '' and 'is being trained by another process. Wait for it, or stop' in captured.err
 
 
-def test_a_run_is_never_overwritten(whole, data, tiny_encoder, capsys):
+def test_a_run_is_never_overwritten(whole, data, shallow_encoder, capsys):
     before = records(whole)
-    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', whole]) == 2
+    assert main(['train', '--data', data, '--encoder', shallow_encoder, '--run', whole]) == 2
     assert 'holds a run already. Continue it with --resume' in capsys.readouterr().err
     assert records(whole) == before
 
@@ -742,11 +742,11 @@ def test_a_resumed_run_keeps_its_settings(whole, words, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_a_run_whose_data_have_moved_goes_on_where_they_are_now(data, tiny_encoder, tmp_path, capsys):
+def test_a_run_whose_data_have_moved_goes_on_where_they_are_now(data, shallow_encoder, tmp_path, capsys):
     run, before, after = (str(tmp_path / name) for name in ('run', 'before', 'after'))
     shutil.copytree(data, before)
     words = ['--crop', '32', '32', '--steps-per-epoch', '1', '--no-report', '--epochs', '1']
-    assert main(['train', '--data', before, '--encoder', tiny_encoder, '--run', run] + words) == 0
+    assert main(['train', '--data', before, '--encoder', shallow_encoder, '--run', run] + words) == 0
     os.rename(before, after)
     capsys.readouterr()
     assert main(['train', '--resume', run, '--epochs', '2']) == 2
@@ -909,10 +909,10 @@ def masks(tmp_path_factory):
     return root
 
 
-def test_masks_of_0_and_255_are_trained_on_and_scored_by_the_map_in_the_config(masks, tiny_encoder, tmp_path, capsys):
+def test_masks_of_0_and_255_are_trained_on_and_scored_by_the_map_in_the_config(masks, shallow_encoder, tmp_path, capsys):
     run = str(tmp_path / 'run')
     folder = ['--images', str(masks / 'images'), '--labels', str(masks / 'labels')]
-    words = ['--classes', '2', '--val-images', folder[1], '--val-labels', folder[3], '--encoder', tiny_encoder]
+    words = ['--classes', '2', '--val-images', folder[1], '--val-labels', folder[3], '--encoder', shallow_encoder]
     with pytest.warns(UserWarning, match='255 is class 1 and nothing is ignored'):
         assert main(['train', *folder, *words, '--run', run, '--epochs', '1', '--batch', '3']) == 0
     with open(os.path.join(run, 'config.json'), encoding='utf-8') as file:
@@ -929,7 +929,7 @@ def test_masks_of_0_and_255_are_trained_on_and_scored_by_the_map_in_the_config(m
 
 
 def test_labels_in_the_colours_and_in_the_numbers_of_cityscapes_are_its_19_classes(
-    tiny_encoder, tmp_path, monkeypatch, capsys
+    shallow_encoder, tmp_path, monkeypatch, capsys
 ):
     """Trained on colours, gone on with elsewhere, scored on label IDs; one row in three is void."""
     root = tmp_path / 'streets'
@@ -942,7 +942,7 @@ def test_labels_in_the_colours_and_in_the_numbers_of_cityscapes_are_its_19_class
             pixels = pixels[..., 0] if folder == 'ids' else pixels[..., ::-1]
             cv2.imwrite(str(root / folder / '{}.png'.format(number)), pixels)
     run, images = str(tmp_path / 'run'), ['--images', str(root / 'rgb')]
-    words = ['--labels', str(root / 'colors'), '--colors', 'cityscapes', '--encoder', tiny_encoder]
+    words = ['--labels', str(root / 'colors'), '--colors', 'cityscapes', '--encoder', shallow_encoder]
     assert main(['train', *images, *words, '--run', run, '--epochs', '1', '--batch', '3']) == 0
     monkeypatch.chdir(tmp_path)
     assert main(['train', '--resume', run, '--epochs', '2']) == 0

@@ -45,7 +45,7 @@ def checkpoint_bytes(run):
     return sum(os.path.getsize(os.path.join(where, name)) for where, _, names in os.walk(directory) for name in names)
 
 
-def test_training_stops_and_goes_on_when_there_is_space_again(tiny_encoder, small_disk, tmp_path, capsys):
+def test_training_stops_and_goes_on_when_there_is_space_again(shallow_encoder, small_disk, tmp_path, capsys):
     data, run = str(tmp_path / 'data'), os.path.join(small_disk.directory, 'run')
     write_dataset(data, num_train=1, num_val=1, num_drive_frames=0, size=(32, 64))
     train = [
@@ -53,7 +53,7 @@ def test_training_stops_and_goes_on_when_there_is_space_again(tiny_encoder, smal
         '--data',
         data,
         '--encoder',
-        tiny_encoder,
+        shallow_encoder,
         '--batch',
         '1',
         '--keep-checkpoints',
@@ -78,8 +78,8 @@ def test_training_stops_and_goes_on_when_there_is_space_again(tiny_encoder, smal
     assert Checkpoints(os.path.join(run, 'checkpoints')).names()[-1] == 'step-00000003'
 
 
-def test_a_model_that_does_not_fit_leaves_nothing_behind(tiny_encoder, small_disk):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+def test_a_model_that_does_not_fit_leaves_nothing_behind(shallow_encoder, small_disk):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         for saver in ('saved_model', 'train_saver'):
             with pytest.raises(OSError, match='No space left on device. Free some space or choose another directory'):
                 model.save(os.path.join(small_disk.directory, 'models'), saver, force_save=True)

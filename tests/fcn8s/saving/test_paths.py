@@ -28,8 +28,8 @@ def folder(request, tmp_path):
     return path
 
 
-def test_saves_trains_and_opens_in_folders_of_any_name(folder, tiny_encoder):
-    encoder = shutil.copytree(tiny_encoder, os.path.join(folder, 'vgg[16]'))
+def test_saves_trains_and_opens_in_folders_of_any_name(folder, shallow_encoder):
+    encoder = shutil.copytree(shallow_encoder, os.path.join(folder, 'vgg[16]'))
     image = np.full([1, 32, 32, 3], 100, np.uint8)
     run_dir = os.path.join(folder, 'run[1]')
     with FCN8s(vgg16_dir=encoder, num_classes=2) as network:
@@ -55,9 +55,9 @@ def test_an_encoder_is_written_and_copied_in_a_folder_of_any_name(folder):
     assert manifest['source']['kind'] == 'saved_model'
 
 
-def test_a_prefix_of_any_name_is_read(tmp_path, tiny_encoder):
+def test_a_prefix_of_any_name_is_read(tmp_path, shallow_encoder):
     for suffix in ('.index', '.data-00000-of-00001'):
-        shutil.copy(os.path.join(tiny_encoder, 'variables', 'variables') + suffix, str(tmp_path / 'x[1]') + suffix)
+        shutil.copy(os.path.join(shallow_encoder, 'variables', 'variables') + suffix, str(tmp_path / 'x[1]') + suffix)
     (tmp_path / 'x[1]-other.index').write_bytes(b'')
     assert 'conv1_1/filter' in saved_models.checkpoint_shapes(str(tmp_path / 'x[1]'))
 

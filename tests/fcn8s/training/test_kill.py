@@ -159,13 +159,13 @@ def timeless(run_dir):
     ]
 
 
-def test_training_survives_a_kill_at_any_moment_and_repeats_the_uninterrupted_run(tiny_encoder, tmp_path):
+def test_training_survives_a_kill_at_any_moment_and_repeats_the_uninterrupted_run(shallow_encoder, tmp_path):
     """Every child begins with FCN8s(model_load_dir=RUN), so every kill is followed by a loading of what it left."""
     from fcn8s.backend import tf
 
     run = str(tmp_path / 'run')
     finished = subprocess.run(
-        [sys.executable, '-c', TRAINING_SERVER, TESTS, tiny_encoder, run, str(TRAINING_KILLS)],
+        [sys.executable, '-c', TRAINING_SERVER, TESTS, shallow_encoder, run, str(TRAINING_KILLS)],
         stdout=subprocess.PIPE,
         check=True,
     )

@@ -72,12 +72,12 @@ def _expected_ema(states, decay):
 
 @pytest.mark.parametrize('accumulate', [1, 2])
 def test_an_exponential_average_is_saved_beside_the_raw_weights_and_resumes_bit_for_bit(
-    tiny_encoder, tmp_path, accumulate
+    shallow_encoder, tmp_path, accumulate
 ):
     states, whole, parts = [], str(tmp_path / 'whole'), str(tmp_path / 'parts')
     settings = OptimizerSettings(ema=0.2, accumulate_batches=accumulate)
 
-    with _open(tiny_encoder, settings) as model:
+    with _open(shallow_encoder, settings) as model:
         name = _name(model)
         variable = model.graph.get_tensor_by_name(name + '/Read/ReadVariableOp:0')
 
@@ -99,7 +99,7 @@ def test_an_exponential_average_is_saved_beside_the_raw_weights_and_resumes_bit_
     np.testing.assert_allclose(_read(last, name), _expected_ema(states, 0.2), rtol=1e-5, atol=1e-8)
     assert [record['weights'] for record in history] == ['average', 'average']
 
-    with _open(tiny_encoder, settings) as model:
+    with _open(shallow_encoder, settings) as model:
         _train(model, parts, epochs=1)
     with FCN8s(model_load_dir=os.path.join(parts, 'checkpoints/step-00000003'), optimizer=settings, freeze=3) as model:
         resumed = _train(model, parts, resume=True)
@@ -112,9 +112,9 @@ def test_an_exponential_average_is_saved_beside_the_raw_weights_and_resumes_bit_
         assert json.load(file)['training']['optimizer']['ema'] == 0.2
 
 
-def test_an_equal_average_of_the_last_epochs_and_a_run_that_goes_on_begins_it_anew(tiny_encoder, tmp_path):
+def test_an_equal_average_of_the_last_epochs_and_a_run_that_goes_on_begins_it_anew(shallow_encoder, tmp_path):
     run, states = str(tmp_path / 'run'), []
-    with _open(tiny_encoder, OptimizerSettings(swa=2)) as model:
+    with _open(shallow_encoder, OptimizerSettings(swa=2)) as model:
         name = _name(model)
         variable = model.graph.get_tensor_by_name(name + '/Read/ReadVariableOp:0')
 
@@ -134,10 +134,10 @@ def test_an_equal_average_of_the_last_epochs_and_a_run_that_goes_on_begins_it_an
             _train(model, None, epochs=1)
 
 
-def test_variables_that_are_refused_change_neither_the_weights_nor_their_average(tiny_encoder, tmp_path):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as other:
+def test_variables_that_are_refused_change_neither_the_weights_nor_their_average(shallow_encoder, tmp_path):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as other:
         unfitting = other.save(str(tmp_path), saver='train_saver')
-    with _open(tiny_encoder, OptimizerSettings(ema=0.5)) as model:
+    with _open(shallow_encoder, OptimizerSettings(ema=0.5)) as model:
         _train(model, None, epochs=1)
         state = list(model.model.state)
         before = model.sess.run(state)
@@ -148,8 +148,8 @@ def test_variables_that_are_refused_change_neither_the_weights_nor_their_average
             np.testing.assert_array_equal(value, expected)
 
 
-def test_without_an_average_the_graph_has_nothing_of_it(tiny_encoder):
-    with _open(tiny_encoder, 'adam') as model:
+def test_without_an_average_the_graph_has_nothing_of_it(shallow_encoder):
+    with _open(shallow_encoder, 'adam') as model:
         assert model.model.training.step_op is model.train_op
         assert not [op.name for op in model.graph.get_operations() if 'raw_weights' in op.name]
 
