@@ -1309,7 +1309,9 @@ def test_a_callback_is_given_the_model_and_its_exception_leaves_a_run_that_goes_
     assert [(kind, step) for kind, step, _ in events] == [('step', 1), ('step', 2), ('step', 3), ('epoch', 3)]
 
 
-def test_a_checkpoint_whose_state_contradicts_it_is_refused_and_nothing_is_removed(shallow_encoder, copy_of_run, tmp_path):
+def test_a_checkpoint_whose_state_contradicts_it_is_refused_and_nothing_is_removed(
+    shallow_encoder, copy_of_run, tmp_path
+):
     run_dir = str(tmp_path / 'run')
     copy_of_run(1, run_dir)
     path = os.path.join(run_dir, 'checkpoints', 'step-00000004', 'state.json')

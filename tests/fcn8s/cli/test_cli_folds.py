@@ -33,7 +33,9 @@ def read(*parts):
 
 
 @pytest.mark.slow
-def test_every_image_is_scored_once_and_interruptions_change_nothing(data, shallow_encoder, tmp_path, capsys, monkeypatch):
+def test_every_image_is_scored_once_and_interruptions_change_nothing(
+    data, shallow_encoder, tmp_path, capsys, monkeypatch
+):
     run, other = tmp_path / 'cv', tmp_path / 'other'
 
     def interrupt(event):

@@ -701,7 +701,8 @@ def test_values_that_cannot_work(data, shallow_encoder, tmp_path, words, message
     run = tmp_path / 'run'
     assert (
         main(
-            ['train', '--data', data, '--encoder', shallow_encoder, '--run', str(run), '--report', '--epochs', '1'] + words
+            ['train', '--data', data, '--encoder', shallow_encoder, '--run', str(run), '--report', '--epochs', '1']
+            + words
         )
         == 2
     )
@@ -909,7 +910,9 @@ def masks(tmp_path_factory):
     return root
 
 
-def test_masks_of_0_and_255_are_trained_on_and_scored_by_the_map_in_the_config(masks, shallow_encoder, tmp_path, capsys):
+def test_masks_of_0_and_255_are_trained_on_and_scored_by_the_map_in_the_config(
+    masks, shallow_encoder, tmp_path, capsys
+):
     run = str(tmp_path / 'run')
     folder = ['--images', str(masks / 'images'), '--labels', str(masks / 'labels')]
     words = ['--classes', '2', '--val-images', folder[1], '--val-labels', folder[3], '--encoder', shallow_encoder]
