@@ -7,7 +7,7 @@ from typing import Any, Dict, Sequence, Tuple
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.counts import batch_size
 from fcn8s.cli.options.flags import flag, refuse_without
-from fcn8s.cli.options.folders import add_folder_arguments, check_counts
+from fcn8s.cli.options.folders import TakeDataset, add_folder_arguments, check_counts
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import (
@@ -32,7 +32,9 @@ MAX_RESAMPLES = 1000000
 
 def add_data_arguments(group: Any) -> None:
     """Adds the options that say what to evaluate on."""
-    group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a known layout')
+    group.add_argument(
+        '--data', action=TakeDataset, metavar='ROOT', help='root directory of a dataset in a known layout'
+    )
     group.add_argument(
         '--layout',
         metavar='NAME',

@@ -24,6 +24,22 @@ class AddFolder(argparse.Action):
         setattr(namespace, self.dest, values if before is None else as_list(before) + [values])
 
 
+class TakeDataset(argparse.Action):
+    """Keeps the root directory of a dataset, and refuses a second one, which would silently replace the first."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        """Takes the directory, or ends the program with status 2."""
+        before = getattr(namespace, self.dest, None)
+        if before not in (None, self.default, values):
+            parser.error(
+                '{0} came twice, with {1} and {2}; it takes one dataset. Folders of several go together with '
+                '--images and --labels, which may be repeated.'.format(option_string, before, values)
+            )
+        setattr(namespace, self.dest, values)
+
+
 def add_folder_arguments(group: Any, owner: str, with_val: bool = True) -> None:
     """Adds the options. owner: the option that they replace, such as '--data'."""
     wanted = [

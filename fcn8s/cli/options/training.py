@@ -6,7 +6,7 @@ from typing import Any, Dict
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.counts import batch_size, count
 from fcn8s.cli.options.flags import flag
-from fcn8s.cli.options.folders import add_folder_arguments
+from fcn8s.cli.options.folders import TakeDataset, add_folder_arguments
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.network import (
@@ -40,7 +40,9 @@ def take_defaults(parser: Parser) -> Dict[str, Any]:
 
 def add_data_arguments(group: Any) -> None:
     """Adds the options that say what to train on."""
-    group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a known layout')
+    group.add_argument(
+        '--data', action=TakeDataset, metavar='ROOT', help='root directory of a dataset in a known layout'
+    )
     group.add_argument(
         '--layout',
         default='cityscapes',

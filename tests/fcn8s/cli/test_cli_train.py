@@ -593,6 +593,16 @@ def test_flags_of_augmentations_become_options_of_generate():
     build_pipeline(**given)
 
 
+@pytest.mark.parametrize('command', ['train', 'find-rate', 'evaluate MODEL'])
+def test_a_second_dataset_does_not_silently_replace_the_first(capsys, command):
+    words = command.split() + ['--data', 'A', '--data']
+    assert build_parser().parse_args(words + ['A']).data == 'A'
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(words + ['B'])
+    assert ended.value.code == 2
+    assert '--data came twice, with A and B; it takes one dataset.' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     'words, message',
     [
