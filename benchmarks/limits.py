@@ -1,12 +1,13 @@
-"""The rates that bound a network on this machine: of a large matrix product, and of reading and writing memory.
+"""Two rates of this machine to compare a network with: of a large matrix product, and of reading and writing memory.
 
     python benchmarks/limits.py HEIGHT WIDTH BATCH [--precision bfloat16] [--classes 20] [--width-divisor 1]
                                 [--side 4096]
 
 Prints one line of JSON: multiply-adds a second, bytes a second, the multiply-adds of a prediction and of a training
 step of this network, and the seconds that they would take at that rate. The product is TensorFlow's, of square
-matrices; a copy counts each byte twice, read and written. In bfloat16 with AMX a convolution can beat that rate: the
-product brings an operand into an order of its own in every run, and a filter that is packed once is spared that.
+matrices; a copy counts each byte twice, read and written. A network can beat that rate by a few per cent, in bfloat16
+with AMX by more: the product brings an operand into an order of its own in every run, and a filter that is packed once
+is spared that.
 """
 
 import argparse

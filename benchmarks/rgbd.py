@@ -77,7 +77,7 @@ def score(args, kind, seed, encoder_path):
     options += ['--bands', '1', '2', '3'] if KINDS[kind] == 3 else []
     words = ['--run', run, '--encoder', encoder_path, *places, *options]
     done = runs.read_metrics(runs.open_run(run)) if os.path.isdir(run) else []
-    if not any('evaluation' in record for record in done):
+    if not done or done[-1]['evaluation'] is None:
         status = fcn8s(['train', '--resume', run] if done else ['train', *words])
         if status:
             raise SystemExit(status)

@@ -84,7 +84,7 @@ def table_of_part(part, cases):
 
 
 def table_of_limits(cases):
-    header = ['what', 'G multiply-adds/s', 'GB/s', 'prediction at least, s', 'step at least, s']
+    header = ['what', 'G multiply-adds/s', 'GB/s', 'prediction at that rate, s', 'step at that rate, s']
     rows = []
     for case in cases:
         found = {name: numbers['median'] for name, numbers in case['candidates']['machine'].items()}

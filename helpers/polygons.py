@@ -221,7 +221,7 @@ def signed_area(ring: np.ndarray) -> float:
     """Returns the area of a ring [K, 2] in square pixels; positive if its points run clockwise as seen on a screen,
     where y points down.
     """
-    x, y = ring[:, 0].astype(np.float64), ring[:, 1].astype(np.float64)
+    x, y = (ring.astype(np.float64) - ring[0]).T  # products of coordinates of a map would lose a pixel of centimetres
     return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
 
 

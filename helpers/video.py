@@ -224,6 +224,7 @@ class VideoWriter:
         frame_rate: float,
         audio_from: Optional[PathLike] = None,
         pixel_aspect: fractions.Fraction = _SQUARE,
+        is_live: bool = False,
     ):
         """Starts the encoder.
 
@@ -235,6 +236,8 @@ class VideoWriter:
                 is the first frame. A file without sound is no error. If the sound cannot be converted, the video is
                 silent and a warning says so. None for a silent video.
             pixel_aspect: Width of a pixel divided by its height, for players: usually `Frames.pixel_aspect`.
+            is_live: Whether a frame is shown from the moment at which it is written until that of the next one, as for
+                a camera whose frames take longer to predict than the rate says. Otherwise each is shown once.
 
         Raises:
             ValueError: An argument is out of its range.
@@ -254,7 +257,7 @@ class VideoWriter:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             self.partial_path = _new_partial_file(self.path)
         try:
-            self._encoder = start_encoder(self.partial_path, self._size, self._rate, pixel_aspect)
+            self._encoder = start_encoder(self.partial_path, self._size, self._rate, pixel_aspect, is_live)
         except BaseException:
             os.unlink(self.partial_path)
             raise

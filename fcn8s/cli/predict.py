@@ -202,7 +202,8 @@ def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style:
 
 def _split_maps(args: argparse.Namespace, jobs: 'Numbered') -> Tuple['Numbered', 'Numbered']:
     """The images that are predicted by windows, and the others; each with its position among all images."""
-    from fcn8s.prediction.maps import is_map
+    from fcn8s.prediction.maps import is_map, result_paths
+    from fcn8s.prediction.result_files import check_replaces_none
 
     if args.tile is None:
         return [], jobs
@@ -213,19 +214,23 @@ def _split_maps(args: argparse.Namespace, jobs: 'Numbered') -> Tuple['Numbered',
             '--error-map takes images that are read whole, and {} is read by windows. Leave --tile or --error-map '
             'out.'.format(maps[0][1].image_path)
         )
+    stems = [os.path.join(args.out, job.stem) for _, job in maps]
+    results = [path for stem in stems for path in result_paths(stem, kinds_of(args)).values()]
+    check_replaces_none(results, [job.image_path for _, job in jobs])
     return maps, others
 
 
 def _map_request(args: argparse.Namespace, model: Any, style: Any, rules: Any) -> Any:
     from fcn8s.prediction.maps import MapRequest, check_map_request
     from fcn8s.prediction.result_files import id_map
-    from fcn8s.prediction.tiling import FULL_MARGIN
+    from fcn8s.prediction.tiling import full_margin_at
 
     if args.polygons not in (None, 'geojson') or args.submission:
         raise ValueError(
             '{} cannot be written by windows, and a map is predicted by windows with --tile. Take --polygons geojson, '
             'or leave --tile out.'.format('--submission' if args.submission else '--polygons ' + args.polygons)
         )
+    scales = tuple(args.scales or (1.0,))
     request = MapRequest(
         tuple(kinds_of(args)),
         model.label_space,
@@ -233,7 +238,8 @@ def _map_request(args: argparse.Namespace, model: Any, style: Any, rules: Any) -
         id_map(model.label_space, args.ids or 'class'),
         rules,
         tuple(args.tile),
-        FULL_MARGIN if args.overlap is None else args.overlap,
+        full_margin_at(scales) if args.overlap is None else args.overlap,
+        scales,
         None if args.polygons is None else args.polygon_tolerance,
     )
     check_map_request(request)

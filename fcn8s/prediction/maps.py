@@ -1,7 +1,7 @@
 """Predicting a GeoTIFF by windows: it is never in memory as a whole, and results keep its place on the map.
 
 rasterio (the extra `geo`) reads and writes. A window is predicted with a margin around it that is then cut off. With
-`tiling.FULL_MARGIN` pixels the margin holds the whole field of view of every pixel, so there is no seam.
+`tiling.full_margin_at` the margin holds the whole field of view of every pixel, so there is no seam.
 """
 
 import contextlib
@@ -9,15 +9,15 @@ import importlib
 import json
 import os
 import warnings
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from fcn8s.prediction.drawing import Drawing, Style
-from fcn8s.prediction.tiling import STRIDE, Cut, cuts
+from fcn8s.prediction.tiling import Cut, cuts, stride_at
 from helpers.color_vision import with_palette
 from helpers.files import atomic_path
-from helpers.image_files.windows import is_tiff, load_rasterio, window_reader
+from helpers.image_files.windows import is_one_upright_page, is_tiff, load_rasterio, rasterio_errors, window_reader
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 from helpers.polygons import geojson_crs, geojson_feature, signed_area, simplified
@@ -37,8 +37,8 @@ class MapRequest(NamedTuple):
     """What is made of a map.
 
     kinds: of `KINDS`. id_map: from class IDs to those that are written, uint8 [256]. tile: (height, width) that is
-    predicted at a time, with `margin` pixels to cut off on each side. tolerance: of polygons, in pixels; None for no
-    polygons.
+    predicted at a time, with `margin` pixels to cut off on each side. scales: at which the network sees the map.
+    tolerance: of polygons, in pixels; None for no polygons.
     """
 
     kinds: Tuple[str, ...]
@@ -48,7 +48,12 @@ class MapRequest(NamedTuple):
     rules: ImageRules
     tile: Tuple[int, int]
     margin: int
+    scales: Tuple[float, ...] = (1.0,)
     tolerance: Optional[float] = None
+
+    def cuts(self, axis: int, length: int) -> List[Cut]:
+        """Returns the windows along an axis, 0 for rows and 1 for columns, of so many pixels."""
+        return cuts(length, self.tile[axis], self.margin, self.scales)
 
 
 def is_map(path: str, tile: Tuple[int, int]) -> bool:
@@ -56,17 +61,25 @@ def is_map(path: str, tile: Tuple[int, int]) -> bool:
 
     False without rasterio, whatever the image.
     """
-    rasterio = load_rasterio() if is_tiff(path) else None
+    try:
+        rasterio = load_rasterio() if is_tiff(path) else None
+    except OSError:  # reading it as a usual image says what is wrong
+        return False
     if rasterio is None:
         return False
     try:
         with rasterio.open(path, driver='GTiff') as source:
             is_placed = source.crs is not None or not source.transform.is_identity
             is_larger = source.height > tile[0] or source.width > tile[1]
-            return is_larger and (is_placed or source.height * source.width > _LARGE)
-    except (rasterio.errors.RasterioError, UnicodeError):
+            return is_larger and (is_placed or (source.height * source.width > _LARGE and is_one_upright_page(path)))
+    except rasterio_errors(UnicodeError):
         # Reading it as a usual image says what is wrong, and opens paths that are not valid text, unlike GDAL.
         return False
+
+
+def result_paths(stem: str, kinds: Iterable[str]) -> Dict[str, str]:
+    """Returns where each kind of result that can be written by windows goes. stem: See `predict_map`."""
+    return {kind: stem + _SUFFIXES[kind] for kind in kinds if kind in KINDS}
 
 
 def check_map_request(request: MapRequest) -> None:
@@ -79,8 +92,8 @@ def check_map_request(request: MapRequest) -> None:
         )
     if request.style.legend or request.style.zoom != 1:
         raise ValueError('--legend and --zoom are not drawn on maps, whose pixels keep their places. Leave them out.')
-    for extent in request.tile:
-        cuts(extent, extent, request.margin)
+    for axis, extent in enumerate(request.tile):
+        request.cuts(axis, extent)
 
 
 def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: str, request: MapRequest) -> List[str]:
@@ -100,7 +113,7 @@ def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: st
     rasterio = importlib.import_module('rasterio')
     check_map_request(request)
     request = request._replace(label_space=with_palette(request.label_space, request.style.palette))
-    paths = {kind: stem + _SUFFIXES[kind] for kind in request.kinds}
+    paths = result_paths(stem, request.kinds)
     try:
         with rasterio.Env(GDAL_CACHEMAX=_CACHE_MEGABYTES), rasterio.open(path, driver='GTiff') as source:
             if request.tolerance is None:
@@ -110,7 +123,7 @@ def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: st
                 _write_maps(rasterio, predict, source, path, dict(paths, class_ids=ids_path), request)
                 _write_polygons(rasterio, source, ids_path, temporary, request)
             return list(paths.values()) + [stem + _SUFFIXES['polygons']]
-    except rasterio.errors.RasterioError as error:
+    except rasterio_errors() as error:
         raise ValueError('{} cannot be read or its results written: {}.'.format(path, error)) from error
 
 
@@ -137,19 +150,19 @@ def _write_maps(
     with _Outputs(rasterio, source, paths, request) as outputs:
         for row, column in _windows(source, request):
             image = read((row.first, row.last), (column.first, column.last))
-            class_ids = predict(_padded(image))[: image.shape[0], : image.shape[1]]
+            class_ids = predict(_padded(image, stride_at(request.scales)))[: image.shape[0], : image.shape[1]]
             inside = np.s_[row.inside, column.inside]
             for kind in paths:
                 outputs.write(kind, row, column, _made(kind, image, class_ids, draw, request)[inside])
 
 
-def _padded(image: np.ndarray) -> np.ndarray:
-    """The image padded to the next multiples of the network's stride, for the windows at the far borders of a map.
+def _padded(image: np.ndarray, stride: int) -> np.ndarray:
+    """The image padded to the next multiples of the stride, for the windows at the far borders of a map.
 
     If a size is no multiple of 8, the last upsampling is shifted by up to 3 pixels, because TensorFlow spreads the
     padding over both sides. Such windows would not fit together with the others.
     """
-    rows, columns = (-extent % STRIDE for extent in image.shape[:2])
+    rows, columns = (-extent % stride for extent in image.shape[:2])
     return np.pad(image, ((0, rows), (0, columns), (0, 0)), 'edge') if rows or columns else image
 
 
@@ -164,8 +177,7 @@ def _made(kind: str, image: np.ndarray, class_ids: np.ndarray, draw: Drawing, re
 def _windows(source: Any, request: MapRequest) -> Iterator[Tuple[Cut, Cut]]:
     from tqdm import tqdm
 
-    rows = cuts(source.height, request.tile[0], request.margin)
-    columns = cuts(source.width, request.tile[1], request.margin)
+    rows, columns = request.cuts(0, source.height), request.cuts(1, source.width)
     pairs = [(row, column) for row in rows for column in columns]
     return iter(tqdm(pairs, desc='predict', unit='window', leave=False, **bar_options()))
 
@@ -228,7 +240,7 @@ class _Outputs:
 
 def _block(request: MapRequest) -> Tuple[int, int]:
     """(height, width) of the blocks of a result. Windows consist of whole blocks, so each is compressed once."""
-    height, width = (cuts(2 * extent, extent, request.margin)[0].stop for extent in request.tile)
+    height, width = (request.cuts(axis, 2 * extent)[0].stop for axis, extent in enumerate(request.tile))
     return _divided(height), _divided(width)
 
 
@@ -276,6 +288,8 @@ def _write_features(file: Any, shapes: Any, source: Any, request: MapRequest) ->
 
 def _crs_name(crs: Any) -> str:
     code = crs.to_epsg()
+    if code == 4326:  # whose own order is latitude, longitude; files hold longitude first
+        return 'urn:ogc:def:crs:OGC:1.3:CRS84'
     return crs.to_wkt() if code is None else 'urn:ogc:def:crs:EPSG::{}'.format(code)
 
 

@@ -4,7 +4,10 @@ Tiles begin at multiples of the network's stride, so that pooling falls on the s
 from the borders of a tile, the network then sees exactly what it sees in the whole image.
 """
 
-from typing import List, NamedTuple
+import fractions
+import functools
+import math
+from typing import List, NamedTuple, Sequence
 
 import numpy as np
 
@@ -83,6 +86,24 @@ def _ramp(start: int, stop: int, length: int, overlap: int) -> np.ndarray:
 FULL_MARGIN = 288
 
 
+def stride_at(scales: Sequence[float]) -> int:
+    """Returns the least number of pixels of an image that is a multiple of the network's stride at every scale."""
+    strides = [_stride_at_one(fractions.Fraction(scale).limit_denominator(100)) for scale in scales]
+    return functools.reduce(lambda one, other: one * other // math.gcd(one, other), strides, STRIDE)
+
+
+def _stride_at_one(scale: fractions.Fraction) -> int:
+    """The least n for which n x scale is a multiple of the stride."""
+    scaled = STRIDE * scale.denominator
+    return scaled // math.gcd(scaled, scale.numerator)
+
+
+def full_margin_at(scales: Sequence[float]) -> int:
+    """Returns the margin that holds `FULL_MARGIN` pixels at every scale; a multiple of `stride_at`."""
+    stride = stride_at(scales)
+    return math.ceil(FULL_MARGIN / min(1, *scales) / stride) * stride
+
+
 class Cut(NamedTuple):
     """A piece of a line of pixels, start to stop, and what is predicted for it: first to last, with the margins."""
 
@@ -97,27 +118,30 @@ class Cut(NamedTuple):
         return slice(self.start - self.first, self.stop - self.first)
 
 
-def cuts(length: int, tile: int, margin: int) -> List[Cut]:
+def cuts(length: int, tile: int, margin: int, scales: Sequence[float] = (1.0,)) -> List[Cut]:
     """Returns pieces that cover a line without overlap, each predicted with `margin` more pixels on both sides.
 
-    All begin at multiples of the network's stride, so that it computes the same for each as for the whole line.
+    All begin at multiples of the network's stride at every scale, so that it computes the same for each as for the
+    whole line.
 
-    Raises ValueError where the margin is no multiple of the stride, or leaves nothing of a tile.
+    Raises ValueError where the margin is no multiple of that, or leaves nothing of a tile.
     """
-    if margin < 0 or margin % STRIDE:
+    stride = stride_at(scales)
+    if margin < 0 or margin % stride:
         raise ValueError(
-            'the margin of windows is {}; it has to be a multiple of {} pixels, the stride of the network.'.format(
-                margin, STRIDE
+            'the margin of windows is {}; it has to be a multiple of {} pixels, the stride of the network{}.'.format(
+                margin, stride, '' if stride == STRIDE else ' at these scales'
             )
         )
-    step = (tile - 2 * margin) // STRIDE * STRIDE
-    if step < STRIDE:
+    step = (tile - 2 * margin) // stride * stride
+    if step < stride:
         raise ValueError(
             'tiles of {} pixels leave nothing between margins of {}; take --tile of {} or more, or a smaller '
-            '--overlap (below {} there may be seams).'.format(tile, margin, 2 * margin + STRIDE, FULL_MARGIN)
+            '--overlap (below {} there may be seams).'.format(tile, margin, 2 * margin + stride, full_margin_at(scales))
         )
-    if step > 1024:
-        step = step // 256 * 256  # whole blocks of a result
+    block = 256 * stride // math.gcd(256, stride)
+    if step > 4 * block:
+        step = step // block * block  # whole blocks of a result
     starts = range(0, length, step)
     return [
         Cut(start, min(length, start + step), max(0, start - margin), min(length, start + step + margin))

@@ -83,15 +83,13 @@ class SmoothedPredictor:
         self._predictor = predictor
         self._smoothing = smoothing
         self._mean: Optional[np.ndarray] = None
-        self._last: Optional[Tuple[np.ndarray, np.ndarray]] = None
+        self._last: Optional[Tuple[Callable, np.ndarray, np.ndarray]] = None
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
         """Predicts the class IDs, uint8 [H, W], of the next frame, uint8 [H, W, channels]."""
         if self._smoothing:
             return np.argmax(self._probabilities(image), axis=-1).astype(np.uint8)
-        if self._last is None or not np.array_equal(self._last[0], image):
-            self._last = image, self._predictor.class_ids(image)
-        return self._last[1]
+        return self._of_one_frame(self._predictor.class_ids, image)
 
     def with_doubt(self, image: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """Predicts class IDs as `class_ids`, and the doubt, 1 minus the largest soft-max value, float32 [H, W]."""
@@ -100,12 +98,19 @@ class SmoothedPredictor:
         return np.argmax(probabilities, axis=-1).astype(np.uint8), 1 - confidences
 
     def _probabilities(self, image: np.ndarray) -> np.ndarray:
+        if not self._smoothing:
+            return self._of_one_frame(self._predictor.probabilities, image)
         probabilities = self._predictor.probabilities(image)
-        if self._mean is None or not self._smoothing:
+        if self._mean is None:
             self._mean = probabilities
         else:
             self._mean += (1 - self._smoothing) * (probabilities - self._mean)
         return self._mean
+
+    def _of_one_frame(self, predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
+        if self._last is None or self._last[0] != predict or not np.array_equal(self._last[1], image):
+            self._last = predict, image, predict(image)
+        return self._last[2]
 
 
 class View:
@@ -183,7 +188,8 @@ def render_video(
 
     Args:
         predictor: Predicts a frame.
-        source: A video file, a folder of frames, or 'camera:N', which records until Ctrl-C.
+        source: A video file, a folder of frames, or 'camera:N', which records until Ctrl-C; the video then runs as
+            fast as the world did, with a frame repeated until the next one was predicted.
         out_path: Ends in '.mp4'. An existing file is replaced when the new one is complete.
         label_space: Names and colours of the classes.
         style: See `Style`.
@@ -206,6 +212,7 @@ def render_video(
         check_show(style.show, image_rules.channels)
     views = [View(predictor, label_space, style, smoothing, caption, clockwork, temperature)]
     views += [] if compare is None else [compare]
+    is_camera = source.startswith(CAMERA_PREFIX)
     start = time.perf_counter()
     with StopRequest() as stop, _without_interrupts(
         lambda: open_frames(source, frame_rate, rules=image_rules)
@@ -222,9 +229,10 @@ def render_video(
                 frames.frame_rate,
                 source if frames.has_audio else None,
                 frames.pixel_aspect,
+                is_live=is_camera,
             )
         ) as writer, _closing(shown):  # closed before the writer reports the file that it leaves
-            _write_all(writer, itertools.chain([first], shown), stop, is_endless=source.startswith(CAMERA_PREFIX))
+            _write_all(writer, itertools.chain([first], shown), stop, is_endless=is_camera)
     if stop.requested not in (None, 'SIGINT'):
         raise Interrupted('stopped by {}; {} is complete until then'.format(stop.requested, out_path), stop.requested)
     return Rendered(out_path, writer.num_written, time.perf_counter() - start)

@@ -39,8 +39,8 @@ _COMPRESSION_NAMES = {
     50000: 'Zstandard',
 }
 
-# ExtraSamples: 1 and 2 are alpha, 0 is anything.
-_ALPHAS = {1: 'premultiplied', 2: 'straight'}
+#: ExtraSamples: 1 and 2 are alpha, 0 is anything.
+ALPHAS = {1: 'premultiplied', 2: 'straight'}
 
 # Values of NewSubfileType: a reduced copy (an overview) and a transparency mask.
 _NO_IMAGE = 1 | 4
@@ -79,7 +79,7 @@ def read_tiff(data: bytes, name: Any) -> Pixels:
     tifffile = importlib.import_module('tifffile')
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            pages = _image_pages(file)
+            pages = image_pages(file)
             facts = _facts(pages)
             problem = _problem(facts) or _damage(pages, facts, len(data))
             if problem:
@@ -126,7 +126,8 @@ def _damaged(name: Any, error: Exception) -> ValueError:
     )
 
 
-def _image_pages(file: Any) -> List[Any]:
+def image_pages(file: Any) -> List[Any]:
+    """Lists the pages of a `tifffile.TiffFile` that are images: no overviews and masks. Raises ValueError for none."""
     pages: List[Any] = []
     for page in file.pages:
         if not pages or not int(page.subfiletype) & _NO_IMAGE:
@@ -218,7 +219,7 @@ def _alpha(facts: TiffFacts) -> Optional[str]:
     if not facts.extra or facts.num_pages > 1 or facts.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         return None
     # GDAL also marks the fourth of many bands: only a single extra band after the colours is alpha.
-    return _ALPHAS.get(facts.extra[-1]) if len(facts.extra) == 1 else None
+    return ALPHAS.get(facts.extra[-1]) if len(facts.extra) == 1 else None
 
 
 def _values(data: bytes, pages: List[Any], facts: TiffFacts) -> Optional[np.ndarray]:

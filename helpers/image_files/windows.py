@@ -1,11 +1,12 @@
 """Reads parts of large TIFF files without the rest (needs rasterio, the extra `geo`)."""
 
 import importlib
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple, Type
 
 import numpy as np
 
 from helpers.image_files.headers import TIFF_SIGNATURES
+from helpers.image_files.tiff import ALPHAS, image_pages
 from helpers.image_rules import (
     FILE_RANGE,
     ImageRules,
@@ -32,6 +33,12 @@ def load_rasterio() -> Optional[Any]:
         return importlib.import_module('rasterio')
     except ImportError:
         return None
+
+
+def rasterio_errors(*others: Type[Exception]) -> Tuple[Type[Exception], ...]:
+    """Returns what rasterio raises for files, and others: before version 1.3 that of reading has a kind of its own."""
+    errors = importlib.import_module('rasterio.errors')
+    return (errors.RasterioError, errors.RasterioIOError, *others)
 
 
 def is_tiff(path: str) -> bool:
@@ -69,11 +76,18 @@ def _about(source: Any) -> Dict[str, Any]:
     sample_bits = 8 * np.dtype(source.dtypes[0]).itemsize
     return dict(
         bits=int(source.tags(1, ns='IMAGE_STRUCTURE').get('NBITS', sample_bits)),
-        alpha='straight' if interpretation[-1] == 'alpha' and source.count in (2, 4) else None,
+        alpha=_alpha(source) if interpretation[-1] == 'alpha' and source.count in (2, 4) else None,
         palette=palette,
         is_inverted=source.tags(ns='IMAGE_STRUCTURE').get('MINISWHITE') == 'YES',
         is_cmyk=interpretation == ['cyan', 'magenta', 'yellow', 'black'],
     )
+
+
+def _alpha(source: Any) -> str:
+    """The kind of an alpha channel, which rasterio does not tell."""
+    with importlib.import_module('tifffile').TiffFile(source.name) as file:
+        kinds = [ALPHAS[int(kind)] for kind in file.pages[0].extrasamples if int(kind) in ALPHAS]
+    return kinds[-1] if kinds else 'straight'
 
 
 def _range_of(source: Any, alpha: Optional[str], rules: ImageRules, name: str) -> Tuple[Window, ...]:
@@ -110,8 +124,16 @@ class WindowedImage:
         try:
             with rasterio.open(self._path, driver='GTiff') as source:
                 return window_reader(source, self._path, self._rules)(rows, columns)
-        except rasterio.errors.RasterioError as error:
+        except rasterio_errors() as error:
             raise ValueError('{} cannot be decoded: {}.'.format(self._path, error)) from error
+
+
+def is_one_upright_page(path: str) -> bool:
+    """Tells whether a TIFF has one page, which is shown as it is stored: a window of it is then a part of the image."""
+    with importlib.import_module('tifffile').TiffFile(path) as file:
+        pages = image_pages(file)
+        turn = pages[0].tags.get(_ORIENTATION)
+        return len(pages) == 1 and (turn is None or turn.value == _UPRIGHT)
 
 
 def open_windowed(path: str, rules: ImageRules, min_pixels: int) -> Optional[WindowedImage]:
@@ -122,12 +144,9 @@ def open_windowed(path: str, rules: ImageRules, min_pixels: int) -> Optional[Win
     rasterio = load_rasterio() if is_tiff(path) else None
     if rasterio is None or rules.window == FILE_RANGE:
         return None
-    tifffile = importlib.import_module('tifffile')
     try:
-        with tifffile.TiffFile(path) as file:
-            turn = file.pages[0].tags.get(_ORIENTATION)
-            if len(file.pages) > 1 or (turn is not None and turn.value != _UPRIGHT):
-                return None
+        if not is_one_upright_page(path):
+            return None
         with rasterio.open(path, driver='GTiff') as source:
             in_parts = source.profile.get('tiled') or source.compression is None
             if source.height * source.width < min_pixels or not in_parts:

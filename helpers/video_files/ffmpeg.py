@@ -124,21 +124,30 @@ def ffmpeg_name(path: PathLike) -> str:
     return 'file:' + os.path.abspath(os.fspath(path))
 
 
-def start_encoder(path: str, size: Tuple[int, int], rate: fractions.Fraction, pixel_aspect: fractions.Fraction) -> Any:
+def start_encoder(
+    path: str, size: Tuple[int, int], rate: fractions.Fraction, pixel_aspect: fractions.Fraction, is_live: bool = False
+) -> Any:
     """Starts moviepy's writer of an MP4 that can be played even if it is interrupted; `end_encoder` ends it.
 
     Args:
         size: (height, width) of the frames; `write_frame` takes frames with these rounded up to even numbers.
         rate: Frames per second.
         pixel_aspect: Width of a pixel divided by its height.
+        is_live: Whether a frame is shown from the moment at which it is written until that of the next one: it is
+            repeated, or left out, to keep the rate.
     """
     from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
     height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
     # moviepy rounds frame rates to two decimals, so the sound of a long video would drift. Frames get new time stamps
     # with the exact rate.
-    filters = 'settb={}/{},setpts=N,scale=out_color_matrix={}:out_range=tv,format=yuv420p,setsar={}/{}'.format(
-        rate.denominator, rate.numerator, _COLOR_MATRIX, pixel_aspect.numerator, pixel_aspect.denominator
+    exact = 'settb={}/{},setpts=N'.format(rate.denominator, rate.numerator)
+    # One more frame at the end: a recording shorter than a frame would have none.
+    by_the_clock = 'settb=1/1000,setpts=(RTCTIME-RTCSTART)/1000,tpad=stop=1:stop_mode=clone,fps={}/{}'.format(
+        rate.numerator, rate.denominator
+    )
+    filters = '{},scale=out_color_matrix={}:out_range=tv,format=yuv420p,setsar={}/{}'.format(
+        by_the_clock if is_live else exact, _COLOR_MATRIX, pixel_aspect.numerator, pixel_aspect.denominator
     )
     return FFMPEG_VideoWriter(
         path,

@@ -834,13 +834,15 @@ def test_labels_are_found_in_any_letter_case_where_it_is_clear_which(tmp_path, o
     ],
 )
 def test_crops_of_large_images_are_read_alone(tmp_path, monkeypatch, options, compression):
-    """They are those that would be cut from the whole image."""
+    """They are those that would be cut from the whole image. The files have overviews, as maps do."""
     pytest.importorskip('rasterio')
     rng = np.random.RandomState(0)
     for number in range(2):
         (tmp_path / 'images').mkdir(exist_ok=True)
         image = rng.randint(0, 256, (200, 250, 3)).astype(np.uint8)
-        tifffile.imwrite(str(tmp_path / 'images/{}.tif'.format(number)), image, tile=(64, 64), compression=compression)
+        with tifffile.TiffWriter(str(tmp_path / 'images/{}.tif'.format(number))) as file:
+            for page, kind in ((image, 0), (image[::2, ::2], 1)):
+                file.write(page, tile=(64, 64), compression=compression, subfiletype=kind, metadata=None)
         write_labels(str(tmp_path / 'labels/{}.png'.format(number)), rng.randint(0, 5, (200, 250)).astype(np.uint8))
     options = dict({'random_crop': (48, 64), 'workers': 2, 'pad_value': (9, 8, 7)}, **options)
     whole = take(dataset(tmp_path, image_file_extension='tif').generate(2, **options), 4)

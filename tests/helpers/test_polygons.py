@@ -155,7 +155,12 @@ def test_geojson_is_closed_wound_as_its_standard_wants_and_in_map_coordinates():
     class_ids[1:5, 2:7] = 1
     class_ids[2:4, 3:5] = 255
     space = generic_label_space(2, class_names=['field', 'pond'])
-    for transform in (None, lambda x, y: (500000 + 2 * x, 6000000 - 2 * y)):
+    centimetres = 2**-6  # products of such coordinates lose the digits that a pixel has
+    for transform in (
+        None,
+        lambda x, y: (500000 + 2 * x, 6000000 - 2 * y),
+        lambda x, y: (691000 + centimetres * x, 5334000 - centimetres * y),
+    ):
         collection = json.loads(json.dumps(geojson(class_ids, space, transform, crs='urn:ogc:def:crs:EPSG::25832')))
         assert collection['crs']['properties']['name'] == 'urn:ogc:def:crs:EPSG::25832'
         assert [feature['properties']['class'] for feature in collection['features']] == ['field', 'pond']
@@ -163,9 +168,12 @@ def test_geojson_is_closed_wound_as_its_standard_wants_and_in_map_coordinates():
         assert pond['properties']['pixels'] == 16 and len(pond['geometry']['coordinates']) == 2
         for index, ring in enumerate(pond['geometry']['coordinates']):
             assert ring[0] == ring[-1]
-            x, y = np.array(ring[:-1], float).T
+            x, y = (np.array(ring[:-1], float) - ring[0]).T
             area = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2
             assert (area > 0) == (index == 0)  # counterclockwise where y goes up
-            assert abs(area) == (20, 4)[index] * (1 if transform is None else 4)
-    assert min(x for x, _ in pond['geometry']['coordinates'][0]) == 500004
-    assert max(y for _, y in pond['geometry']['coordinates'][0]) == 5999998
+            pixel = 1 if transform is None else abs(transform(1, 0)[0] - transform(0, 0)[0])
+            assert abs(area) == (20, 4)[index] * pixel**2
+        if transform is not None:
+            west, north = transform(2, 1)
+            assert min(x for x, _ in pond['geometry']['coordinates'][0]) == west
+            assert max(y for _, y in pond['geometry']['coordinates'][0]) == north

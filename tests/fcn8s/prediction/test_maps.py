@@ -5,15 +5,21 @@ import os
 import shutil
 import warnings
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from fcn8s.cli import main
+from fcn8s.prediction import maps
+from fcn8s.prediction.drawing import DEFAULT_STYLE
 from fcn8s.prediction.maps import is_map
-from fcn8s.prediction.tiling import FULL_MARGIN, cuts
+from fcn8s.prediction.predictor import Predictor
+from fcn8s.prediction.tiling import FULL_MARGIN, cuts, full_margin_at, stride_at
 from helpers.image_files.windows import window_reader
 from helpers.image_rules import ImageRules
 from helpers.images import read_image, write_image
+from helpers.label_spaces import generic_label_space
 
 rasterio = pytest.importorskip('rasterio')
 
@@ -37,6 +43,18 @@ def test_margins_that_leave_nothing():
         cuts(1000, 600, FULL_MARGIN)
     with pytest.raises(ValueError, match='the margin of windows is 33; it has to be a multiple of 32'):
         cuts(1000, 600, 33)
+
+
+@pytest.mark.parametrize(
+    'scales, stride, margin',
+    [((1,), 32, 288), ((0.5, 1), 64, 576), ((0.75, 1, 1.25), 128, 384), ((2,), 32, 288), ((0.7,), 320, 640)],
+)
+def test_windows_begin_where_pooling_falls_on_the_same_pixels_at_every_scale(scales, stride, margin):
+    assert (stride_at(scales), full_margin_at(scales)) == (stride, margin)
+    for cut in cuts(5000, 2000, margin, scales):
+        assert all(cut.first * scale % 32 == pytest.approx(0, abs=1e-6) for scale in scales)
+    with pytest.raises(ValueError, match='it has to be a multiple of {} pixels'.format(stride)):
+        cuts(5000, 2000, margin + 8, scales)
 
 
 def write_map(path, values, **options):
@@ -128,6 +146,31 @@ def test_a_map_whose_size_is_no_multiple_of_the_stride_has_no_seam(small_model, 
     np.testing.assert_array_equal(read(tmp_path / 'windows' / 'odd_ids.tif')[0][0], expected)
 
 
+def cells(images, argmax=True):
+    """Stands for a network of stride 32 that sees nothing but the cell of a pixel: its mean, in 8 classes."""
+    heights, widths = (-(-extent // 32) for extent in images.shape[1:3])
+    padded = np.pad(
+        images[..., 0].astype(float), ((0, 0), *((0, -extent % 32) for extent in images.shape[1:3])), 'edge'
+    )
+    means = padded.reshape(len(images), heights, 32, widths, 32).mean(axis=(2, 4)) / 32
+    class_ids = means.astype(np.uint8).repeat(32, axis=1).repeat(32, axis=2)[:, : images.shape[1], : images.shape[2]]
+    return class_ids if argmax else np.eye(8, dtype=np.float32)[class_ids]
+
+
+@pytest.mark.parametrize('scales', [(1.0,), (0.75,), (0.5, 1.0), (0.75, 1.0, 1.25)])
+def test_scales_leave_no_seam(tmp_path, scales):
+    values = np.random.RandomState(4).randint(0, 256, (128, 1536, 1)).astype(np.uint8).repeat(3, axis=-1)
+    values[:] = cv2.GaussianBlur(values, (0, 0), 12) * 3
+    path, space = write_map(tmp_path / 'map.tif', values), generic_label_space(8)
+    predictor = Predictor(cells, 8, scales=scales)
+    tile, ids = (2 * full_margin_at(scales) + 160,) * 2, np.arange(256, dtype=np.uint8)
+    request = maps.MapRequest(
+        ('ids',), space, DEFAULT_STYLE, ids, ImageRules(), tile, full_margin_at(scales), scales, None
+    )
+    maps.predict_map(predictor.class_ids, path, str(tmp_path / 'map'), request)
+    np.testing.assert_array_equal(read(tmp_path / 'map_ids.tif')[0][0], predictor.class_ids(values))
+
+
 def test_polygons_in_map_coordinates(small_model, ortho, tmp_path):
     options = ['--tile', '192', '192', '--overlap', '64', '--ids', '--polygons', 'geojson']
     with warnings.catch_warnings():
@@ -179,6 +222,57 @@ def test_only_placed_tiffs_larger_than_a_tile_are_maps(ortho, tmp_path, monkeypa
     (tmp_path / 'b.tif').write_bytes(b'II*\0damaged')
     for name in ('a.png', 'a.tif', 'b.tif'):
         assert not is_map(str(tmp_path / name), (4, 4))
+
+
+def test_a_large_scan_that_has_to_be_turned_or_has_its_bands_in_pages_is_no_map(tmp_path, monkeypatch):
+    monkeypatch.setattr(maps, '_LARGE', 100)
+    page = np.zeros((20, 30), np.uint8)
+    for name, pages, tags, expected in (
+        ('upright', 1, [], True),
+        ('turned', 1, [(274, 'H', 1, 6, True)], False),
+        ('bands', 3, [], False),
+    ):
+        with tifffile.TiffWriter(str(tmp_path / name)) as file:
+            for _ in range(pages):
+                file.write(page, extratags=tags, metadata=None)
+            file.write(page[::2, ::2], subfiletype=1, metadata=None)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
+            assert is_map(str(tmp_path / name), (16, 16)) is expected, name
+
+
+@pytest.mark.parametrize('kind', ['premultiplied', 'non-premultiplied'])
+def test_windows_treat_transparency_as_whole_images_are_treated(tmp_path, kind):
+    values = np.full(SIZE + (4,), 100, np.uint8)
+    values[..., 3] = 128
+    path = write_map(tmp_path / 'a.tif', values, photometric='rgb', alpha=kind)
+    with rasterio.open(path) as source:
+        found = window_reader(source, path, ImageRules())((0, 8), (0, 8))
+    np.testing.assert_array_equal(found, read_image(path, convert=True)[:8, :8])
+    assert found[0, 0].tolist() == [100 if kind == 'premultiplied' else 50] * 3
+
+
+def test_a_link_to_nowhere_is_no_reason_to_stop(small_model, ortho, tmp_path, capsys):
+    (tmp_path / 'in').mkdir()
+    shutil.copyfile(ortho, str(tmp_path / 'in' / 'a.tif'))
+    (tmp_path / 'in' / 'x.tif').symlink_to(tmp_path / 'nowhere.tif')
+    options = ['--tile', '192', '192', '--overlap', '64', '--ids', '--keep-going', '--out', str(tmp_path / 'out')]
+    assert main(['predict', small_model, str(tmp_path / 'in')] + options) == 1
+    assert 'x.tif' in capsys.readouterr().err and (tmp_path / 'out' / 'a_ids.tif').is_file()
+
+
+def test_results_of_maps_replace_no_input(small_model, ortho, tmp_path, capsys):
+    for name in ('a.tif', 'a_ids.tif'):
+        shutil.copyfile(ortho, str(tmp_path / name))
+    inputs = [str(tmp_path / name) for name in ('a.tif', 'a_ids.tif')]
+    options = ['--tile', '192', '192', '--overlap', '64', '--ids', '--out', str(tmp_path)]
+    assert main(['predict', small_model] + inputs + options) == 2
+    assert 'a_ids.tif would replace an image' in capsys.readouterr().err
+
+
+def test_polygons_name_longitude_and_latitude_in_the_order_of_their_coordinates():
+    found = [maps._crs_name(rasterio.crs.CRS.from_epsg(code)) for code in (4326, 25832)]
+    assert found == ['urn:ogc:def:crs:OGC:1.3:CRS84', 'urn:ogc:def:crs:EPSG::25832']
 
 
 def test_a_map_that_is_damaged_is_named(small_model, tmp_path, capsys):

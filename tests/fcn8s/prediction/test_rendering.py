@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -351,11 +352,20 @@ class FakeCamera:
 
 
 def test_a_camera_records_until_somebody_stops_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(cv2, 'VideoCapture', FakeCamera)
-    out = str(tmp_path / 'out.mp4')
+    """The recording takes as long as what it shows, though fewer frames are predicted than the camera promises."""
+
+    class Slow(FakeCamera):
+        def read(self):
+            time.sleep(0.2)
+            return super().read()
+
+    monkeypatch.setattr(cv2, 'VideoCapture', Slow)
+    out, begin = str(tmp_path / 'out.mp4'), time.monotonic()
     rendered = video.render_video(PREDICTOR, 'camera:0', out, SPACE)
+    seconds = time.monotonic() - begin
     _, frame_rate, frames = read_video(out)
-    assert frame_rate == 25 and len(frames) == rendered.num_frames > 0
+    assert frame_rate == 25 and 0 < rendered.num_frames <= 10
+    assert 2 * rendered.num_frames < len(frames) <= 25 * seconds + 2
 
 
 def test_sigterm_ends_the_recording_of_a_camera_well(tmp_path, monkeypatch):
@@ -375,13 +385,16 @@ def test_a_frame_that_stays_the_same_is_predicted_once():
 
     def counting(images, argmax=True):
         predicted.append(int(images[0, 0, 0, 0]))
-        return halves(images)
+        return halves(images, argmax)
 
     smoothed = video.SmoothedPredictor(Predictor(counting, 3), 0.0)
     found = [smoothed.class_ids(np.full((4, 6, 3), level, np.uint8)) for level in (1, 1, 1, 2, 1)]
     assert predicted == [1, 2, 1]
     for class_ids in found:
         np.testing.assert_array_equal(class_ids, halves(np.zeros((1, 4, 6, 3)))[0])
+    del predicted[:]
+    doubts = [smoothed.with_doubt(np.full((4, 6, 3), level, np.uint8))[1] for level in (1, 1, 2)]
+    assert predicted == [1, 2] and (doubts[0] == doubts[1]).all()
 
 
 def test_refuses_before_reading_or_writing(frames_dir, tmp_path):
