@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import os
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -21,6 +22,7 @@ from fcn8s.cli.options.prediction import (
 from fcn8s.cli.options.workers import add_sharing_arguments, is_sharer, share_of, silent_output
 from fcn8s.cli.terminal import complain
 from fcn8s.prediction.result_kinds import FLAGGED_KINDS, RESULT_KINDS
+from helpers.process.termination import Interrupted
 from helpers.tables import one_line
 
 DESCRIPTION = """Predicts every pixel's class, at the size of the image, and writes files named like the image:
@@ -131,12 +133,14 @@ def run(args: argparse.Namespace) -> int:
             failures += _predict_all(
                 _read_images(others, args.keep_going, rules), len(others), predictor, writers, share
             )
-        for stream in streams:
-            _predict_stream(stream, predictor, writers)
+        ended_by = _predict_streams(streams, predictor, writers)
         if share is not None:
             _hand_back(share, [number for number, _ in others], failures, writers)
             return 0
-        return _close(args, failures, writers)
+        status = _close(args, failures, writers)
+        if ended_by not in (None, 'SIGINT'):
+            raise Interrupted('stopped by {}; the results are complete until then'.format(ended_by), ended_by)
+        return status
 
 
 def _share_out(args: argparse.Namespace, jobs: List[Any], style: Any, rules: Any) -> int:
@@ -313,15 +317,29 @@ def _predicting(predictor: Any, results: Optional[Any]) -> Callable[[Loaded], Tu
     return predict
 
 
-def _predict_stream(source: str, predictor: Any, writers: 'Writers') -> None:
-    """Predicts every frame of a video or camera into a folder of its name."""
+def _predict_streams(sources: Iterable[str], predictor: Any, writers: 'Writers') -> Optional[str]:
+    """Predicts videos and cameras. A camera goes on until somebody stops it; returns the signal that did, or None."""
+    from fcn8s.stopping import StopRequest
+    from helpers.video import CAMERA_PREFIX
+
+    for source in sources:
+        with StopRequest() if source.startswith(CAMERA_PREFIX) else contextlib.nullcontext() as stop:
+            _predict_stream(source, predictor, writers, stop)
+        if stop is not None and stop.requested:
+            return str(stop.requested)
+    return None
+
+
+def _predict_stream(source: str, predictor: Any, writers: 'Writers', stop: Optional[Any]) -> None:
+    """Predicts every frame of a video or camera into a folder of its name, until a stop is requested."""
     from helpers.video import open_frames
 
     folder = stream_folder(source)
     with open_frames(source) as frames:
+        wanted = itertools.takewhile(lambda _: stop is None or not stop.requested, frames)
         loaded = (
             Loaded(number, os.path.join(folder, 'frame_{:06d}'.format(number)), source, frame, None)
-            for number, frame in enumerate(frames)
+            for number, frame in enumerate(wanted)
         )
         _predict_all(loaded, frames.num_frames, predictor, writers)
 

@@ -2,6 +2,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import warnings
@@ -330,6 +331,33 @@ def test_a_broken_image_is_named_and_stops(small_model, images, tmp_path, capsys
     assert predict(small_model, images, '--out', tmp_path / 'out') == 2
     assert 'three.png' in capsys.readouterr().err
     assert files_in(str(tmp_path / 'out')) == ['one_overlay.png']
+
+
+@pytest.mark.parametrize('number, status', [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_a_camera_that_is_stopped_leaves_all_its_results(small_model, tmp_path, monkeypatch, capsys, number, status):
+    class Camera:
+        def __init__(self, _):
+            self.count = 0
+
+        def read(self):
+            self.count += 1
+            if self.count == 4:
+                os.kill(os.getpid(), number)
+            return True, np.full((32, 32, 3), 50, np.uint8)
+
+        def get(self, _):
+            return 25.0
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(cv2, 'VideoCapture', Camera)
+    assert predict(small_model, 'camera:0', '--out', tmp_path / 'out', '--samples', 2) == status
+    captured = capsys.readouterr()
+    assert 'results: ' in captured.out and ('stopped by SIGTERM; the results' in captured.err) == (status == 143)
+    rows = (tmp_path / 'out' / 'doubt.csv').read_text().splitlines()
+    pictures = [name for name in files_in(str(tmp_path / 'out')) if name.endswith('_entropy.png')]
+    assert len(rows) == len(pictures) + 1 and 0 < len(pictures) <= 4
 
 
 def test_keep_going_is_about_images(small_model, tmp_path, capsys):
