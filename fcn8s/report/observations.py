@@ -11,7 +11,7 @@ from fcn8s.evaluation.boundaries import DISTANCE_LIMITS, distance_confusions
 from fcn8s.evaluation.label_doubts import Doubt, find_doubts
 from fcn8s.evaluation.objects import SIZE_LIMITS, size_counts
 from fcn8s.evaluation.scores import ClassCounts
-from fcn8s.report.pictures import Pictures, make_pictures
+from fcn8s.report.pictures import KeptPictures, make_pictures
 from helpers.label_spaces import LabelSpace, are_counted, ignore_void
 
 # Fine enough for a curve of risk against coverage.
@@ -44,7 +44,7 @@ class Observations:
     def __init__(self, label_space: LabelSpace) -> None:
         num_classes = label_space.num_classes
         self._label_space = label_space
-        self.pictures: List[Pictures] = []
+        self.pictures = KeptPictures()
         self.sizes: List[Tuple[int, int]] = []
         self.cells: List[List[Cell]] = []
         self.doubts: List[List[Doubt]] = []

@@ -1,6 +1,8 @@
 """Small pictures of an image, its labels and its prediction, as WebP."""
 
-from typing import NamedTuple, Tuple
+import os
+import tempfile
+from typing import List, NamedTuple, Tuple
 
 import cv2
 import numpy as np
@@ -26,6 +28,32 @@ class Pictures(NamedTuple):
     truth: bytes
     prediction: bytes
     error: bytes
+
+
+class KeptPictures:
+    """The pictures of all images of an evaluation, of which a report shows some: beyond 64 MB in a temporary file."""
+
+    _IN_MEMORY = 1 << 26
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(self._IN_MEMORY)
+        self._places: List[Tuple[int, List[int]]] = []
+
+    def append(self, pictures: Pictures) -> None:
+        """Keeps the pictures of the next image."""
+        self._file.seek(0, os.SEEK_END)
+        self._places.append((self._file.tell(), [len(part) for part in pictures]))
+        self._file.write(b''.join(pictures))
+
+    def __getitem__(self, number: int) -> Pictures:
+        """Returns the pictures of an image by its number."""
+        place, lengths = self._places[number]
+        self._file.seek(place)
+        return Pictures(*(self._file.read(length) for length in lengths))
+
+    def __len__(self) -> int:
+        """Returns the number of images."""
+        return len(self._places)
 
 
 def make_pictures(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace) -> Pictures:

@@ -12,7 +12,7 @@ from fcn8s.evaluation.calibration import summarize_calibration
 from fcn8s.report.charts import HEIGHT, LEFT
 from fcn8s.report.observations import risk_against_coverage
 from fcn8s.report.page import browser_data, css_color, encoded_pictures
-from fcn8s.report.pictures import make_pictures
+from fcn8s.report.pictures import KeptPictures, Pictures, make_pictures
 from fcn8s.report.run_report import write_report
 from fcn8s.saving import runs
 from helpers.color_vision import with_palette
@@ -72,6 +72,15 @@ def report(run, records, *arguments, **options):
 
 def data_of(page):
     return json.loads(re.search('<script type="application/json" id="data">(.*?)</script>', page.source, re.S).group(1))
+
+
+def test_pictures_are_found_again_whether_they_are_in_memory_or_in_a_file(monkeypatch):
+    monkeypatch.setattr(KeptPictures, '_IN_MEMORY', 40)
+    kept, made = KeptPictures(), [Pictures(*(bytes([number] * (part + 1)) for part in range(4))) for number in range(9)]
+    for number, pictures in enumerate(made):
+        kept.append(pictures)
+        assert kept[number // 2] == made[number // 2]
+    assert list(kept) == made and len(kept) == 9
 
 
 def test_curves_scores_and_settings_on_one_page(run):
