@@ -36,7 +36,7 @@ class KeptPictures:
     _IN_MEMORY = 1 << 26
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(self._IN_MEMORY)
+        self._file = tempfile.SpooledTemporaryFile(self._IN_MEMORY)  # noqa: SIM115 - open as long as the report is made
         self._places: List[Tuple[int, List[int]]] = []
 
     def append(self, pictures: Pictures) -> None:
