@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if typed.get('workers', 1) > 1 and 'of_cluster' not in typed:
         if cross_validation.is_asked_for(typed) and 'fold' not in typed:
             raise ValueError(cross_validation.ONE_AFTER_THE_OTHER)
-        return _launch(args.argv, typed['workers'], cluster)
+        return _launch(args.argv, typed, typed.get('timeout', args.defaults['timeout']), cluster)
     workers, is_first = (1, True) if cluster is None else (cluster.size, cluster.is_first)
 
     def train(options: argparse.Namespace) -> None:
@@ -102,11 +102,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _launch(argv: List[str], workers: int, cluster: Any) -> int:
+def _launch(argv: List[str], typed: Dict[str, Any], timeout: float, cluster: Any) -> int:
     """Starts the workers of one training on this machine, and waits for them."""
     from fcn8s.distributed import launching
     from fcn8s.distributed.cluster import free_addresses, tf_config
+    from fcn8s.distributed.watch import EXIT_STATUS, WorkerLostError
+    from fcn8s.distributed.workers import check_timeout
 
+    workers = typed['workers']
+    check_timeout(timeout)
     if cluster is not None:
         raise ValueError(
             '--workers is {}, and {} names a cluster of {} already. Give one of the two.'.format(
@@ -116,19 +120,38 @@ def _launch(argv: List[str], workers: int, cluster: Any) -> int:
     addresses = free_addresses(workers)
     gpus, cores = launching.gpu_environments(workers), launching.core_shares(workers)
     command = launching.fcn8s_command(argv + ['--of-cluster'])
-    launching.run_workers(
-        [
-            launching.Worker(
-                'worker {}'.format(number),
-                command,
-                dict(gpus[number], TF_CONFIG=tf_config(addresses, number)),
-                cores[number],
-            )
-            for number in range(workers)
-        ],
-        passes_signals=True,
-    )
+    started = [
+        launching.Worker(
+            'worker {}'.format(number),
+            command,
+            dict(gpus[number], TF_CONFIG=tf_config(addresses, number)),
+            cores[number],
+        )
+        for number in range(workers)
+    ]
+    try:
+        launching.run_workers(started, timeout=timeout)
+    except launching.WorkerEndedError as error:
+        if error.was_killed or error.status == EXIT_STATUS:
+            raise WorkerLostError('{} {}'.format(error, _how_to_go_on(typed))) from None
+        raise
     return 0
+
+
+def _how_to_go_on(typed: Dict[str, Any]) -> str:
+    """What to do once a worker was lost. typed: the options that started the workers."""
+    from fcn8s.saving import runs
+
+    if cross_validation.is_asked_for(typed):
+        return 'The same command goes on from the last checkpoint.'
+    run, which = typed.get('resume', typed.get('run_dir')), ''
+    if run is None:
+        run, which = 'RUN', ', where RUN is the run directory that worker 0 has named'
+    elif not runs.is_run(run):
+        return 'There is no run yet: start the same command again.'
+    return 'Go on from the last checkpoint with: {} train --resume {} --workers {}{}'.format(
+        program(), shlex.quote(run), typed['workers'], which
+    )
 
 
 def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:

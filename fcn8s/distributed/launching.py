@@ -17,15 +17,19 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s.distributed.activity import Activity
+from fcn8s.distributed.standing import PATIENCE, SILENCE
+from fcn8s.distributed.watch import EXIT_STATUS
 from helpers.process.cores import available_cores
 from helpers.process.termination import Interrupted, leave_lost_terminal, signals_to_hear
 
 # How long workers that are asked to end may tidy up before they are killed, in seconds.
 GRACE = 5.0
+# How long workers of a training may take to say by themselves that one is lost, in seconds.
+_MOMENT = 2.0
 _POLL = 0.05
 # How often signs of work are looked for, in seconds.
 _LOOK = 1.0
-# Tells a worker that a launcher started it, and which cores are its own (none: all).
+# Tells a worker that a launcher started it: 'CORES/TIMEOUT', its own cores (none: all), and the time-out of a training.
 _LAUNCHED = 'FCN8S_LAUNCHED'
 _GPUS = 'CUDA_VISIBLE_DEVICES'
 _NVIDIA_DEVICES = '/proc/driver/nvidia/gpus'
@@ -57,11 +61,13 @@ class WorkerEndedError(ChildProcessError):
     Attributes:
         name: of the worker.
         status: its exit status; the negative number of the signal that killed it.
+        was_killed: whether a signal ended it, even if it tidied up first.
     """
 
     def __init__(self, name: str, status: int) -> None:
         super().__init__('{} {}, and all others were ended with it.'.format(name, _how(status)))
         self.name, self.status = name, status
+        self.was_killed = status < 0 or status > 128
 
 
 class WorkerHangsError(ChildProcessError):
@@ -149,13 +155,14 @@ def gpu_environments(count: int) -> List[Dict[str, str]]:
 
 def follow_launcher() -> None:
     """Pins this process to the cores that its launcher names, and ends it with the launcher; else does nothing."""
-    cores = os.environ.pop(_LAUNCHED, None)
-    if cores is None:
+    launched = os.environ.pop(_LAUNCHED, None)
+    if launched is None:
         return
+    cores, _, timeout = launched.partition('/')
     if cores:
         pin([int(core) for core in cores.split(',')])
     _wake_when_the_launcher_dies()
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    threading.Thread(target=_end_with_input, args=(float(timeout) if timeout else None,), daemon=True).start()
 
 
 def _wake_when_the_launcher_dies() -> None:
@@ -165,21 +172,48 @@ def _wake_when_the_launcher_dies() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT), 0, 0, 0)
 
 
-def _end_with_input() -> None:
+def _end_with_input(timeout: Optional[float]) -> None:
     with contextlib.suppress(OSError):
         while os.read(0, 1):
             pass
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
+    if timeout is not None:
+        ending = _Ending(timeout)
+        while not ending.is_over():
+            time.sleep(_POLL)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Ending:
+    """How long a worker of a training may take to end: as long as others wait for one that saves.
+
+    process_id: None for this process.
+    """
+
+    def __init__(self, timeout: float, process_id: Optional[int] = None) -> None:
+        self._activity, self._interval = Activity(process_id), min(_LOOK, timeout / 20)
+        self._worked = self._looked = time.monotonic()
+        self._limit, self._rest = self._worked + PATIENCE['saving'] * timeout, SILENCE * timeout
+
+    def is_over(self) -> bool:
+        """Tells whether the time is over. May be called at any time; looks for signs of work only once in a while."""
+        now = time.monotonic()
+        passed = now - self._looked
+        if passed >= self._interval:
+            self._looked = now
+            # All may have been stopped for a while, as a queue does with a job.
+            if self._activity.look() or passed > self._interval + self._rest / 2:
+                self._worked = now
+        return now > min(self._limit, self._worked + self._rest)
 
 
 def run_workers(
     workers: Sequence[Worker],
     write_line: Optional[Callable[[str], None]] = None,
     tick: Optional[Callable[[], None]] = None,
-    passes_signals: bool = False,
     patience: Optional[float] = None,
+    timeout: Optional[float] = None,
 ) -> None:
     """Runs workers until all have ended well; when one does not, ends all.
 
@@ -189,57 +223,73 @@ def run_workers(
         workers: What to start.
         write_line: Writes a line of a worker's output; None for standard error.
         tick: Called several times a second.
-        passes_signals: Hands SIGINT, SIGTERM and SIGHUP on to the workers and goes on waiting: they decide when to
-            stop. If False, these signals end the workers at once.
         patience: Seconds for which a worker may show no sign of work. Only for workers that wait for nobody, and on
             Linux; None: for ever.
+        timeout: For workers of one training, the seconds after which they give up one of them. SIGINT, SIGTERM and
+            SIGHUP are handed on: they decide when to stop. Once one has ended badly, the others have the time that
+            saving may take. If None, these signals end the workers at once, as does the bad end of one.
 
     Raises:
         WorkerEndedError: A worker was killed or did not end with status 0.
         WorkerHangsError: A worker showed no sign of work: it hangs, or is stopped (SIGSTOP).
         Interrupted: The workers ended after a signal that was handed on.
     """
-    group = _Group(write_line or _to_standard_error)
+    group = _Group(write_line or _to_standard_error, timeout)
     search = None if patience is None else _HangSearch(group, patience)
     try:
-        with _handed_on(group, passes_signals) as signals:
+        with _noted(timeout is not None) as signals:
             for worker in workers:
                 group.start(worker)
-            while group.running():
-                if not signals:
-                    group.check()
-                    if search:
-                        search.look()
+            while group.running() and not group.has_failed:
+                group.hand_on(signals)
+                if search:
+                    search.look()
                 if tick:
                     tick()
                 time.sleep(_POLL)
+            if timeout is not None:
+                _let_end(group, timeout, signals)
     finally:
         group.end()
     if signals and group.has_failed:
-        raise Interrupted('the workers have stopped', signals[0])
+        raise Interrupted('the workers have stopped', signal.Signals(signals[0]).name)
     group.check()
     if tick:
         tick()
 
 
+def _let_end(group: '_Group', timeout: float, signals: List[int]) -> None:
+    """Waits for the workers of a training, of which one has ended badly: the others notice, and one may be saving."""
+    endings = {process_id: _Ending(timeout, process_id) for process_id in group.process_ids().values()}
+    limit = time.monotonic() + _MOMENT
+    while group.running():
+        group.hand_on(signals)
+        # For those that do not watch over the others yet. A second signal would interrupt what is being saved.
+        if not (signals or group.is_asked) and time.monotonic() > limit:
+            group.ask()
+        are_over = [endings[process_id].is_over() for process_id in group.process_ids().values()]
+        if all(are_over):
+            break
+        time.sleep(_POLL)
+
+
 @contextlib.contextmanager
-def _handed_on(group: '_Group', is_wanted: bool) -> Iterator[List[str]]:
-    """While open, hands SIGINT, SIGTERM and SIGHUP on to the workers, if wanted; yields the list of those that came.
+def _noted(is_wanted: bool) -> Iterator[List[int]]:
+    """While open, notes SIGINT, SIGTERM and SIGHUP in the list that it yields, if wanted.
 
     Signal handlers belong to the main thread; in any other this does nothing.
     """
-    came: List[str] = []
+    came: List[int] = []
     if not is_wanted or threading.current_thread() is not threading.main_thread():
         yield came
         return
 
-    def hand_on(number: int, _: Any) -> None:
-        came.append(signal.Signals(number).name)
-        if came[-1] == 'SIGHUP':
+    def note(number: int, _: Any) -> None:
+        came.append(number)
+        if signal.Signals(number).name == 'SIGHUP':
             leave_lost_terminal()
-        group.send(number)
 
-    before = [(number, signal.signal(number, hand_on)) for number in signals_to_hear()]
+    before = [(number, signal.signal(number, note)) for number in signals_to_hear()]
     try:
         yield came
     finally:
@@ -255,13 +305,16 @@ def _to_standard_error(line: str) -> None:
 class _Group:
     """The workers that were started, and their output."""
 
-    def __init__(self, write_line: Callable[[str], None]) -> None:
+    def __init__(self, write_line: Callable[[str], None], timeout: Optional[float]) -> None:
         self._write_line = write_line
+        self._timeout = '' if timeout is None else str(timeout)
         self._started: List[Tuple[Worker, Any]] = []
         self._readers: List[threading.Thread] = []
         self._said: Dict[str, str] = {}
         self._lock = threading.Lock()
-        self._ended_first: Optional[Tuple[str, int]] = None
+        self._cause: Optional[Tuple[str, int]] = None
+        self._num_handed_on = 0
+        self.is_asked = False
         # Whether a line is being written; a terminal may take none for a while.
         self.is_writing = False
 
@@ -269,7 +322,7 @@ class _Group:
         cores = ','.join(str(core) for core in worker.cores or ())
         process = subprocess.Popen(
             list(worker.command),
-            env=dict(os.environ, **dict(worker.environment, **{_LAUNCHED: cores})),
+            env=dict(os.environ, **dict(worker.environment, **{_LAUNCHED: cores + '/' + self._timeout})),
             stdin=subprocess.PIPE,
             stdout=None if worker.speaks else subprocess.PIPE,
             stderr=None if worker.speaks else subprocess.STDOUT,
@@ -297,22 +350,36 @@ class _Group:
         return {worker.name: process.pid for worker, process in self._started if process.poll() is None}
 
     def running(self) -> bool:
-        """Tells whether any worker still runs; remembers the first that ended badly."""
+        """Tells whether any worker still runs; remembers the first that ended badly of itself."""
         statuses = [(worker.name, process.poll()) for worker, process in self._started]
-        bad = [(name, status) for name, status in statuses if status]
-        if bad and self._ended_first is None:
+        # One that ended because another was lost is the cause only if no other is.
+        bad = [(name, status) for name, status in statuses if status and status != EXIT_STATUS]
+        bad = bad or [(name, status) for name, status in statuses if status]
+        if bad and not self.is_asked and (self._cause is None or self._cause[1] == EXIT_STATUS):
             # A killed worker takes others with it: they exit with an error, but it is the cause.
-            self._ended_first = min(bad, key=lambda entry: entry[1])
+            self._cause = min(bad, key=lambda entry: entry[1])
         return any(status is None for _, status in statuses)
 
     @property
     def has_failed(self) -> bool:
-        return self._ended_first is not None
+        return self._cause is not None
 
     def check(self) -> None:
         """Raises WorkerEndedError if a worker has ended badly."""
-        if self._ended_first is not None:
-            raise WorkerEndedError(*self._ended_first)
+        if self._cause is not None:
+            raise WorkerEndedError(*self._cause)
+
+    def hand_on(self, signals: Sequence[int]) -> None:
+        """Sends the running workers the signals of a growing list that they have not got yet."""
+        new = signals[self._num_handed_on :]
+        self._num_handed_on += len(new)
+        for number in new:
+            self.send(number)
+
+    def ask(self) -> None:
+        """Asks all running workers to end."""
+        self.is_asked = True
+        self.send(signal.SIGTERM)
 
     def send(self, number: int) -> None:
         for _, process in self._started:
@@ -323,7 +390,7 @@ class _Group:
     def end(self) -> None:
         """Asks all running workers to end, then kills what is left of them and of the processes that they started."""
         try:
-            self.send(signal.SIGTERM)
+            self.ask()
             limit = time.monotonic() + GRACE
             while time.monotonic() < limit and any(process.poll() is None for _, process in self._started):
                 time.sleep(_POLL)

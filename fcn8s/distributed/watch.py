@@ -32,6 +32,8 @@ TIMEOUT = 60.0
 EXIT_STATUS = 3
 # The share of the time-out after which a process whose main thread waits in TensorFlow ends, once a worker is lost.
 _GRACE = 0.1
+# How often a worker says that it lives, in seconds; with a short time-out more often.
+_TICK = 1.0
 # TensorFlow's errors, by name as it is not loaded here, that a collective raises when another worker is gone.
 _ERRORS_OF_THE_LOST = ('UnavailableError', 'AbortedError', 'CancelledError', 'InternalError')
 
@@ -213,6 +215,14 @@ class Watch:
                         )
                     )
 
+    def take_timeout(self, timeout: float) -> None:
+        """Lets another time-out count from now on; all workers call this once they have agreed on it."""
+        with self._changed:
+            if timeout != self.timeout:
+                self.timeout = self.standing.timeout = timeout
+                # The others may take it a little later, and report more rarely until then.
+                self.standing.heard = dict.fromkeys(self.standing.heard, time.monotonic() + _TICK)
+
     def close(self) -> None:
         """Says good-bye and closes the connections. May be called again."""
         if not self._is_closed:
@@ -275,8 +285,9 @@ class Watch:
 
     def _tick(self) -> None:
         """Tells the others that this worker lives, and finds out who is silent or behind."""
-        interval, activity = min(1.0, self.timeout / 20), Activity()
+        activity = Activity()
         while not self._is_closed and self._loss is None:
+            interval = min(_TICK, self.timeout / 20)
             start, works = time.monotonic(), activity.look()
             with self._changed:
                 self.standing.look(works)

@@ -24,7 +24,8 @@ class DistributedSettings(NamedTuple):
 
     cluster: None for what the environment says (TF_CONFIG, SLURM, Kubernetes).
     timeout: seconds after which a worker that is silent, behind or never came is lost; several times as many if it
-        shows signs of work while it prepares, saves or runs a callback (docs/several-workers.md).
+        shows signs of work while it prepares, saves or runs a callback (docs/several-workers.md). Of networks of one
+        process, that of the newest counts.
     wire: the dtype in which gradients are sent: 'float32', or 'bfloat16' for half the bytes.
     """
 
@@ -50,14 +51,19 @@ def cluster_settings(distributed: Union[None, bool, DistributedSettings]) -> Opt
         )
     settings = distributed or DistributedSettings()
     cluster = settings.cluster or cluster_from_environment(os.environ)
-    if not is_real(settings.timeout) or not 1 <= settings.timeout < float('inf'):
-        raise ValueError('timeout is {!r}; it has to be a number of seconds of at least 1.'.format(settings.timeout))
+    check_timeout(settings.timeout)
     from fcn8s.distributed.exchange import check_wire
 
     check_wire(settings.wire)
     if cluster is None:
         return None
     return settings._replace(cluster=cluster)
+
+
+def check_timeout(timeout: float) -> None:
+    """Raises ValueError unless it is a number of seconds of at least 1."""
+    if not is_real(timeout) or not 1 <= timeout < float('inf'):
+        raise ValueError('timeout is {!r}; it has to be a number of seconds of at least 1.'.format(timeout))
 
 
 class Workers:
@@ -128,8 +134,9 @@ def join(settings: Optional[DistributedSettings], description: Dict[str, Any]) -
         watch = meet(settings.cluster, settings.timeout)
         _joined[settings.cluster] = Workers(settings.cluster, watch, settings.wire)
     workers = _joined[settings.cluster]
-    workers.wire = settings.wire
     workers.watch.compare(to_json(dict(description, **_versions(), wire=settings.wire, timeout=settings.timeout)))
+    workers.wire = settings.wire
+    workers.watch.take_timeout(settings.timeout)
     return workers
 
 

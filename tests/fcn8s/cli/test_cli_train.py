@@ -26,6 +26,7 @@ from fcn8s.cli.inputs.training import _label_space
 from fcn8s.cli.options import resolving
 from fcn8s.cli.options import training as train_options
 from fcn8s.cli.options.images import rules_to_begin_with
+from fcn8s.distributed import launching
 from fcn8s.planning import memory
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.runs import Run, only_writer
@@ -626,6 +627,7 @@ def test_a_second_dataset_does_not_silently_replace_the_first(capsys, command):
         (FOLDERS + ['--eval-batch', '2'], '--eval-batch came, but there are no data to evaluate on'),
         (FOLDERS + ['--summary-worst', '2'], '--summary-worst came, but there are no data to evaluate on'),
         (DATA + ['--at-input-size'], '--eval-at-input-size came without --size'),
+        (DATA + ['--workers', '2', '--timeout', '0.5'], 'timeout is 0.5; it has to be a number of seconds of at'),
         (DATA + ['--wire', 'bfloat16', '--timeout', '9'], '--wire, --timeout are about several workers, and there is'),
         (
             DATA + ['--overfit-one-batch', '9', '--epochs', '3', '--run', 'R', '--workers', '2', '--val-split', ''],
@@ -655,6 +657,35 @@ def test_arguments_that_do_not_go_together(words, message, capsys):
     assert main(['train'] + words) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith('fcn8s train: error: ') and message in captured.err
+
+
+GO_ON = 'Go on from the last checkpoint with: fcn8s train --resume '
+
+
+@pytest.mark.parametrize(
+    'status, words, expected, said',
+    [
+        (-9, ['--run', 'a run'], 3, 'others were ended with it. ' + GO_ON + "'a run' --workers 2"),
+        (3, ['--resume', 'a run'], 3, 'stopped with exit status 3, and all others were ended with it. ' + GO_ON),
+        (143, DATA, 3, GO_ON + 'RUN --workers 2, where RUN is the run directory that worker 0 has named'),
+        (-9, ['--run', 'none'], 3, 'There is no run yet: start the same command again.'),
+        (-9, ['--folds', '3', '--fold', '1'], 3, 'The same command goes on from the last checkpoint.'),
+        (2, DATA, 2, 'fcn8s train: error: worker 1 stopped with exit status 2, and all others were ended with it.'),
+    ],
+)
+def test_when_a_worker_is_lost_the_exit_status_is_3_and_says_how_to_go_on(
+    tmp_path, monkeypatch, capsys, status, words, expected, said
+):
+    def run_workers(workers, timeout):
+        assert len(workers) == 2 and timeout == 9
+        raise launching.WorkerEndedError('worker 1', status)
+
+    monkeypatch.setattr(launching, 'run_workers', run_workers)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a run').mkdir()
+    (tmp_path / 'a run' / 'config.json').write_text('{}')
+    assert main(['train', '--workers', '2', '--timeout', '9'] + words) == expected
+    assert said in capsys.readouterr().err
 
 
 def test_a_file_in_the_place_of_the_folder_of_runs(tmp_path, monkeypatch, capsys):

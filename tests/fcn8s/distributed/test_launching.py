@@ -191,15 +191,15 @@ from fcn8s.distributed.launching import Worker, run_workers
 from helpers.process.termination import Interrupted, termination_raised
 try:
     with termination_raised():
-        run_workers([Worker('w', [sys.executable, '-c', code]) for code in {codes!r}], passes_signals={passes}, patience={patience})
+        run_workers([Worker('w', [sys.executable, '-c', code]) for code in {codes!r}], timeout={timeout}, patience={patience})
 except KeyboardInterrupt as interruption:
     print(getattr(interruption, 'signal_name', 'SIGINT'), interruption)
     sys.exit(7)
 """
 
 
-def launch(codes, passes=False, patience=None):
-    code = LAUNCHER.format(codes=codes, passes=passes, patience=patience)
+def launch(codes, timeout=None, patience=None):
+    code = LAUNCHER.format(codes=codes, timeout=timeout, patience=patience)
     return subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, universal_newlines=True)
 
 
@@ -227,12 +227,85 @@ def test_a_stopped_worker_ends_with_a_killed_launcher(tmp_path):
 def test_signals_are_handed_on_and_the_workers_decide(tmp_path, name):
     patient = 'signal.signal(signal.{}, lambda *_: (time.sleep(0.3), open({!r}, "w"), sys.exit(130)))\n'
     codes = [sleeper(tmp_path, n, patient.format(name, str(tmp_path / 'done{}'.format(n)))) for n in range(2)]
-    launcher = launch(codes, passes=True)
+    launcher = launch(codes, timeout=60)
     read_ids(tmp_path, 2)
     launcher.send_signal(getattr(signal, name))
     assert launcher.communicate()[0] == name + ' the workers have stopped\n' and launcher.returncode == 7
     assert (tmp_path / 'done0').exists() and (tmp_path / 'done1').exists()
     assert issubclass(Interrupted, KeyboardInterrupt)
+
+
+def test_after_a_signal_a_worker_that_does_not_end_has_limited_time(tmp_path):
+    ends = sleeper(tmp_path, 0, 'signal.signal(signal.SIGINT, lambda *_: sys.exit(3))\n')
+    stubborn = sleeper(tmp_path, 1, 'signal.signal(signal.SIGINT, signal.SIG_IGN)\n')
+    start, told = time.monotonic(), []
+
+    def tick():
+        if not told and (tmp_path / '0').exists() and (tmp_path / '1').exists():
+            told.append(os.kill(os.getpid(), signal.SIGINT))
+
+    with pytest.raises(Interrupted, match='the workers have stopped'):
+        run_workers([worker(1, ends), worker(2, stubborn)], tick=tick, timeout=1)
+    assert time.monotonic() < start + 30
+    assert not any(map(is_running, read_ids(tmp_path, 2)))
+
+
+def test_a_signal_that_comes_while_workers_start_reaches_all(tmp_path, monkeypatch):
+    start, begin = launching._Group.start, time.monotonic()
+
+    def start_and_interrupt(group, worker):
+        start(group, worker)
+        if worker.name == 'worker 1 of 2':
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(launching._Group, 'start', start_and_interrupt)
+    with pytest.raises(Interrupted):
+        run_workers([worker(n + 1, sleeper(tmp_path, n)) for n in range(2)], timeout=60)
+    assert time.monotonic() < begin + 30
+
+
+# Saves for longer than workers of a prediction may take to end.
+SAVES = """
+from fcn8s.distributed import launching
+launching.GRACE = 0.2
+def save(*_):
+    {}
+    open({!r}, 'w').write('saved')
+    sys.exit(3)
+signal.signal(signal.SIGTERM, save)
+"""
+
+
+def saver(folder):
+    works = WORKS.format(1.5).strip().replace('\n', '\n    ')
+    return sleeper(folder, 0, SAVES.format(works, str(folder / 'saved')))
+
+
+def test_when_one_of_a_training_is_lost_what_another_saves_is_finished(tmp_path, monkeypatch):
+    monkeypatch.setattr(launching, 'GRACE', 0.2)
+    monkeypatch.setattr(launching, '_MOMENT', 0.1)
+    dies = FOLLOW + 'import os, signal, time\nwhile not os.path.exists({!r}): time.sleep(0.02)\n'
+    dies = dies.format(str(tmp_path / '0')) + 'os.kill(os.getpid(), signal.SIGKILL)'
+    with pytest.raises(WorkerEndedError, match='worker 2 of 2 was killed by SIGKILL'):
+        run_workers([worker(1, saver(tmp_path)), worker(2, dies)], timeout=20)
+    assert (tmp_path / 'saved').exists()
+
+
+def test_when_the_launcher_of_a_training_dies_what_is_saved_is_finished(tmp_path):
+    launcher = launch([saver(tmp_path)], timeout=20)
+    read_ids(tmp_path, 1)
+    launcher.kill()
+    launcher.communicate()
+    wait_for((tmp_path / 'saved').exists)
+
+
+def test_who_ended_because_another_was_lost_is_not_the_cause():
+    """It may end sooner than the one that fails."""
+    with pytest.raises(WorkerEndedError, match='worker 2 of 2 stopped with exit status 2'):
+        run_workers(
+            [worker(1, 'import sys; sys.exit(3)'), worker(2, 'import sys, time; time.sleep(0.5); sys.exit(2)')],
+            timeout=20,
+        )
 
 
 @pytest.mark.parametrize(

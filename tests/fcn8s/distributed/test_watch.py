@@ -353,6 +353,29 @@ def test_all_that_hang_alike_are_stopped(monkeypatch):
         )
 
 
+def test_the_newest_timeout_counts(monkeypatch):
+    """Of a second network in the same processes; a shorter one loses nobody who reports as often as before."""
+    monkeypatch.setattr(workers, '_versions', dict)
+    addresses = free_addresses(2)
+
+    def use(worker, found):
+        cluster = Cluster(addresses, worker)
+        for timeout in (30, 60, 1):
+            watch = workers.join(workers.DistributedSettings(cluster, timeout), {}).watch
+            found.append((worker, watch.timeout, watch.standing.timeout))
+        time.sleep(1.5)
+        watch.gather(None)
+        watch.close()
+
+    found = []
+    threads = [threading.Thread(target=use, args=(worker, found)) for worker in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [(worker, timeout, timeout) for worker in range(2) for timeout in (1, 30, 60)]
+
+
 def test_a_worker_says_what_it_does():
     watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
     said = [watch.standing.said()['doing']]
