@@ -20,6 +20,7 @@ from fcn8s.cli.inputs.training import (
 from fcn8s.cli.options import resolving, training
 from fcn8s.cli.options.folders import as_words
 from fcn8s.cli.options.network import DEFAULTS
+from fcn8s.cli.options.prediction import trust_words
 from fcn8s.cli.options.workers import silent_output
 from fcn8s.cli.terminal import program, tensorboard
 from fcn8s.distributed.cluster import cluster_from_environment
@@ -262,8 +263,9 @@ def _closing_lines(options: argparse.Namespace) -> str:
             )
     return (
         '\nThe run is in {run}\n{evaluate}predict:\n  {fcn8s} predict {run} IMAGE '
-        '--out DIR\nlook at curves:\n  {curves}'.format(
+        '--out DIR{trust}\nlook at curves:\n  {curves}'.format(
             run=run_dir,
+            trust=trust_words(options.trust),
             fcn8s=fcn8s,
             evaluate=evaluate,
             curves=tensorboard(os.path.join(options.run_dir, 'events')),
@@ -424,8 +426,12 @@ def _report(options: argparse.Namespace) -> None:
     from fcn8s.cli import build_parser, report
 
     args = build_parser().parse_args(['report', 'RUN'])
-    args.model = options.run_dir
-    _print_report(options, lambda: report.write(args, '{} report {}'.format(program(), shlex.quote(options.run_dir))))
+    args.model, args.trust = options.run_dir, options.trust
+    _print_report(options, lambda: report.write(args, _report_command(options)))
+
+
+def _report_command(options: argparse.Namespace) -> str:
+    return '{} report {}{}'.format(program(), shlex.quote(options.run_dir), trust_words(options.trust))
 
 
 def _print_report(options: argparse.Namespace, write: Callable[[], str]) -> None:
@@ -434,9 +440,7 @@ def _print_report(options: argparse.Namespace, write: Callable[[], str]) -> None
         path = write()
     except (ValueError, OSError, MemoryError) as error:
         print(
-            'There is no report: {} Write it with: {} report {}'.format(
-                str(error) or 'out of memory.', program(), shlex.quote(options.run_dir)
-            )
+            'There is no report: {} Write it with: {}'.format(str(error) or 'out of memory.', _report_command(options))
         )
     else:
         print('Report: {}'.format(path))
@@ -450,4 +454,5 @@ def _data_flags(options: argparse.Namespace) -> str:
     only = found.pop('only', [])
     words = [word for name, value in found.items() for word in as_words(name, value)]
     flags = ' '.join(map(shlex.quote, words + (['--only'] + only if only else [])))
-    return flags + (' --at-input-size' if options.eval_at_input_size and options.size is not None else '')
+    flags += ' --at-input-size' if options.eval_at_input_size and options.size is not None else ''
+    return flags + trust_words(options.trust)

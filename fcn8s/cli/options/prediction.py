@@ -100,6 +100,11 @@ def add_trust_argument(group: Any) -> None:
     )
 
 
+def trust_words(trust: bool) -> str:
+    """Returns what a printed command ends with if the training needed `--trust`."""
+    return ' --trust' if trust else ''
+
+
 def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
     """Adds the flags that say how an overlay looks; returns the group, so that more can be added."""
     group = parser.add_argument_group('drawing')

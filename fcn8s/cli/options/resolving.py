@@ -22,7 +22,7 @@ from helpers.files import explain_os_errors, is_below, numbered
 from helpers.user_warnings import warn_user
 
 # What --resume may change about a run.
-RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
+RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout', 'trust')
 _DATA_PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors')
 # Options that say where the data of a run lie; --resume accepts a new place for each that the run was started with.
 PLACES = _DATA_PATHS + ('class_names',)
@@ -32,9 +32,10 @@ _NOT_STORED = (
     *('workers', 'wire', 'timeout', 'of_cluster'),
     *('folds', 'fold'),
     'minutes',  # the resulting epochs are stored
+    'trust',  # said anew each time: a file must not vouch for itself
 )
 # These decide what the command does before it reads a recipe.
-_ONLY_TYPED = ('resume', 'recipe', 'overfit_one_batch', 'minutes', 'folds', 'fold', 'workers')
+_ONLY_TYPED = ('resume', 'recipe', 'overfit_one_batch', 'minutes', 'folds', 'fold', 'workers', 'trust')
 # Where a new training gets its weights; a resumed run has its own checkpoint.
 BEGINNINGS = ('encoder', 'fine_tune_from')
 _PATHS = _DATA_PATHS + BEGINNINGS + ('cache',)
@@ -196,10 +197,10 @@ def recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
     arguments = stored.with_threads(recipes.read_recipe(name).arguments)
     stored.check(arguments, _rules(), 'the recipe {!r}'.format(name))
     for option in _ONLY_TYPED:
-        if arguments.get(option) is not None:
-            raise ValueError(
-                '{} in a recipe; say {} {} in the command.'.format(option, flags([option]), arguments[option])
-            )
+        value = arguments.get(option)
+        if value not in (None, False):
+            said = flag(option) if value is True else '{} {}'.format(flag(option), value)
+            raise ValueError('{} in a recipe; say {} in the command.'.format(option, said))
     unknown = sorted(set(arguments) - set(defaults))
     if unknown:
         raise ValueError('the recipe {!r} has options that fcn8s train does not: {}.'.format(name, ', '.join(unknown)))
@@ -302,7 +303,8 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
             '--resume goes on with the settings that the run was started with; leave out {}. Only {} may change, '
             'and {} where its data have moved.'.format(flags(refused), flags(RESUMABLE), flags(places))
         )
-    given = dict(labels.as_trained(command), **typed)
+    kept = {name: value for name, value in labels.as_trained(command).items() if name not in _NOT_STORED}
+    given = dict(kept, **typed)
     _check_places(given, places, typed['resume'])
     check_counts(given)
     options = argparse.Namespace(**dict(defaults, **given))

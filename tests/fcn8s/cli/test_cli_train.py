@@ -21,7 +21,7 @@ from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.pipeline import build_pipeline
 from fcn8s import FCN8s
 from fcn8s.backend import tf
-from fcn8s.cli import build_parser, main, train
+from fcn8s.cli import build_parser, main, report, train
 from fcn8s.cli.inputs.training import _label_space
 from fcn8s.cli.options import resolving
 from fcn8s.cli.options import training as train_options
@@ -740,8 +740,8 @@ def test_a_run_is_never_overwritten(whole, data, shallow_encoder, capsys):
     [
         (
             ['--batch', '8'],
-            'leave out --batch. Only --epochs, --threads, --cache, --report, --workers, --wire, --timeout may '
-            'change, and --data where its data have moved.',
+            'leave out --batch. Only --epochs, --threads, --cache, --report, --workers, --wire, --timeout, --trust '
+            'may change, and --data where its data have moved.',
         ),
         (['--images', 'X', '--labels', 'Y'], 'leave out --images, --labels. Only '),  # it was started with --data
         (['--batch', '2', '--run', 'X'], 'leave out --batch, --run.'),
@@ -806,6 +806,31 @@ def test_a_cache_that_only_config_json_names_is_not_made(whole, tmp_path):
     assert cache_of(cache) == cache
 
 
+def test_only_who_types_trust_trusts_a_graph(whole, tmp_path):
+    """The run or the recipe may be that of somebody else, as the graph in it is."""
+    config = read_json(whole, 'config.json')
+    config['command']['trust'] = True
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    assert resolve('--resume', str(tmp_path)).trust is False
+    options = resolve('--resume', str(tmp_path), '--trust')
+    assert options.trust is True and 'trust' not in resolving.storable(options)
+
+    own = recipes.read_recipe('demo')._replace(arguments={'trust': True})
+    (tmp_path / 'own.json').write_text(json.dumps(own._asdict()))
+    with pytest.raises(ValueError, match='trust in a recipe; say --trust in the command.'):
+        resolve('--recipe', str(tmp_path / 'own.json'), *DATA)
+
+
+def test_a_trusted_training_is_reported_and_its_commands_trust_too(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(report, 'write', lambda args, command: asked.append((args.trust, command)) or 'report.html')
+    options = resolve(*DATA, '--run', str(tmp_path / 'R'), '--trust')
+    train._report(options)
+    assert asked[0][0] is True and asked[0][1].endswith('/R --trust')
+    lines = [line for line in train._closing_lines(options).splitlines() if ' evaluate ' in line or ' predict ' in line]
+    assert len(lines) == 2 and all(line.endswith(' --trust') for line in lines)
+
+
 def test_a_run_with_options_of_a_later_version_is_left_to_that(whole, tmp_path, capsys):
     config = read_json(whole, 'config.json')
     config['command'].update(new_flag=None, other_flag=False, cut_mix=0.5)
@@ -827,7 +852,7 @@ def test_an_interruption_is_not_hidden_by_a_report_that_cannot_be_written(tmp_pa
         def train(self, *_, **__):
             raise TrainingInterrupted('SIGTERM after step 3', 'SIGTERM')
 
-    options = argparse.Namespace(report=True, resume=None, run_dir=str(tmp_path))
+    options = argparse.Namespace(report=True, resume=None, run_dir=str(tmp_path), trust=False)
     for writes in (True, False):  # the others of several workers have no run
         with pytest.raises(TrainingInterrupted, match='SIGTERM after step 3'):
             train._train(Model(), options, None, {}, writes)
@@ -860,6 +885,7 @@ def test_the_line_for_evaluation_scores_as_the_run_did_and_is_left_out_without_d
     options.update(
         images=None, labels=None, val_images=None, val_labels=None, split='train', hold_out=None, recipe=None
     )
+    options['trust'] = False
     lines = train._closing_lines(argparse.Namespace(**dict(options, **changes)))
     line = next((line for line in lines.splitlines() if ' evaluate ' in line), None)
     assert (line is None) == (flags is None) and (line is None or line.endswith(' evaluate runs/x ' + flags))
