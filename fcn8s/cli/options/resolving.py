@@ -17,7 +17,7 @@ from fcn8s.cli.options.training import (
 from fcn8s.cli.options.workers import check_threads
 from fcn8s.cli.terminal import Parser
 from fcn8s.optimizers import OPTIMIZERS, parse_rate_multipliers
-from fcn8s.settings import check_loss
+from fcn8s.settings import LOSSES, check_loss, loss_name
 from helpers.files import explain_os_errors, is_below, numbered
 from helpers.user_warnings import warn_user
 
@@ -57,6 +57,24 @@ _BELONG_TO = {
     'crop': ('random_scale', 'max_class_share', 'crop_on_classes'),
     'size': ('eval_at_input_size',),
 }
+# Options of a recipe that give way to typed ones: they conflict, and no flag takes them back.
+_DISPLACED_BY = {
+    'data': ('images',),
+    'images': ('data',),
+    'labels': ('data',),
+    'val_images': ('data', 'hold_out'),
+    'val_labels': ('data', 'hold_out'),
+    'val_split': ('hold_out',),
+    'hold_out': ('val_split', 'val_images', 'val_labels'),
+    'encoder': ('fine_tune_from',),
+    'fine_tune_from': ('encoder',),
+    'colors': ('class_names',),
+    'class_names': ('colors',),
+    'classes': ('colors', 'class_names'),
+    'ema': ('swa',),
+    'swa': ('ema', 'patience'),
+    'patience': ('swa',),
+}
 
 
 def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True) -> argparse.Namespace:
@@ -86,7 +104,7 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     given = dict(_beside(recipe, typed), **typed)
     if 'epochs' in typed and 'minutes' in typed:
         raise ValueError('--epochs and --minutes both say how long to train. Give one of the two.')
-    _check_data(given)
+    _check_data(typed, given)
     _check_belongings(typed, given)
     _check_network(given)
     options = argparse.Namespace(**dict(defaults, **given))
@@ -108,13 +126,15 @@ def _check_room(options: argparse.Namespace) -> None:
 
 def _beside(recipe: Dict[str, Any], typed: Dict[str, Any]) -> Dict[str, Any]:
     """The options of a recipe, without those that conflict with typed options and that no flag can undo."""
-    displaced = {
-        'skip_scales': typed.get('variant') == '32s',
-        'momentum': 'optimizer' in typed and OPTIMIZERS[typed['optimizer']].settings.momentum is None,
-        'ema': 'swa' in typed,
-        'swa': 'ema' in typed,
-    }
-    return {name: value for name, value in recipe.items() if not displaced.get(name)}
+    loss = LOSSES.get(loss_name(typed['loss'])) if 'loss' in typed else None
+    displaced = {name for name, others in _DISPLACED_BY.items() if set(others) & set(typed)}
+    if typed.get('variant') == '32s':
+        displaced.add('skip_scales')
+    if 'optimizer' in typed and OPTIMIZERS[typed['optimizer']].settings.momentum is None:
+        displaced.add('momentum')
+    if loss is not None and not loss.class_weights:
+        displaced.add('class_weights')
+    return {name: value for name, value in recipe.items() if name not in displaced}
 
 
 def _new_run_dir() -> str:
@@ -207,7 +227,7 @@ def recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
     return arguments
 
 
-def _check_data(given: Dict[str, Any]) -> None:
+def _check_data(typed: Dict[str, Any], given: Dict[str, Any]) -> None:
     if ('data' in given) == ('images' in given):
         raise ValueError(
             'say what to train on: either --data ROOT --layout NAME, or --images DIR --labels DIR --classes N.'
@@ -233,7 +253,7 @@ def _check_data(given: Dict[str, Any]) -> None:
             raise ValueError('--hold-out says what to evaluate on, and so {} {}. Give one.'.format(does, flags(others)))
     elif not ('val_images' in given if 'images' in given else given.get('val_split', 'val')):
         of_evaluations = ('eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst')
-        without = [name for name in of_evaluations if name in given]
+        without = [name for name in of_evaluations if name in typed]
         if without:
             raise ValueError('{} came, but there are no data to evaluate on.'.format(flags(without)))
 

@@ -546,10 +546,35 @@ def test_what_is_typed_displaces_options_of_a_recipe_that_do_not_go_with_it(tmp_
     assert (options.skip_scales, options.momentum) == ([1e-4, 1e-2], 0.99)
     options = resolve(*base, 'voc-atonce', '--variant', '32s', '--optimizer', 'adam')
     assert (options.skip_scales, options.momentum) == (None, None)
-    own = recipes.read_recipe('voc-atonce')._replace(arguments={'ema': 0.9})
+
+
+@pytest.mark.parametrize(
+    'recipe, words, found',
+    [
+        (dict(ema=0.9, patience=2), '--data D --encoder E --swa 3', dict(ema=None, patience=None, swa=3)),
+        (dict(swa=3), '--data D --encoder E --patience 2', dict(swa=None, patience=2)),
+        (dict(data='A', layout='voc'), '--images I --labels L --classes 2 --encoder E', dict(data=None, images='I')),
+        (dict(images='A', labels='B', classes=3), '--data D --encoder E', dict(data='D', images=None, labels=None)),
+        (dict(val_split='test'), '--data D --encoder E --hold-out a', dict(val_split='val', hold_out=['a'])),
+        (dict(hold_out=['a']), '--data D --encoder E --val-split test', dict(val_split='test', hold_out=None)),
+        (dict(encoder='A'), '--data D --fine-tune-from M', dict(encoder=None, fine_tune_from='M')),
+        (dict(fine_tune_from='A'), '--data D --encoder E', dict(encoder='E', fine_tune_from=None)),
+        (dict(class_weights='median_frequency'), '--data D --encoder E --loss dice', dict(class_weights=None)),
+        (
+            dict(classes=3, class_names='a,b,c'),
+            '--images I --labels L --colors cityscapes --encoder E',
+            dict(classes=None, class_names=None, colors='cityscapes'),
+        ),
+        # Evaluations that a recipe asks for, without data for them.
+        (dict(eval_every=5, summary_worst=2), '--data D --encoder E --val-split=', dict(val_split='')),
+        (dict(eval_batch=8), '--images I --labels L --classes 2 --encoder E', dict(val_images=None)),
+    ],
+)
+def test_what_is_typed_displaces_what_no_flag_takes_back(tmp_path, recipe, words, found):
+    own = recipes.read_recipe('voc-atonce')._replace(arguments=recipe)
     (tmp_path / 'own.json').write_text(json.dumps(own._asdict()))
-    options = resolve(*base, str(tmp_path / 'own.json'), '--swa', '3')
-    assert (options.ema, options.swa) == (None, 3)
+    options = vars(resolve('--run', 'R', '--recipe', str(tmp_path / 'own.json'), *words.split()))
+    assert {name: options[name] for name in found} == found
 
 
 def test_typed_options_win_over_the_recipe_also_where_they_are_the_defaults():
