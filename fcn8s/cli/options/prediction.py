@@ -4,6 +4,7 @@ import argparse
 from typing import Any, Optional, Sequence
 
 from fcn8s.cli.options.flags import flag, said_of
+from fcn8s.cli.options.lists import ExtendList
 from helpers.label_spaces import PALETTES
 
 
@@ -59,6 +60,7 @@ def add_averaging_arguments(group: Any, of_scales: str = '') -> None:
     group.add_argument(
         '--scales',
         type=float,
+        action=ExtendList,
         nargs='+',
         metavar='S',
         help='average over the image resized by these factors, for example 0.75 1 1.25' + of_scales,
