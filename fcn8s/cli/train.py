@@ -451,8 +451,7 @@ def _data_flags(options: argparse.Namespace) -> str:
     from fcn8s.cli.options.evaluation import evaluated_in_training
 
     found = evaluated_in_training(vars(options))
-    only = found.pop('only', [])
     words = [word for name, value in found.items() for word in as_words(name, value)]
-    flags = ' '.join(map(shlex.quote, words + (['--only'] + only if only else [])))
+    flags = ' '.join(map(shlex.quote, words))
     flags += ' --at-input-size' if options.eval_at_input_size and options.size is not None else ''
     return flags + trust_words(options.trust)

@@ -899,9 +899,16 @@ def test_a_run_of_a_script_is_resumed_by_that_script(whole, tmp_path, capsys):
         (dict(val_split='test set'), "--data DATA --layout camvid --split 'test set'"),
         (dict(eval_at_input_size=True, size=[32, 64]), '--data DATA --layout camvid --split val --at-input-size'),
         (dict(val_split=''), None),
-        (dict(hold_out=['Seq05', '0006 R0']), "--data DATA --layout camvid --split train --only Seq05 '0006 R0'"),
+        (
+            dict(hold_out=['Seq05', '0006 R0']),
+            "--data DATA --layout camvid --split train --only Seq05 --only '0006 R0'",
+        ),
         (dict(data=None, images='I', labels='L', hold_out=['a']), '--images I --labels L --only a'),
         (dict(data=None, images='I', labels='L', val_images='VI', val_labels='VL'), '--images VI --labels VL'),
+        (
+            dict(data=None, images='-I', labels='L', label_suffix='-mask', hold_out=['-a']),
+            '--images=-I --labels L --label-suffix=-mask --only=-a',
+        ),
         (dict(data=None, images='I', labels='L'), None),
     ],
 )
