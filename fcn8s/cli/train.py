@@ -217,7 +217,7 @@ def _recipe_watchers(options: argparse.Namespace, defaults: Dict[str, Any], work
         recipe = recipes.read_recipe(options.recipe)
         if not recipe.measured:
             return []
-        if not _evaluates(options):
+        if not resolving.evaluates(options):
             raise ValueError('there are no data to evaluate on.')
         recipe = recipe._replace(arguments=resolving.recipe_arguments(options.recipe, defaults))
         settings = dict(vars(options), workers=workers_of_the_run(options, workers))
@@ -244,17 +244,11 @@ def _scores_so_far(run_dir: str) -> List[Tuple[int, Optional[float]]]:
     return [(record.get('epoch', 0), record['evaluation'].get('mean_iou')) for record in evaluated]
 
 
-def _evaluates(options: argparse.Namespace) -> bool:
-    """Tells whether there are data to evaluate on."""
-    by_split = options.data is not None and options.val_split
-    return bool(options.hold_out or options.val_images is not None or by_split)
-
-
 def _closing_lines(options: argparse.Namespace) -> str:
     run_dir, fcn8s = shlex.quote(options.run_dir), program()
     evaluate = ''
     # Names of single images, which cross-validation may have drawn, are too many to type.
-    if _evaluates(options) and len(options.hold_out or []) <= 8:
+    if resolving.evaluates(options) and len(options.hold_out or []) <= 8:
         evaluate = 'evaluate:\n  {} evaluate {} {}\n'.format(fcn8s, run_dir, _data_flags(options))
         best = _evaluation_of_recipe(options)
         if best:

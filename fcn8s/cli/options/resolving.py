@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 import os
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -18,7 +19,15 @@ from fcn8s.cli.options.workers import check_threads
 from fcn8s.cli.terminal import Parser
 from fcn8s.optimizers import OPTIMIZERS, parse_rate_multipliers
 from fcn8s.settings import LOSSES, check_loss, loss_name
+from fcn8s.training.values import (
+    MAX_WORST,
+    check_keep_prob,
+    check_l2_regularization,
+    check_last_epochs,
+    check_monitor_name,
+)
 from helpers.files import explain_os_errors, is_below, numbered
+from helpers.flags import checked_whole
 from helpers.user_warnings import warn_user
 
 # What --resume may change about a run.
@@ -87,6 +96,7 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True
     if 'resume' in typed:
         return _resumed(typed, defaults)
     options = resolve_steps(typed, defaults)
+    _check_epochs(options)
     if not writes:
         options.run_dir = options.run_dir or 'runs'
         return options
@@ -112,13 +122,43 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing)
     if options.rate_multipliers is not None:
         parse_rate_multipliers(options.rate_multipliers)
-    _check_room(options)
+    if 'monitor' not in typed and not evaluates(options):
+        options.monitor = None  # that of a recipe
+    _check_values(options)
     return options
 
 
-def _check_room(options: argparse.Namespace) -> None:
+def evaluates(options: argparse.Namespace) -> bool:
+    """Tells whether there are data to evaluate on."""
+    by_split = options.data is not None and options.val_split
+    return bool(options.hold_out or options.val_images is not None or by_split)
+
+
+def _check_epochs(options: argparse.Namespace) -> None:
+    """Raises ValueError for values about epochs and evaluations that no data can make right."""
+    checked_whole('--summary-worst', options.summary_worst, 0, MAX_WORST)
+    checked_whole('--head-warmup', options.head_warmup, 0, remedy='It is a number of epochs, 0 for none.')
+    epochs = options.epochs if options.minutes is None else math.inf
+    check_last_epochs(epochs, options.swa, options.head_warmup, options.patience, _spelled)
+    if options.monitor is None:
+        return
+    check_monitor_name(options.monitor, '--monitor')
+    if options.monitor != 'loss' and not evaluates(options):
+        raise ValueError(
+            '--monitor is {!r}, and there are no data to evaluate on, so it would never be known. Say what to evaluate '
+            'on: --val-split or --val-images, or --hold-out; or take --monitor loss.'.format(options.monitor)
+        )
+
+
+def _spelled(argument: str) -> str:
+    return '--patience' if argument == 'early_stopping_patience' else flag(argument)
+
+
+def _check_values(options: argparse.Namespace) -> None:
     from fcn8s.prediction.predictor import check_room
 
+    check_keep_prob(options.keep_prob, '--keep-prob')
+    check_l2_regularization(options.l2, '--l2')
     for name in ('size', 'crop'):
         # With two classes, the fewest: their number is known only when the data are read.
         check_room(getattr(options, name), 2, options.batch, name)
@@ -329,7 +369,8 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     check_counts(given)
     options = argparse.Namespace(**dict(defaults, **given))
     check_threads(options.threads)
-    _check_room(options)
+    _check_values(options)
+    _check_epochs(options)
     options.run_dir = typed['resume']
     if 'cache' not in typed:
         options.cache = _known_cache(options.cache, options.run_dir)
