@@ -118,8 +118,13 @@ def ways_to_take(pairs: Sequence[FolderPair], root: str) -> List[str]:
 def suffix_words(rule: NameRule) -> List[str]:
     """Returns the options for the suffixes that images and labels have after their common name."""
     given = (('--image-suffix', rule.separator), ('--label-suffix', rule.suffix))
+    return [word for flag, text in given if text is not None for word in option_words(flag, text)]
+
+
+def option_words(flag: str, text: str) -> List[str]:
+    """Returns the words of a command for an option and its value."""
     # '=', since a value that begins with a dash would be read as an option.
-    return ['{}={}'.format(flag, text) for flag, text in given if text is not None]
+    return ['{}={}'.format(flag, text)] if text.startswith('-') else [flag, text]
 
 
 def find_folder_pairs(

@@ -153,7 +153,7 @@ def train_command(
         colors, class_names: The options of these names, as typed.
         images: The options that say how images are read, as words.
     """
-    from data_generator.checking.folder_pairs import suffix_words
+    from data_generator.checking.folder_pairs import option_words, suffix_words
 
     train = [split for split in report.splits if split.is_for_training and split.good_pairs]
     val = [split for split in report.splits if not split.is_for_training and split.good_pairs]
@@ -167,7 +167,8 @@ def train_command(
         words = []
         for prefix, splits in (('', train), ('val-', val)):
             for split in splits:
-                words += ['--' + prefix + 'images', split.image_dir, '--' + prefix + 'labels', split.label_dir]
+                words += option_words('--{}images'.format(prefix), split.image_dir)
+                words += option_words('--{}labels'.format(prefix), split.label_dir)
         named = report.layout.name if report.is_known_layout else class_names
         words += suffix_words(report.layout.name_rule) + _label_words(report, colors, named)
     words += images

@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from fcn8s.cli.inputs.training import open_datasets
 from fcn8s.cli.options import resolving
 from fcn8s.cli.options.flags import flags, refuse_without
+from fcn8s.cli.options.prediction import trust_words
 from fcn8s.cli.terminal import program
 from fcn8s.evaluation.scores import METRICS
 from helpers.counted import counted
@@ -97,7 +98,7 @@ def cross_validate(
         if is_first:
             _note_done(place, fold, prefixes[fold - 1], sizes[fold - 1])
     if is_first:
-        print(summarize(root, number))
+        print(summarize(root, number, trust_words(options.trust)))
 
 
 def _check(typed: Dict[str, Any], is_one_of_several: bool) -> None:
@@ -259,8 +260,11 @@ def mean_and_error(found: Sequence[Optional[float]]) -> Tuple[float, float]:
     return statistics.mean(values), error
 
 
-def summarize(root: str, number: int) -> str:
-    """Writes the scores of all finished folds into RUN/folds.json, and returns the table that is printed."""
+def summarize(root: str, number: int, flags: str = '') -> str:
+    """Writes the scores of all finished folds into RUN/folds.json, and returns the table that is printed.
+
+    flags: what the printed command needs besides the data.
+    """
     from helpers.files import atomic_write_json, to_json
 
     paths = [os.path.join(root, 'fold-{}'.format(fold), FOLD_FILE) for fold in range(1, number + 1)]
@@ -274,7 +278,7 @@ def summarize(root: str, number: int) -> str:
         standard_error={name: error for name, (_, error) in of_folds.items()},
     )
     atomic_write_json(os.path.join(root, FOLDS_FILE), to_json(content))
-    return _table(root, number, done, of_folds)
+    return _table(root, number, done, of_folds) + flags
 
 
 def _table(root: str, number: int, done: List[Dict[str, Any]], of_folds: Dict[str, Tuple[float, float]]) -> str:

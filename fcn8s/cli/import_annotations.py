@@ -5,6 +5,7 @@ import shlex
 from typing import Any
 
 from fcn8s.cli.options.labels import tolerance
+from fcn8s.cli.options.lists import ExtendList
 from fcn8s.cli.terminal import complain, pretrained_encoder, program
 from helpers.process.cores import num_cores
 
@@ -48,7 +49,11 @@ def _add_label_arguments(group: Any) -> None:
         '(default for COCO and YOLO, which have no order); layers of CVAT take precedence over both',
     )
     group.add_argument(
-        '--classes', nargs='+', metavar='NAME', help='take only these classes, in this order (default: all)'
+        '--classes',
+        action=ExtendList,
+        nargs='+',
+        metavar='NAME',
+        help='take only these classes, in this order (default: all)',
     )
     group.add_argument(
         '--color-tolerance',
@@ -59,7 +64,12 @@ def _add_label_arguments(group: Any) -> None:
         'borders and JPEG (default: such masks are left out)',
     )
     group.add_argument(
-        '--void', nargs='+', default=[], metavar='NAME', help='classes whose pixels are ignored, such as unclear ones'
+        '--void',
+        action=ExtendList,
+        nargs='+',
+        default=[],
+        metavar='NAME',
+        help='classes whose pixels are ignored, such as unclear ones',
     )
 
 

@@ -14,7 +14,12 @@ import warnings
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 # Lines to be typed or read by programs: a line break would change their meaning, or hide where a command ends.
-_COMMAND = re.compile(r'\s*(\$ )?(\S*/)?(fcn8s|python\S*|pip|tensorboard) (?!.*: (error|note): )')
+_COMMAND = re.compile(
+    r"""\s*(\$ )?((\S*/)?(fcn8s|python\S*|pip|tensorboard)|'([^']|'"'"')*/(fcn8s|python[^\s/']*)') """
+    r'(?!.*: (error|note): )'
+)
+# What a shell takes for one word; an apostrophe that closes nothing counts as a letter.
+_SHELL_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|\\.|\S)+""")
 _DATA = re.compile(r'\s*["{}\[\]]')
 # Control characters, which a terminal would obey: names of files and classes, and other foreign text, may hold them.
 _CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
@@ -40,21 +45,29 @@ def _cut(line: str) -> str:
 def fit(line: str, width: int) -> str:
     """Breaks a line that is wider than a terminal between words; the following lines are indented by two more.
 
-    A command is broken with a backslash, so that it can be copied. Lines of JSON stay whole, and so do words that are
-    too long, such as paths.
+    A command is broken with a backslash, so that it can be copied, and never inside quotes. Lines of JSON stay whole,
+    and so do words that are too long, such as paths.
     """
     if len(line) <= width or _DATA.match(line):
         return line
     indent = ' ' * (len(line) - len(line.lstrip()) + 2)
-    is_command = _COMMAND.match(line)
-    parts = textwrap.wrap(
-        line,
-        width - 2 if is_command else width,
-        subsequent_indent=indent + '  ' if is_command else indent,
-        break_long_words=False,
-        break_on_hyphens=False,
+    if _COMMAND.match(line):
+        return ' \\\n'.join(_broken_command(line, width - 2, indent + '  '))
+    return '\n'.join(
+        textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     )
-    return (' \\\n' if is_command else '\n').join(parts)
+
+
+def _broken_command(line: str, width: int, indent: str) -> List[str]:
+    words = _SHELL_WORD.findall(line)
+    parts = [indent[4:] + words[0]]
+    for word in words[1:]:
+        longer = '{} {}'.format(parts[-1], word)
+        if len(longer) <= width:
+            parts[-1] = longer
+        else:
+            parts.append(indent + word)
+    return parts
 
 
 class _NamedStream:

@@ -45,6 +45,7 @@ def epochs_that_fit(options: argparse.Namespace) -> int:
         arguments = train_arguments(options, batches, val)
         # Epochs of a head warm-up are cheaper than the others: the others are measured.
         settings = dict(network_settings(options, train_data), head_warmup=0)
+        options.class_weights = settings['class_weights']  # counted once, within the time that is measured
         settings['optimizer'] = settings['optimizer']._replace(swa=None)  # these steps have no last epochs
         from fcn8s import FCN8s
 

@@ -20,6 +20,7 @@ from fcn8s.cli.inputs.training import (
 from fcn8s.cli.options import resolving, training
 from fcn8s.cli.options.folders import as_words
 from fcn8s.cli.options.network import DEFAULTS
+from fcn8s.cli.options.prediction import trust_words
 from fcn8s.cli.options.workers import silent_output
 from fcn8s.cli.terminal import program, tensorboard
 from fcn8s.distributed.cluster import cluster_from_environment
@@ -239,7 +240,7 @@ def _recipe_watchers(options: argparse.Namespace, defaults: Dict[str, Any], work
         recipe = recipes.read_recipe(options.recipe)
         if not recipe.measured:
             return []
-        if not _evaluates(options):
+        if not resolving.evaluates(options):
             raise ValueError('there are no data to evaluate on.')
         recipe = recipe._replace(arguments=resolving.recipe_arguments(options.recipe, defaults))
         settings = dict(vars(options), workers=workers_of_the_run(options, workers))
@@ -266,17 +267,11 @@ def _scores_so_far(run_dir: str) -> List[Tuple[int, Optional[float]]]:
     return [(record.get('epoch', 0), record['evaluation'].get('mean_iou')) for record in evaluated]
 
 
-def _evaluates(options: argparse.Namespace) -> bool:
-    """Tells whether there are data to evaluate on."""
-    by_split = options.data is not None and options.val_split
-    return bool(options.hold_out or options.val_images is not None or by_split)
-
-
 def _closing_lines(options: argparse.Namespace) -> str:
     run_dir, fcn8s = shlex.quote(options.run_dir), program()
     evaluate = ''
     # Names of single images, which cross-validation may have drawn, are too many to type.
-    if _evaluates(options) and len(options.hold_out or []) <= 8:
+    if resolving.evaluates(options) and len(options.hold_out or []) <= 8:
         evaluate = 'evaluate:\n  {} evaluate {} {}\n'.format(fcn8s, run_dir, _data_flags(options))
         best = _evaluation_of_recipe(options)
         if best:
@@ -285,8 +280,9 @@ def _closing_lines(options: argparse.Namespace) -> str:
             )
     return (
         '\nThe run is in {run}\n{evaluate}predict:\n  {fcn8s} predict {run} IMAGE '
-        '--out DIR\nlook at curves:\n  {curves}'.format(
+        '--out DIR{trust}\nlook at curves:\n  {curves}'.format(
             run=run_dir,
+            trust=trust_words(options.trust),
             fcn8s=fcn8s,
             evaluate=evaluate,
             curves=tensorboard(os.path.join(options.run_dir, 'events')),
@@ -447,8 +443,12 @@ def _report(options: argparse.Namespace) -> None:
     from fcn8s.cli import build_parser, report
 
     args = build_parser().parse_args(['report', 'RUN'])
-    args.model = options.run_dir
-    _print_report(options, lambda: report.write(args, '{} report {}'.format(program(), shlex.quote(options.run_dir))))
+    args.model, args.trust = options.run_dir, options.trust
+    _print_report(options, lambda: report.write(args, _report_command(options)))
+
+
+def _report_command(options: argparse.Namespace) -> str:
+    return '{} report {}{}'.format(program(), shlex.quote(options.run_dir), trust_words(options.trust))
 
 
 def _print_report(options: argparse.Namespace, write: Callable[[], str]) -> None:
@@ -457,9 +457,7 @@ def _print_report(options: argparse.Namespace, write: Callable[[], str]) -> None
         path = write()
     except (ValueError, OSError, MemoryError) as error:
         print(
-            'There is no report: {} Write it with: {} report {}'.format(
-                str(error) or 'out of memory.', program(), shlex.quote(options.run_dir)
-            )
+            'There is no report: {} Write it with: {}'.format(str(error) or 'out of memory.', _report_command(options))
         )
     else:
         print('Report: {}'.format(path))
@@ -470,7 +468,7 @@ def _data_flags(options: argparse.Namespace) -> str:
     from fcn8s.cli.options.evaluation import evaluated_in_training
 
     found = evaluated_in_training(vars(options))
-    only = found.pop('only', [])
     words = [word for name, value in found.items() for word in as_words(name, value)]
-    flags = ' '.join(map(shlex.quote, words + (['--only'] + only if only else [])))
-    return flags + (' --at-input-size' if options.eval_at_input_size and options.size is not None else '')
+    flags = ' '.join(map(shlex.quote, words))
+    flags += ' --at-input-size' if options.eval_at_input_size and options.size is not None else ''
+    return flags + trust_words(options.trust)

@@ -4,6 +4,7 @@ import argparse
 from typing import Any, Dict, List
 
 from fcn8s.cli.options.flags import refuse_without
+from fcn8s.cli.options.lists import ExtendList
 from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.vgg16.further_channels import FILLS
 from fcn8s.vgg16.weights.source import PREPROCESSINGS
@@ -77,6 +78,7 @@ def _add_channel_arguments(group: Any) -> None:
     group.add_argument(
         '--mean',
         type=float,
+        action=ExtendList,
         nargs='+',
         metavar='M',
         help='of the fourth and each later channel, 0 to 255; fcn8s check prints it',
@@ -84,6 +86,7 @@ def _add_channel_arguments(group: Any) -> None:
     group.add_argument(
         '--deviation',
         type=float,
+        action=ExtendList,
         nargs='+',
         metavar='D',
         help='standard deviation of the fourth and each later channel; fcn8s check prints it',

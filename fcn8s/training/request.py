@@ -11,9 +11,14 @@ from fcn8s.evaluation.scores import CLASS_IOU, METRICS, metric_of
 from fcn8s.network import check_save
 from fcn8s.saving.descriptions import check_tags
 from fcn8s.training.schedules import checked_rate
-from helpers.counted import counted
+from fcn8s.training.values import (
+    MAX_WORST,
+    check_keep_prob,
+    check_l2_regularization,
+    check_monitor_name,
+)
 from helpers.files import to_json
-from helpers.flags import check_flags, checked_whole, is_real
+from helpers.flags import check_flags, checked_whole
 from helpers.image_rules import ImageRules
 from helpers.user_warnings import warn_user
 
@@ -44,8 +49,6 @@ COUNTS = (
     'keep_checkpoints',
 )
 COUNTS_OR_NONE = ('val_steps', 'early_stopping_patience')
-# The most pictures of one evaluation; they are kept in memory.
-MAX_WORST = 100
 
 
 class TrainingEvent(NamedTuple):
@@ -122,7 +125,8 @@ def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
     _check_environment()
     check_flags(**{name: getattr(request, name) for name in FLAGS})
     _check_schedule(request.learning_rate_schedule)
-    _check_rates(request)
+    check_keep_prob(request.keep_prob)
+    check_l2_regularization(request.l2_regularization)
     _check_generators(request)
     _check_monitor(request, class_names)
     _check_saving(request)
@@ -133,28 +137,6 @@ def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
         and all(callable(callback) for callback in request.callbacks),
         'callbacks is {!r}; it has to be a list of functions of one event.',
         request.callbacks,
-    )
-
-
-def check_last_epochs(request: TrainRequest, swa: Optional[int], head_warmup: int = 0) -> None:
-    """Raises ValueError if the head's warm-up takes all epochs, or the last `swa` epochs cannot be averaged."""
-    _require(
-        head_warmup < request.epochs,
-        'head_warmup is {} and epochs is {}; the warm-up has to leave epochs to train everything. To train the head '
-        'alone, freeze the five blocks: freeze=5 (--freeze 5).',
-        head_warmup,
-        request.epochs,
-    )
-    if swa is None:
-        return
-    left = request.epochs - head_warmup
-    _require(swa <= left, 'swa is {}; it has to be at most the {} of the training.', swa, counted(left, 'epoch'))
-    _require(
-        request.early_stopping_patience is None,
-        'swa is {} and early_stopping_patience is {}; the last epochs are not known where patience may end the '
-        'training. Leave one of them out, or take ema instead of swa.',
-        swa,
-        request.early_stopping_patience,
     )
 
 
@@ -268,21 +250,6 @@ def _check_schedule(schedule: Any) -> None:
     checked_rate(schedule(0), 0)
 
 
-def _check_rates(request: TrainRequest) -> None:
-    _require(
-        is_real(request.keep_prob) and 0 < request.keep_prob <= 1,
-        'keep_prob is {!r}; it has to be a number above 0 and at most 1 (1 is no dropout).',
-        request.keep_prob,
-    )
-    check_l2_regularization(request.l2_regularization)
-
-
-def check_l2_regularization(rate: float) -> None:
-    """Raises ValueError unless the rate is finite and at least 0."""
-    is_right = is_real(rate) and 0 <= rate < float('inf')
-    _require(is_right, 'l2_regularization is {!r}; it has to be a finite number of at least 0.', rate)
-
-
 def check_evaluation(batches: Any, num_batches: int, l2_regularization: float, image_rules: ImageRules) -> None:
     """Raises ValueError for a wrong rate; warns of images that count twice, or are read by other rules.
 
@@ -392,16 +359,14 @@ def monitor_needs_evaluation(request: TrainRequest) -> bool:
 
 def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
     monitor = request.monitor
-    if isinstance(monitor, str) and monitor.startswith(CLASS_IOU):
+    check_monitor_name(monitor)
+    if monitor.startswith(CLASS_IOU):
         _require(
             monitor[len(CLASS_IOU) :] in class_names,
             'monitor is {!r}, but there is no such class; the classes are {}.',
             monitor,
             ', '.join(class_names),
         )
-    else:
-        known = list(METRICS)
-        _require(monitor in known, "monitor is {!r}; choose from {} or 'iou:CLASS NAME'.", monitor, known)
     metric = metric_of(monitor)
     _require(
         monitor == 'loss' or metric in request.metrics,

@@ -23,7 +23,6 @@ from fcn8s.training.request import (
     TrainRequest,
     batch_size,
     check_is_written,
-    check_last_epochs,
     check_request,
     monitor_needs_evaluation,
     num_eval_batches,
@@ -31,6 +30,7 @@ from fcn8s.training.request import (
     resolve_request,
 )
 from fcn8s.training.summaries import Summaries, num_worst, open_summaries
+from fcn8s.training.values import check_last_epochs
 from helpers.files import to_json
 from helpers.user_warnings import warn_user
 
@@ -48,7 +48,7 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
         label_space = check_same_classes(label_space, getattr(generator, 'label_space', None))
     check_request(request, label_space.class_names)
     settings = network.training_settings
-    check_last_epochs(request, settings.optimizer.swa, settings.head_warmup)
+    check_last_epochs(request.epochs, settings.optimizer.swa, settings.head_warmup, request.early_stopping_patience)
     if network.workers is None or network.workers.is_first:
         check_is_written(request)
     image_rules = image_rules_of(request)

@@ -10,6 +10,7 @@ from fcn8s.cli.options.flags import flag, refuse_without
 from fcn8s.cli.options.folders import TakeDataset, add_folder_arguments, check_counts
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
+from fcn8s.cli.options.lists import ExtendList
 from fcn8s.cli.options.prediction import (
     add_averaging_arguments,
     add_engine_arguments,
@@ -42,7 +43,11 @@ def add_data_arguments(group: Any) -> None:
     )
     group.add_argument('--split', help='with --data (default: val)')
     group.add_argument(
-        '--only', nargs='+', metavar='PREFIX', help='only images whose file names begin with PREFIX: a sequence, a city'
+        '--only',
+        action=ExtendList,
+        nargs='+',
+        metavar='PREFIX',
+        help='only images whose file names begin with PREFIX: a sequence, a city',
     )
     add_folder_arguments(group, '--data', with_val=False)
     labels.add_reading_arguments(group)

@@ -83,9 +83,11 @@ def as_text(folders: Folders) -> str:
     return ', '.join(as_list(folders))
 
 
-def as_words(name: str, folders: Folders) -> List[str]:
-    """Returns the words of a command that name the folders. name: of the option, without dashes."""
-    return [word for folder in as_list(folders) for word in (flag(name), folder)]
+def as_words(name: str, values: Union[str, List[str]]) -> List[str]:
+    """Returns the words of a command that give one value or several. name: of the option, without dashes."""
+    from data_generator.checking.folder_pairs import option_words
+
+    return [word for value in as_list(values) for word in option_words(flag(name), value)]
 
 
 def check_counts(given: Dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import argparse
 import os
 from typing import Any, Dict, List, Optional
 
+from fcn8s.cli.options.lists import ExtendList
 from helpers.image_rules import ALPHAS, MAX_CHANNELS
 from helpers.json_files import read_json
 
@@ -21,6 +22,7 @@ def add_image_arguments(group: Any, default: str = '', besides: str = '') -> Non
     group.add_argument(
         '--bands',
         type=int,
+        action=ExtendList,
         nargs='+',
         metavar='N',
         help="which bands of a file are the network's channels, counted from 1, such as 4 3 2 (default: {}{})".format(
@@ -29,6 +31,7 @@ def add_image_arguments(group: Any, default: str = '', besides: str = '') -> Non
     )
     group.add_argument(
         '--window',
+        action=ExtendList,
         nargs='+',
         metavar='LOW HIGH',
         help="values that become 0 and 255 in files of more than 8 bits: LOW HIGH, or a pair per channel, or 'file' "

@@ -4,6 +4,7 @@ import argparse
 from typing import Any, Optional, Sequence
 
 from fcn8s.cli.options.flags import flag, said_of
+from fcn8s.cli.options.lists import ExtendList
 from helpers.label_spaces import PALETTES
 
 
@@ -59,6 +60,7 @@ def add_averaging_arguments(group: Any, of_scales: str = '') -> None:
     group.add_argument(
         '--scales',
         type=float,
+        action=ExtendList,
         nargs='+',
         metavar='S',
         help='average over the image resized by these factors, for example 0.75 1 1.25' + of_scales,
@@ -98,6 +100,11 @@ def add_trust_argument(group: Any) -> None:
         action='store_true',
         help='open a graph with ops that a network does not need; such a file can then read and write your files',
     )
+
+
+def trust_words(trust: bool) -> str:
+    """Returns what a printed command ends with if the training needed `--trust`."""
+    return ' --trust' if trust else ''
 
 
 def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 import os
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -17,12 +18,20 @@ from fcn8s.cli.options.training import (
 from fcn8s.cli.options.workers import check_threads
 from fcn8s.cli.terminal import Parser
 from fcn8s.optimizers import OPTIMIZERS, parse_rate_multipliers
-from fcn8s.settings import check_loss
+from fcn8s.settings import LOSSES, check_loss, loss_name
+from fcn8s.training.values import (
+    MAX_WORST,
+    check_keep_prob,
+    check_l2_regularization,
+    check_last_epochs,
+    check_monitor_name,
+)
 from helpers.files import explain_os_errors, is_below, numbered
+from helpers.flags import checked_whole
 from helpers.user_warnings import warn_user
 
 # What --resume may change about a run.
-RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
+RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout', 'trust')
 _DATA_PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors')
 # Options that say where the data of a run lie; --resume accepts a new place for each that the run was started with.
 PLACES = _DATA_PATHS + ('class_names',)
@@ -32,9 +41,10 @@ _NOT_STORED = (
     *('workers', 'wire', 'timeout', 'of_cluster'),
     *('folds', 'fold'),
     'minutes',  # the resulting epochs are stored
+    'trust',  # said anew each time: a file must not vouch for itself
 )
 # These decide what the command does before it reads a recipe.
-_ONLY_TYPED = ('resume', 'recipe', 'overfit_one_batch', 'minutes', 'folds', 'fold', 'workers')
+_ONLY_TYPED = ('resume', 'recipe', 'overfit_one_batch', 'minutes', 'folds', 'fold', 'workers', 'trust')
 # Where a new training gets its weights; a resumed run has its own checkpoint.
 BEGINNINGS = ('encoder', 'fine_tune_from')
 _PATHS = _DATA_PATHS + BEGINNINGS + ('cache',)
@@ -56,6 +66,24 @@ _BELONG_TO = {
     'crop': ('random_scale', 'max_class_share', 'crop_on_classes'),
     'size': ('eval_at_input_size',),
 }
+# Options of a recipe that give way to typed ones: they conflict, and no flag takes them back.
+_DISPLACED_BY = {
+    'data': ('images',),
+    'images': ('data',),
+    'labels': ('data',),
+    'val_images': ('data', 'hold_out'),
+    'val_labels': ('data', 'hold_out'),
+    'val_split': ('hold_out',),
+    'hold_out': ('val_split', 'val_images', 'val_labels'),
+    'encoder': ('fine_tune_from',),
+    'fine_tune_from': ('encoder',),
+    'colors': ('class_names',),
+    'class_names': ('colors',),
+    'classes': ('colors', 'class_names'),
+    'ema': ('swa',),
+    'swa': ('ema', 'patience'),
+    'patience': ('swa',),
+}
 
 
 def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True) -> argparse.Namespace:
@@ -68,6 +96,7 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True
     if 'resume' in typed:
         return _resumed(typed, defaults)
     options = resolve_steps(typed, defaults)
+    _check_epochs(options)
     if not writes:
         options.run_dir = options.run_dir or 'runs'
         return options
@@ -85,7 +114,7 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     given = dict(_beside(recipe, typed), **typed)
     if 'epochs' in typed and 'minutes' in typed:
         raise ValueError('--epochs and --minutes both say how long to train. Give one of the two.')
-    _check_data(given)
+    _check_data(typed, given)
     _check_belongings(typed, given)
     _check_network(given)
     options = argparse.Namespace(**dict(defaults, **given))
@@ -93,13 +122,43 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing)
     if options.rate_multipliers is not None:
         parse_rate_multipliers(options.rate_multipliers)
-    _check_room(options)
+    if 'monitor' not in typed and not evaluates(options):
+        options.monitor = None  # that of a recipe
+    _check_values(options)
     return options
 
 
-def _check_room(options: argparse.Namespace) -> None:
+def evaluates(options: argparse.Namespace) -> bool:
+    """Tells whether there are data to evaluate on."""
+    by_split = options.data is not None and options.val_split
+    return bool(options.hold_out or options.val_images is not None or by_split)
+
+
+def _check_epochs(options: argparse.Namespace) -> None:
+    """Raises ValueError for values about epochs and evaluations that no data can make right."""
+    checked_whole('--summary-worst', options.summary_worst, 0, MAX_WORST)
+    checked_whole('--head-warmup', options.head_warmup, 0, remedy='It is a number of epochs, 0 for none.')
+    epochs = options.epochs if options.minutes is None else math.inf
+    check_last_epochs(epochs, options.swa, options.head_warmup, options.patience, _spelled)
+    if options.monitor is None:
+        return
+    check_monitor_name(options.monitor, '--monitor')
+    if options.monitor != 'loss' and not evaluates(options):
+        raise ValueError(
+            '--monitor is {!r}, and there are no data to evaluate on, so it would never be known. Say what to evaluate '
+            'on: --val-split or --val-images, or --hold-out; or take --monitor loss.'.format(options.monitor)
+        )
+
+
+def _spelled(argument: str) -> str:
+    return '--patience' if argument == 'early_stopping_patience' else flag(argument)
+
+
+def _check_values(options: argparse.Namespace) -> None:
     from fcn8s.prediction.predictor import check_room
 
+    check_keep_prob(options.keep_prob, '--keep-prob')
+    check_l2_regularization(options.l2, '--l2')
     for name in ('size', 'crop'):
         # With two classes, the fewest: their number is known only when the data are read.
         check_room(getattr(options, name), 2, options.batch, name)
@@ -107,13 +166,15 @@ def _check_room(options: argparse.Namespace) -> None:
 
 def _beside(recipe: Dict[str, Any], typed: Dict[str, Any]) -> Dict[str, Any]:
     """The options of a recipe, without those that conflict with typed options and that no flag can undo."""
-    displaced = {
-        'skip_scales': typed.get('variant') == '32s',
-        'momentum': 'optimizer' in typed and OPTIMIZERS[typed['optimizer']].settings.momentum is None,
-        'ema': 'swa' in typed,
-        'swa': 'ema' in typed,
-    }
-    return {name: value for name, value in recipe.items() if not displaced.get(name)}
+    loss = LOSSES.get(loss_name(typed['loss'])) if 'loss' in typed else None
+    displaced = {name for name, others in _DISPLACED_BY.items() if set(others) & set(typed)}
+    if typed.get('variant') == '32s':
+        displaced.add('skip_scales')
+    if 'optimizer' in typed and OPTIMIZERS[typed['optimizer']].settings.momentum is None:
+        displaced.add('momentum')
+    if loss is not None and not loss.class_weights:
+        displaced.add('class_weights')
+    return {name: value for name, value in recipe.items() if name not in displaced}
 
 
 def _new_run_dir() -> str:
@@ -196,17 +257,17 @@ def recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
     arguments = stored.with_threads(recipes.read_recipe(name).arguments)
     stored.check(arguments, _rules(), 'the recipe {!r}'.format(name))
     for option in _ONLY_TYPED:
-        if arguments.get(option) is not None:
-            raise ValueError(
-                '{} in a recipe; say {} {} in the command.'.format(option, flags([option]), arguments[option])
-            )
+        value = arguments.get(option)
+        if value not in (None, False):
+            said = flag(option) if value is True else '{} {}'.format(flag(option), value)
+            raise ValueError('{} in a recipe; say {} in the command.'.format(option, said))
     unknown = sorted(set(arguments) - set(defaults))
     if unknown:
         raise ValueError('the recipe {!r} has options that fcn8s train does not: {}.'.format(name, ', '.join(unknown)))
     return arguments
 
 
-def _check_data(given: Dict[str, Any]) -> None:
+def _check_data(typed: Dict[str, Any], given: Dict[str, Any]) -> None:
     if ('data' in given) == ('images' in given):
         raise ValueError(
             'say what to train on: either --data ROOT --layout NAME, or --images DIR --labels DIR --classes N.'
@@ -232,7 +293,7 @@ def _check_data(given: Dict[str, Any]) -> None:
             raise ValueError('--hold-out says what to evaluate on, and so {} {}. Give one.'.format(does, flags(others)))
     elif not ('val_images' in given if 'images' in given else given.get('val_split', 'val')):
         of_evaluations = ('eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst')
-        without = [name for name in of_evaluations if name in given]
+        without = [name for name in of_evaluations if name in typed]
         if without:
             raise ValueError('{} came, but there are no data to evaluate on.'.format(flags(without)))
 
@@ -302,12 +363,14 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
             '--resume goes on with the settings that the run was started with; leave out {}. Only {} may change, '
             'and {} where its data have moved.'.format(flags(refused), flags(RESUMABLE), flags(places))
         )
-    given = dict(labels.as_trained(command), **typed)
+    kept = {name: value for name, value in labels.as_trained(command).items() if name not in _NOT_STORED}
+    given = dict(kept, **typed)
     _check_places(given, places, typed['resume'])
     check_counts(given)
     options = argparse.Namespace(**dict(defaults, **given))
     check_threads(options.threads)
-    _check_room(options)
+    _check_values(options)
+    _check_epochs(options)
     options.run_dir = typed['resume']
     if 'cache' not in typed:
         options.cache = _known_cache(options.cache, options.run_dir)

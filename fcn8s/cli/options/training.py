@@ -9,6 +9,7 @@ from fcn8s.cli.options.flags import flag
 from fcn8s.cli.options.folders import TakeDataset, add_folder_arguments
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
+from fcn8s.cli.options.lists import ExtendList
 from fcn8s.cli.options.network import (
     add_architecture_arguments,
     add_average_arguments,
@@ -53,6 +54,7 @@ def add_data_arguments(group: Any) -> None:
     group.add_argument('--val-split', default='val', help="split to evaluate on; '' for none (default: val)")
     group.add_argument(
         '--hold-out',
+        action=ExtendList,
         nargs='+',
         metavar='PREFIX',
         help='do not train on images whose file names begin with PREFIX, for example a sequence or a city; '

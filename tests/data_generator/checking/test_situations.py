@@ -240,9 +240,9 @@ def test_labels_of_several_kinds_are_asked_about(tmp_path, capsys):
             situations.dataset(root, situations.write, *names, suffix=suffix)
     assert main(['check', root]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('  fcn8s check')]
-    assert [line.rpartition('=')[2] for line in lines] == ['_gt_colors', '_gt_ids']
+    assert [line.rpartition(' ')[2] for line in lines] == ['_gt_colors', '_gt_ids']
     assert main(shlex.split(lines[1])[1:]) == 0
-    assert '--image-suffix=_rgb --label-suffix=_gt_ids' in capsys.readouterr().out
+    assert '--image-suffix _rgb --label-suffix _gt_ids' in capsys.readouterr().out
     assert main(['check', '--images', root + '/rgb/fog/train', '--labels', root + '/gt/fog/train']) == 2
     assert 'labels of its own name and _gt_colors, _gt_ids' in capsys.readouterr().err
     assert main(['check', root, '--label-suffix=_gt_ids']) == 2

@@ -212,3 +212,27 @@ def test_the_demo_is_shortened_and_its_precision_chosen_by_options_of_its_traini
     actions = parser._subparsers._group_actions[0].choices['demo']._actions
     (help_text,) = [action.help for action in actions if action.dest == 'epochs']
     assert 'default: {}'.format(read_recipe('demo').arguments['epochs']) in help_text
+
+
+def commands():
+    return next(action.choices for action in cli.build_parser()._actions if action.dest == 'command')
+
+
+@pytest.mark.parametrize(
+    'command, option',
+    [
+        (command, option.option_strings[0])
+        for command, parser in commands().items()
+        for option in parser.options
+        if option.nargs in ('+', '*') and option.option_strings
+    ],
+)
+def test_an_option_of_several_values_may_be_repeated(command, option):
+    """The values that came first were silently dropped."""
+    parser = commands()[command]
+    action = next(action for action in parser.options if option in action.option_strings)
+    namespace = argparse.Namespace(**{action.dest: action.default})
+    for values in ([1, 2], [3]):
+        action(parser, namespace, values, option)
+    assert getattr(namespace, action.dest) == [1, 2, 3]
+    assert action.default in (None, [], argparse.SUPPRESS)

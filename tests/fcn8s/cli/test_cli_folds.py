@@ -158,6 +158,7 @@ def test_a_fold_in_which_no_pixel_counts_has_no_score(tmp_path):
         cross_validation._note_done(str(tmp_path / 'fold-1'), 1, ['a'], 3)
     table = cross_validation.summarize(str(tmp_path), 2)
     assert [line.split()[-2:] for line in table.splitlines()[2:4]] == [['50.00', '50.00'], ['-', '-']]
+    assert cross_validation.summarize(str(tmp_path), 2, ' --trust').endswith(' --data DATA --trust')
     assert read(tmp_path, 'folds.json')['mean'] == {'mean_iou': 0.5}
     assert read(tmp_path, 'folds.json')['standard_error'] == {'mean_iou': None}
     best = {'scores': {'mean_iou': 0.5}}

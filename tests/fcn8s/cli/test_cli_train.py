@@ -21,7 +21,7 @@ from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.pipeline import build_pipeline
 from fcn8s import FCN8s
 from fcn8s.backend import tf
-from fcn8s.cli import build_parser, main, train
+from fcn8s.cli import build_parser, main, report, train
 from fcn8s.cli.inputs.training import _label_space
 from fcn8s.cli.options import resolving
 from fcn8s.cli.options import training as train_options
@@ -547,10 +547,36 @@ def test_what_is_typed_displaces_options_of_a_recipe_that_do_not_go_with_it(tmp_
     assert (options.skip_scales, options.momentum) == ([1e-4, 1e-2], 0.99)
     options = resolve(*base, 'voc-atonce', '--variant', '32s', '--optimizer', 'adam')
     assert (options.skip_scales, options.momentum) == (None, None)
-    own = recipes.read_recipe('voc-atonce')._replace(arguments={'ema': 0.9})
+
+
+@pytest.mark.parametrize(
+    'recipe, words, found',
+    [
+        (dict(ema=0.9, patience=2), '--data D --encoder E --swa 3', dict(ema=None, patience=None, swa=3)),
+        (dict(swa=3), '--data D --encoder E --patience 2', dict(swa=None, patience=2)),
+        (dict(data='A', layout='voc'), '--images I --labels L --classes 2 --encoder E', dict(data=None, images='I')),
+        (dict(images='A', labels='B', classes=3), '--data D --encoder E', dict(data='D', images=None, labels=None)),
+        (dict(val_split='test'), '--data D --encoder E --hold-out a', dict(val_split='val', hold_out=['a'])),
+        (dict(hold_out=['a']), '--data D --encoder E --val-split test', dict(val_split='test', hold_out=None)),
+        (dict(encoder='A'), '--data D --fine-tune-from M', dict(encoder=None, fine_tune_from='M')),
+        (dict(fine_tune_from='A'), '--data D --encoder E', dict(encoder='E', fine_tune_from=None)),
+        (dict(class_weights='median_frequency'), '--data D --encoder E --loss dice', dict(class_weights=None)),
+        (
+            dict(classes=3, class_names='a,b,c'),
+            '--images I --labels L --colors cityscapes --encoder E',
+            dict(classes=None, class_names=None, colors='cityscapes'),
+        ),
+        # Evaluations that a recipe asks for, without data for them.
+        (dict(eval_every=5, summary_worst=2), '--data D --encoder E --val-split=', dict(val_split='')),
+        (dict(monitor='mean_iou', patience=2), '--data D --encoder E --val-split=', dict(monitor=None, patience=2)),
+        (dict(eval_batch=8), '--images I --labels L --classes 2 --encoder E', dict(val_images=None)),
+    ],
+)
+def test_what_is_typed_displaces_what_no_flag_takes_back(tmp_path, recipe, words, found):
+    own = recipes.read_recipe('voc-atonce')._replace(arguments=recipe)
     (tmp_path / 'own.json').write_text(json.dumps(own._asdict()))
-    options = resolve(*base, str(tmp_path / 'own.json'), '--swa', '3')
-    assert (options.ema, options.swa) == (None, 3)
+    options = vars(resolve('--run', 'R', '--recipe', str(tmp_path / 'own.json'), *words.split()))
+    assert {name: options[name] for name in found} == found
 
 
 def test_typed_options_win_over_the_recipe_also_where_they_are_the_defaults():
@@ -649,6 +675,16 @@ def test_a_second_dataset_does_not_silently_replace_the_first(capsys, command):
         (DATA + ['--loss', 'ohem:below=2'], "loss is 'ohem:below=2'; the probability below which they count"),
         (DATA + ['--label-smoothing', '1'], 'label_smoothing is 1.0; it has to be a number from 0'),
         (DATA + ['--recipe', 'none'], "there is no recipe 'none'"),
+        (DATA + ['--keep-prob', '7'], '--keep-prob is 7.0; it has to be a number above 0'),
+        (DATA + ['--l2', '-1'], '--l2 is -1.0; it has to be a finite number'),
+        (DATA + ['--monitor', 'miou'], "--monitor is 'miou'; choose from ['loss', 'mean_iou', 'accuracy'] or"),
+        (FOLDERS + ['--monitor', 'iou:road'], 'so it would never be known. Say what to evaluate on: --val-split or'),
+        (DATA + ['--summary-worst', '200'], '--summary-worst is 200; it has to be a whole number from 0 to 100'),
+        (DATA + ['--swa', '2', '--patience', '3'], '--swa is 2 and --patience is 3; the last epochs are not known'),
+        (DATA + ['--swa', '3', '--minutes', '5', '--patience', '3'], '--swa is 3 and --patience is 3'),
+        (DATA + ['--swa', '3', '--epochs', '2'], '--swa is 3; it has to be at most the 2 epochs of the training'),
+        (DATA + ['--head-warmup', '20'], '--head-warmup is 20 and --epochs is 20; the warm-up has to leave epochs'),
+        (DATA + ['--head-warmup', '-1'], '--head-warmup is -1; it has to be a whole number of at least 0'),
         (['--resume', 'no/such/run'], "'no/such/run' is no run directory"),
         (DATA, 'No such directory of images: D/leftImg8bit/train'),
     ],
@@ -729,7 +765,6 @@ def test_arguments_of_the_wrong_kind(words, message, capsys):
         ),
         (['--freeze', 'decoder'], "freeze is 'decoder'"),
         (['--momentum', '0.9'], 'Adam has its own moments'),
-        (['--keep-prob', '1.5'], 'keep_prob is 1.5'),
         (['--monitor', 'iou:unicorn'], 'there is no such class; the classes are road'),
         (['--threads', '-1'], '--threads is -1; it has to be 0 or more'),
         (['--crop', '0', '16'], 'random_crop'),
@@ -771,8 +806,8 @@ def test_a_run_is_never_overwritten(whole, data, shallow_encoder, capsys):
     [
         (
             ['--batch', '8'],
-            'leave out --batch. Only --epochs, --threads, --cache, --report, --workers, --wire, --timeout may '
-            'change, and --data where its data have moved.',
+            'leave out --batch. Only --epochs, --threads, --cache, --report, --workers, --wire, --timeout, --trust '
+            'may change, and --data where its data have moved.',
         ),
         (['--images', 'X', '--labels', 'Y'], 'leave out --images, --labels. Only '),  # it was started with --data
         (['--batch', '2', '--run', 'X'], 'leave out --batch, --run.'),
@@ -837,6 +872,31 @@ def test_a_cache_that_only_config_json_names_is_not_made(whole, tmp_path):
     assert cache_of(cache) == cache
 
 
+def test_only_who_types_trust_trusts_a_graph(whole, tmp_path):
+    """The run or the recipe may be that of somebody else, as the graph in it is."""
+    config = read_json(whole, 'config.json')
+    config['command']['trust'] = True
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    assert resolve('--resume', str(tmp_path)).trust is False
+    options = resolve('--resume', str(tmp_path), '--trust')
+    assert options.trust is True and 'trust' not in resolving.storable(options)
+
+    own = recipes.read_recipe('demo')._replace(arguments={'trust': True})
+    (tmp_path / 'own.json').write_text(json.dumps(own._asdict()))
+    with pytest.raises(ValueError, match='trust in a recipe; say --trust in the command.'):
+        resolve('--recipe', str(tmp_path / 'own.json'), *DATA)
+
+
+def test_a_trusted_training_is_reported_and_its_commands_trust_too(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(report, 'write', lambda args, command: asked.append((args.trust, command)) or 'report.html')
+    options = resolve(*DATA, '--run', str(tmp_path / 'R'), '--trust')
+    train._report(options)
+    assert asked[0][0] is True and asked[0][1].endswith('/R --trust')
+    lines = [line for line in train._closing_lines(options).splitlines() if ' evaluate ' in line or ' predict ' in line]
+    assert len(lines) == 2 and all(line.endswith(' --trust') for line in lines)
+
+
 def test_a_run_with_options_of_a_later_version_is_left_to_that(whole, tmp_path, capsys):
     config = read_json(whole, 'config.json')
     config['command'].update(new_flag=None, other_flag=False, cut_mix=0.5)
@@ -858,7 +918,7 @@ def test_an_interruption_is_not_hidden_by_a_report_that_cannot_be_written(tmp_pa
         def train(self, *_, **__):
             raise TrainingInterrupted('SIGTERM after step 3', 'SIGTERM')
 
-    options = argparse.Namespace(report=True, resume=None, run_dir=str(tmp_path))
+    options = argparse.Namespace(report=True, resume=None, run_dir=str(tmp_path), trust=False)
     for writes in (True, False):  # the others of several workers have no run
         with pytest.raises(TrainingInterrupted, match='SIGTERM after step 3'):
             train._train(Model(), options, None, {}, writes)
@@ -880,9 +940,16 @@ def test_a_run_of_a_script_is_resumed_by_that_script(whole, tmp_path, capsys):
         (dict(val_split='test set'), "--data DATA --layout camvid --split 'test set'"),
         (dict(eval_at_input_size=True, size=[32, 64]), '--data DATA --layout camvid --split val --at-input-size'),
         (dict(val_split=''), None),
-        (dict(hold_out=['Seq05', '0006 R0']), "--data DATA --layout camvid --split train --only Seq05 '0006 R0'"),
+        (
+            dict(hold_out=['Seq05', '0006 R0']),
+            "--data DATA --layout camvid --split train --only Seq05 --only '0006 R0'",
+        ),
         (dict(data=None, images='I', labels='L', hold_out=['a']), '--images I --labels L --only a'),
         (dict(data=None, images='I', labels='L', val_images='VI', val_labels='VL'), '--images VI --labels VL'),
+        (
+            dict(data=None, images='-I', labels='L', label_suffix='-mask', hold_out=['-a']),
+            '--images=-I --labels L --label-suffix=-mask --only=-a',
+        ),
         (dict(data=None, images='I', labels='L'), None),
     ],
 )
@@ -891,6 +958,7 @@ def test_the_line_for_evaluation_scores_as_the_run_did_and_is_left_out_without_d
     options.update(
         images=None, labels=None, val_images=None, val_labels=None, split='train', hold_out=None, recipe=None
     )
+    options['trust'] = False
     lines = train._closing_lines(argparse.Namespace(**dict(options, **changes)))
     line = next((line for line in lines.splitlines() if ' evaluate ' in line), None)
     assert (line is None) == (flags is None) and (line is None or line.endswith(' evaluate runs/x ' + flags))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import sys
 
 import numpy as np
@@ -29,6 +30,25 @@ def test_a_broken_command_can_be_copied(start):
     line = start + ' --data some/folder --layout cityscapes --encoder VGG16 --size 256 512'
     parts = terminal.fit(line, 40).split(' \\\n')
     assert len(parts) > 1 and ' '.join(part.strip() for part in parts) == line.strip()
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['fcn8s', 'train', '--data', 'a folder with a very long name of many words, longer than a line', '--size', '2'],
+        ['/my own/venv of mine/bin/fcn8s', 'predict', 'runs/x', 'IMAGE', '--out', 'a b', '--only', "it's  here", 'c'],
+        ["/it's mine/bin/python3.7", '-m', 'fcn8s', 'predict', 'runs/x', 'IMAGE', '--out', 'another folder'],
+    ],
+)
+def test_a_command_is_not_broken_inside_its_words(words):
+    fitted = terminal.fit('  ' + ' '.join(map(shlex.quote, words)), 40)
+    assert len(fitted.splitlines()) > 1 and shlex.split(fitted.replace(' \\\n', ' ')) == words
+    assert all(part.startswith('      ') for part in fitted.splitlines()[1:])
+
+
+def test_prose_with_apostrophes_is_no_shell_word():
+    fitted = terminal.fit("  fcn8s doesn't know what to do with " + 'words ' * 10, 40)
+    assert max(map(len, fitted.splitlines())) <= 40
 
 
 def make_dataset(root):
