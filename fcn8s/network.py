@@ -148,11 +148,10 @@ class Network:
             restoring.restore(self.session, variables, prefix, self._savers)
 
     def _restore_stored(self, prefix: str) -> Tuple[Any, ...]:
-        """Restores the weights and whatever else of the state is stored; returns the variables that are not."""
+        """Restores the weights and each group of the state that is stored whole; returns the other variables."""
         self._restore(self.tensors.weights, prefix)  # first: what does not fit is refused before the rest changes
-        others = self.tensors.state[len(self.tensors.weights) :]
         with self.graph.as_default():
-            return restoring.restore_present(self.session, others, prefix, self._savers)
+            return restoring.restore_present(self.session, self.tensors.state_groups, prefix, self._savers)
 
     def _run_initializers(self, variables: Sequence[Variable]) -> None:
         self.session.run([variable.initializer for variable in variables])
