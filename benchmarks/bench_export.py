@@ -120,9 +120,9 @@ def make_export(model_dir, kind, args, folder):
 
 
 def megabytes(directory):
-    """The size of the files of a model, without compiled ones."""
+    """The size of the files of a model."""
     names = [os.path.join(folder, name) for folder, _, found in os.walk(directory) for name in found]
-    return sum(os.path.getsize(name) for name in names if '.openvino_cache' not in name) / 1e6
+    return sum(os.path.getsize(name) for name in names) / 1e6
 
 
 def write_scenes(folder, count, size):

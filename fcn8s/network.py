@@ -148,11 +148,10 @@ class Network:
             restoring.restore(self.session, variables, prefix, self._savers)
 
     def _restore_stored(self, prefix: str) -> Tuple[Any, ...]:
-        """Restores the weights and whatever else of the state is stored; returns the variables that are not."""
+        """Restores the weights and each group of the state that is stored whole; returns the other variables."""
         self._restore(self.tensors.weights, prefix)  # first: what does not fit is refused before the rest changes
-        others = self.tensors.state[len(self.tensors.weights) :]
         with self.graph.as_default():
-            return restoring.restore_present(self.session, others, prefix, self._savers)
+            return restoring.restore_present(self.session, self.tensors.state_groups, prefix, self._savers)
 
     def _run_initializers(self, variables: Sequence[Variable]) -> None:
         self.session.run([variable.initializer for variable in variables])
@@ -407,7 +406,7 @@ class Network:
         self._saved.add(saved)
         print('Saved to {}'.format(path))
         if saver == 'saved_model':
-            print('To deploy it: fcn8s export {} OUT'.format(shlex.quote(path)))
+            print(_how_to_deploy(path, tags))
         return path
 
     def check_can_save(self, directory: str, variables: Sequence[Variable]) -> None:
@@ -460,15 +459,18 @@ class Network:
         """
         if self._state_is_of != (os.path.realpath(model_dir), self.step()):
             self._restore(self.tensors.state, restoring.find_checkpoint(model_dir))
-            self.note_average()
+            self._begin_with_these_weights()
 
     def load_variables(self, path: str) -> None:
         """Loads weights from a `tf.train.Saver` file or SavedModel; initialises the training state that it lacks."""
         prefix = restoring.find_checkpoint(path)
         self._state_is_of = None  # even if it is refused: NaN in fc6 and fc7 is found once they are in place
         self._run_initializers(self._restore_stored(prefix))
+        self._begin_with_these_weights()
+
+    def _begin_with_these_weights(self) -> None:
+        """Notes that other weights were restored: what was known is about those before."""
         self.note_average()
-        # What was known is about the weights before.
         self.last_training_loss, self.best_training_loss, self.last_scores = None, None, {}
         self._saved.clear()
 
@@ -529,6 +531,15 @@ SAVERS: Dict[str, Callable[[Network, str, Sequence[str]], None]] = {
     'saved_model': Network.write_saved_model,
     'train_saver': Network.write_variables,
 }
+
+
+def _how_to_deploy(path: str, tags: Sequence[str]) -> str:
+    if tuple(tags) == DEFAULT_TAGS:
+        return 'To deploy it: fcn8s export {} OUT'.format(shlex.quote(path))
+    return (
+        'Only FCN8s(model_load_dir={!r}, tags={!r}) opens it. To deploy, pack or fine-tune it, open it so and save it '
+        'again without tags.'.format(path, list(tags))
+    )
 
 
 def check_save(saver: str, tags: Sequence[str], name: Optional[str]) -> None:

@@ -82,6 +82,14 @@ def real_fsync(monkeypatch):
     monkeypatch.setattr(os, 'fsync', FSYNC)
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _caches(tmp_path_factory):
+    """What is kept for the next process is kept here, not in the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('caches')))
+        yield
+
+
 @pytest.fixture(scope='session')
 def root_dir():
     """The folder that setup.py is in."""

@@ -21,7 +21,6 @@ from helpers.files import temporary_directory
 HINTS = {'float32': 'f32', 'float16': 'f16', 'bfloat16': 'bf16', 'int8': 'f32'}
 # The precisions in which a saved FCN-8s can be opened without being exported.
 CONVERTED_PRECISIONS = ('float32', 'float16', 'bfloat16')
-CACHE_DIR = '.openvino_cache'
 # The decoder's layers decide everything with few multiplications: they are not quantised.
 _KEPT_WIDE = ('decoder/.*',)
 
@@ -79,7 +78,7 @@ class Runtime:
         directory: of an export, or of the saved FCN-8s that `model` was made from.
         precision: of the export.
         model: an openvino.Model instead of the file of an export.
-        with_cache: whether to cache the compiled model in the directory, if that is writable, to open faster next time.
+        with_cache: whether to cache the compiled model, to open faster next time; see `cache_folder`.
     """
 
     def __init__(self, directory: str, precision: str, model: Optional[Any] = None, with_cache: bool = True) -> None:
@@ -88,7 +87,7 @@ class Runtime:
         self._core = openvino.Core()
         self._openvino = openvino
         self._model = model or self._core.read_model(os.path.join(directory, str(FORMATS['openvino'].file)))
-        self._properties = _properties(directory if with_cache else None, precision, self._core)
+        self._properties = _properties(cache_folder() if with_cache else None, precision, self._core)
         self._requests: Dict[Tuple[str, ...], Any] = {}
         self._turn = threading.Lock()  # an inference request serves one thread at a time
 
@@ -111,11 +110,28 @@ class Runtime:
         return self._openvino.Model(results, self._model.get_parameters(), 'fcn8s')
 
 
-def _properties(directory: Optional[str], precision: str, core: Any) -> Dict[str, Any]:
+def cache_folder() -> Optional[str]:
+    """Returns the user's folder for compiled models, which it makes; None where it is not there for the user alone.
+
+    It does not lie beside the model: OpenVINO runs what it finds there, and a model may come from somebody else.
+    """
+    base = os.environ.get('XDG_CACHE_HOME', '')
+    if not os.path.isabs(base):  # to be ignored, https://specifications.freedesktop.org/basedir-spec/latest/
+        base = os.path.join(os.path.expanduser('~'), '.cache')
+    folder = os.path.join(base, 'fcn8s', 'openvino')
+    try:
+        os.makedirs(folder, 0o700, exist_ok=True)
+        is_own = os.stat(folder).st_uid == getattr(os, 'getuid', lambda: 0)()
+    except OSError:
+        return None
+    return folder if os.path.isabs(folder) and is_own and os.access(folder, os.W_OK) else None
+
+
+def _properties(cache: Optional[str], precision: str, core: Any) -> Dict[str, Any]:
     hint = HINTS[precision]
     if hint == 'f16' and 'FP16' not in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES'):
         hint = 'f32'
     properties = {'INFERENCE_PRECISION_HINT': hint, 'PERFORMANCE_HINT': 'LATENCY'}
-    if directory is not None and os.access(directory, os.W_OK):
-        properties['CACHE_DIR'] = os.path.join(directory, CACHE_DIR)
+    if cache is not None:
+        properties['CACHE_DIR'] = cache
     return properties

@@ -42,7 +42,7 @@ def _is_sound(export: Any) -> bool:
 def open_runtime(directory: str, export: Dict[str, Any], with_cache: bool = True) -> Any:
     """Opens the `Runtime` of the export's format. Its `run(images, outputs)` returns the outputs by name.
 
-    with_cache: let a runtime that supports it cache the compiled model beside the model.
+    with_cache: let a runtime that supports it cache the compiled model for this user.
 
     Raises ImportError where the runtime is not installed, and ValueError where it does not read the file.
     """

@@ -80,10 +80,19 @@ class Model(NamedTuple):
     @property
     def state(self) -> Tuple[Variable, ...]:
         """Every variable that a training run needs to go on: the weights, the optimiser's state, the global step."""
-        average = self.training.average
-        averaged = () if average is None else average.state
-        warmup = () if self.training.warmup is None else self.training.warmup.state
-        return self.weights + self.training.ops.state + averaged + warmup + (self.training.global_step,)
+        return self.weights + tuple(variable for group in self.state_groups for variable in group)
+
+    @property
+    def state_groups(self) -> Tuple[Tuple[Variable, ...], ...]:
+        """The state without the weights, in groups that are restored whole or not at all.
+
+        The averages of some layers are nothing without those of the others, nor are Adam's moments without the powers
+        of beta that correct their bias.
+        """
+        average, warmup = self.training.average, self.training.warmup
+        averaged = () if average is None else (average.state,)
+        warmed_up = () if warmup is None else warmup.parts
+        return self.training.ops.parts + averaged + warmed_up + ((self.training.global_step,),)
 
 
 # The attributes of `FCN8s` that scripts have fed and fetched since its first version: name -> place in a `Model`.

@@ -4,7 +4,7 @@ TensorFlow's own rewrite does this when a session runs, on CPUs only and beside 
 serves predictions, which keep their weights in bfloat16, and training on GPUs, which keeps them in float32.
 """
 
-from typing import Any, Dict, Sequence, Set
+from typing import Any, Collection, Dict, Sequence, Set, Tuple
 
 from fcn8s.backend import GraphDef, tf
 from fcn8s.graph.graph_defs import node_name, rename_nodes, variable_behind
@@ -25,18 +25,21 @@ def convert_convolutions(
     """
     nodes = {node.name: node for node in graph_def.node}
     converted = _nodes_to_convert(graph_def)
-    casts: Dict[str, Any] = {}
+    casts: Dict[Tuple[str, Any], Any] = {}
+    taken = set(nodes)
     for node in graph_def.node:
         is_converted = node.name in converted
         if is_converted:
             node.attr['T'].type = _BFLOAT16
         for index, source in enumerate(node.input):
+            if source.startswith('^'):
+                continue
             is_source_converted = node_name(source) in converted and nodes[node_name(source)].op != 'Shape'
             if is_converted and not is_source_converted:
                 if not (narrow_weights and _narrow_weights(source, nodes)):
-                    node.input[index] = _cast(source, tf.bfloat16, casts)
-            elif not is_converted and is_source_converted and not source.startswith('^'):
-                node.input[index] = _cast(source, tf.float32, casts)
+                    node.input[index] = _cast(source, tf.bfloat16, casts, taken)
+            elif not is_converted and is_source_converted:
+                node.input[index] = _cast(source, tf.float32, casts, taken)
     graph_def.node.extend(casts.values())
     for name in float32_outputs:
         if name in converted:
@@ -68,12 +71,22 @@ def _narrow_weights(name: str, nodes: Dict[str, Any]) -> bool:
     return True
 
 
-def _cast(source: str, dtype: Any, casts: Dict[str, Any]) -> str:
+def _cast(source: str, dtype: Any, casts: Dict[Tuple[str, Any], Any], taken: Set[str]) -> str:
     """The name of a node that converts a tensor; adds the node to `casts` if it is not there yet."""
-    name = '{}_{}'.format(source.replace(':', '_'), dtype.name)
-    if name not in casts:
-        casts[name] = _cast_node(name, source, dtype)
-    return name
+    if (source, dtype) not in casts:
+        name = _free_name('{}_{}'.format(source.replace(':', '_'), dtype.name), taken)
+        taken.add(name)
+        casts[source, dtype] = _cast_node(name, source, dtype)
+    return casts[source, dtype].name
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    """The name, with a number where it is taken: `split:1` and `split_1` are two tensors."""
+    number, free = 0, name
+    while free in taken:
+        number += 1
+        free = '{}_{}'.format(name, number)
+    return free
 
 
 def _cast_node(name: str, source: str, dtype: Any) -> Any:
@@ -85,6 +98,6 @@ def _cast_node(name: str, source: str, dtype: Any) -> Any:
 
 def _give_float32(graph_def: GraphDef, name: str) -> None:
     """Renames a node that gives bfloat16; a node that converts its value to float32 takes its name."""
-    renamed = name + '_in_bfloat16'
+    renamed = _free_name(name + '_in_bfloat16', [node.name for node in graph_def.node])
     rename_nodes(graph_def, {name: renamed})
     graph_def.node.append(_cast_node(name, renamed, tf.float32))

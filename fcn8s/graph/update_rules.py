@@ -45,17 +45,23 @@ class TrainOps(NamedTuple):
     apply_op: takes the k-th batch, changes the weights, clears the accumulated gradient and counts the global step (a
         step that loss scaling skips counts too, so that steps stay in line with the batches drawn).
     loss_scale: float32 scalar variable, or None without loss scaling.
-    state: the variables made here, all among the global variables.
+    parts: the variables made here, all among the global variables: those of the rule, the sums of gradients, those of
+        loss scaling. The variables of a part make sense only together.
     trained: the variables that a step changes.
-    accumulated: the part of `state` that sums the gradients of the batches before the last; 0 between steps.
+    accumulated: the part that sums the gradients of the batches before the last; 0 between steps.
     """
 
     accumulate_op: Optional[tf.Operation]
     apply_op: tf.Operation
     loss_scale: Optional[tf.Variable]
-    state: Tuple[tf.Variable, ...]
+    parts: Tuple[Tuple[tf.Variable, ...], ...]
     trained: Tuple[tf.Variable, ...]
     accumulated: Tuple[tf.Variable, ...]
+
+    @property
+    def state(self) -> Tuple[tf.Variable, ...]:
+        """The variables of all parts."""
+        return tuple(variable for part in self.parts for variable in part)
 
 
 def build_train_op(
@@ -122,7 +128,7 @@ def build_train_op(
             accumulation.add(gradients) if accumulation else None,
             tf.group(*updates, name=name),
             scale.scale if scale else None,
-            tuple(v for part in parts for v in part.state),
+            tuple(part.state for part in parts),
             tuple(variables),
             accumulation.state if accumulation else (),
         )

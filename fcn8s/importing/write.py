@@ -14,7 +14,7 @@ from fcn8s.importing.placement import ROLES, Placement, place
 from fcn8s.importing.skip_scales import factors_in_graph
 from fcn8s.saving import model_files, restoring, saved_models
 from fcn8s.saving.encoder_files import EncoderSource, read_encoder
-from fcn8s.settings import VARIANTS, ModelSettings, check_skip_scales
+from fcn8s.settings import VARIANTS, ModelSettings, check_skip_scales, resolve_label_space
 from fcn8s.vgg16.graph import cpu_session, encoder_kernels, save_encoder
 from fcn8s.vgg16.proof import fixed_images, prepare
 from fcn8s.vgg16.weights import layers
@@ -74,13 +74,16 @@ def import_network(
     if unknown:
         raise ValueError('there is no role {!r}; roles are {}.'.format(unknown[0], ', '.join(ROLES)))
     scales = None if skip_scales is None else check_skip_scales(skip_scales)
+    space = None if label_space is None else resolve_label_space(None, label_space, None)
 
     def use(kind: sources.Kind, where: str, shapes: Any, read: Callable[[str], np.ndarray]) -> Imported:
-        return _take(kind, where, shapes, read, place(where, shapes, kind.channels_first, said, leave_out), scales)
+        placement = place(where, shapes, kind.channels_first, said, leave_out)
+        _check_decoder(where, placement, shapes, kind, space)
+        return _take(kind, where, shapes, read, placement, scales)
 
     with atomic_directory(out_dir) as directory:
         imported = sources.read(path, use)
-        settings = _settings(imported, label_space)
+        settings = _settings(imported, space)
         proof = _write(directory, imported, settings)
         manifest = _manifest(imported, settings, proof)
         atomic_write_json(os.path.join(directory, MANIFEST_NAME), manifest)
@@ -95,14 +98,13 @@ def _take(
     placement: Placement,
     skip_scales: Optional[Tuple[float, float]],
 ) -> Imported:
-    """Checks every shape, then reads every tensor, and again if the graph beside the weights is run."""
+    """Checks the shapes of the encoder, then reads every tensor, and again if the graph beside the weights is run."""
     encoder_shapes = {name: tuple(shapes[name]) for pair in placement.encoder.values() for name in pair}
     flat = {
         name: _without_ones(shape) if _is_bias(name, placement) else shape for name, shape in encoder_shapes.items()
     }
     convolutional = [name for name in layers.ENCODER_DENSE if len(shapes[placement.encoder[name][0]]) == 4]
     layout = Layout(placement.encoder, kind.preprocessing, kind.channels_first, tuple(convolutional))
-    _check_decoder(path, placement, shapes, kind)
     source = assemble(kind.name, path, layout, flat, lambda name: read(name).reshape(flat[name]))
     kernels, biases = _decoder_arrays(path, placement, read, kind)
     scales = _skip_scales(path, kind, placement, read, kernels, skip_scales)
@@ -172,14 +174,26 @@ def _hwio(shape: Tuple[int, ...], channels_first: bool) -> Tuple[int, ...]:
     return (shape[2], shape[3], shape[1], shape[0]) if channels_first and len(shape) == 4 else tuple(shape)
 
 
-def _check_decoder(path: str, placement: Placement, shapes: Mapping[str, Tuple[int, ...]], kind: sources.Kind) -> None:
-    """Raises ValueError where a kernel or bias does not have the shape that this variant needs."""
+def _check_decoder(
+    path: str,
+    placement: Placement,
+    shapes: Mapping[str, Tuple[int, ...]],
+    kind: sources.Kind,
+    label_space: Optional[LabelSpace],
+) -> None:
+    """Raises ValueError where a kernel or bias does not have the shape that this variant and these classes need."""
     scores = placement.kernels['score_fc7']
     num_classes = _hwio(tuple(shapes[scores]), kind.channels_first)[-1]
     if not 2 <= num_classes <= MAX_CLASSES:
         raise ValueError(
             '{}: {!r} of the shape {} scores {}, and a network here has 2 to {}.'.format(
                 path, scores, tuple(shapes[scores]), counted(num_classes, 'class'), MAX_CLASSES
+            )
+        )
+    if label_space is not None and label_space.num_classes != num_classes:
+        raise ValueError(
+            'the label space {!r} has {} classes, and {} has {}. Give one of {} classes, or leave it out.'.format(
+                label_space.name, label_space.num_classes, path, num_classes, num_classes
             )
         )
     widths = {
@@ -283,12 +297,6 @@ def _settings(imported: Imported, label_space: Optional[LabelSpace]) -> ModelSet
     weights = imported.weights
     num_classes = weights.kernels['score_fc7'].shape[-1]
     space = label_space or sources.label_space_of(imported.kind, num_classes)
-    if space.num_classes != num_classes:
-        raise ValueError(
-            'the label space {!r} has {} classes, and {} has {}.'.format(
-                space.name, space.num_classes, imported.path, num_classes
-            )
-        )
     bias = weights.biases.get('upsample_image')
     return ModelSettings(
         space,

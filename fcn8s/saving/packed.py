@@ -74,13 +74,19 @@ def unpack(path: str) -> str:
     path = os.path.abspath(path)
     status = os.stat(path)
     key = path, status.st_size, status.st_mtime_ns
-    if key not in _unpacked:
+    if key not in _unpacked or not _is_complete(_unpacked[key], path):
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(temporary_directory('fcn8s-packed'))
             _unpack(path, folder)
             atexit.register(stack.pop_all().close)
         _unpacked[key] = folder
     return _unpacked[key]
+
+
+def _is_complete(folder: str, path: str) -> bool:
+    """Whether all files are still there: some systems remove old ones from their folder for temporary files."""
+    with zipfile.ZipFile(path) as archive:
+        return all(os.path.exists(os.path.join(folder, *name.split('/'))) for name in archive.namelist())
 
 
 def name_of(directory: str) -> str:

@@ -187,14 +187,17 @@ def _shorten(entries: List[str]) -> str:
 
 
 def restore_present(
-    session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers] = None
+    session: Session, groups: Sequence[Sequence[Variable]], prefix: str, savers: Optional[Savers] = None
 ) -> Tuple[Any, ...]:
-    """Restores the variables that the checkpoint holds in the same shape; returns the others."""
+    """Restores the groups whose variables the checkpoint holds all, in the same shapes; returns the other variables."""
     stored = saved_models.checkpoint_shapes(prefix)
-    present = [v for v in variables if list(stored.get(v.op.name, [None])) == v.shape.as_list()]
+    present: List[Any] = []
+    rest: List[Any] = []
+    for group in groups:
+        fits = all(list(stored.get(v.op.name, [None])) == v.shape.as_list() for v in group)
+        (present if fits else rest).extend(group)
     _restore_by_saver(session, present, prefix, savers)
-    restored = {v.op.name for v in present}
-    return tuple(v for v in variables if v.op.name not in restored)
+    return tuple(rest)
 
 
 def restore_fitting(
@@ -260,10 +263,19 @@ def _fit_whole(variable: Variable, stored_shape: Sequence[int], shape: List[int]
 
 
 def _class_pairs(stored: ModelSettings, wanted: ModelSettings) -> List[Tuple[int, int]]:
-    """(stored class ID, wanted class ID) of the classes that have the same name in both, upper and lower case alike."""
-    ids = {name.lower(): class_id for class_id, name in enumerate(stored.label_space.class_names)}
-    names = [name.lower() for name in wanted.label_space.class_names]
+    """(stored class ID, wanted class ID) of the classes that have the same name in both, upper and lower case alike.
+
+    Where several classes have one name, the first is paired with the first, the second with the second.
+    """
+    ids = {name: class_id for class_id, name in enumerate(_distinct(stored.label_space.class_names))}
+    names = _distinct(wanted.label_space.class_names)
     return [(ids[name], class_id) for class_id, name in enumerate(names) if name in ids]
+
+
+def _distinct(names: Sequence[str]) -> List[Tuple[str, int]]:
+    """Each name in lower case, and how many equal ones come before it."""
+    lower = [name.lower() for name in names]
+    return [(name, lower[:class_id].count(name)) for class_id, name in enumerate(lower)]
 
 
 def copy_classes(stored: np.ndarray, value: np.ndarray, pairs: Sequence[Tuple[int, int]]) -> Optional[np.ndarray]:

@@ -59,7 +59,7 @@ def parse(path: str) -> Any:
         if path.endswith('.pbtxt'):
             return text_format.Parse(content.decode('utf-8'), SavedModel())
         return parse_message(content, SavedModel)
-    except (ValueError, text_format.ParseError) as error:
+    except (ValueError, text_format.ParseError, RecursionError) as error:
         raise ValueError('{} is damaged: {}. Write or copy it again.'.format(path, error)) from error
 
 
@@ -162,7 +162,7 @@ def _tag_hint(directory: str, found: List[List[str]], what: str) -> str:
         return 'This looks like a saved FCN-8s: pass it as model_load_dir.'
     if what == 'encoder':
         return "Save it again with tags=['vgg16'], or pass the directory of an encoder."
-    return 'Pass one of those as tags, or the directory of another model.'
+    return 'Open it with FCN8s(model_load_dir=..., tags=[...]); for anything else, save it from there without tags.'
 
 
 def _check_variables(directory: str, what: str) -> None:

@@ -18,8 +18,8 @@ from fcn8s.vgg16.weights import he, layers, recognise
 from fcn8s.vgg16.weights.keras_h5 import HED_BGR
 from fcn8s.vgg16.weights.saved_model import opens_as_it_is
 from fcn8s.vgg16.weights.source import PREPROCESSINGS, UNIT_VARIANCE_BGR, Source
-from helpers.files import atomic_directory, atomic_write_json, sha256_of
-from helpers.flags import checked_whole
+from helpers.files import atomic_directory, atomic_write_json, check_new_directory, path_of, sha256_of
+from helpers.flags import check_choice, checked_whole
 from helpers.images import read_image
 
 MANIFEST_NAME = 'manifest.json'
@@ -76,10 +76,6 @@ def _with_preprocessing(source: Source, preprocessing: Optional[str], trust: boo
         source = _find_preprocessing(source, trust) if source.kind == 'saved_model' else source
         proof.check_verdicts(source, proof.first_layer_statistics(source))
         return source
-    if preprocessing not in PREPROCESSINGS:
-        raise ValueError(
-            'preprocessing is {!r}; it is one of {}.'.format(preprocessing, ', '.join(sorted(PREPROCESSINGS)))
-        )
     if source.kind in ('saved_model', 'random'):
         raise ValueError(
             'preprocessing is for weights from a file; {} have their own.'.format(
@@ -89,15 +85,13 @@ def _with_preprocessing(source: Source, preprocessing: Optional[str], trust: boo
     return source._replace(preprocessing=PREPROCESSINGS[preprocessing])
 
 
-def _classification_image(source: Source, path: str) -> np.ndarray:
-    """uint8 [1, 224, 224, 3]. Raises ValueError where the source cannot classify or the image cannot be read."""
+def _check_classifies(source: Source) -> None:
     if 'fc8' not in source.dense:
         raise ValueError(
             'classify needs fc8, the layer of the ImageNet classes, which the {} weights{} do not have.'.format(
                 source.kind, ' ' + source.path if source.path else ''
             )
         )
-    return imagenet.central_crop(read_image(path, convert=True))[np.newaxis]
 
 
 def write_encoder(
@@ -138,9 +132,13 @@ def write_encoder(
     Raises FileNotFoundError, FileExistsError or ValueError (naming the layer) before anything is written; OSError on a
     full disk, or without the internet connection that 'keras' needs.
     """
+    check_new_directory(path_of(out_dir))
     seed = checked_whole('seed', seed, 0)
+    if preprocessing is not None:
+        check_choice('preprocessing', preprocessing, PREPROCESSINGS)
     shape = layers.VGG16_HEAD if head is None else layers.parse_head(head, width_divisor)
     shape = layers.refined_head(shape, head_dilation, head_norm)
+    image = None if classify is None else imagenet.central_crop(read_image(classify, convert=True))[np.newaxis]
     source = _with_preprocessing(recognise.read_source(weights, width_divisor, seed, trust), preprocessing, trust)
     if source.dense and head is not None:
         raise ValueError(
@@ -159,7 +157,8 @@ def write_encoder(
             )
         )
     source = source._replace(head=shape)
-    image = None if classify is None else _classification_image(source, classify)
+    if image is not None:
+        _check_classifies(source)
     drawn = list(layers.ENCODER_DENSE) if not source.dense else []
     complete = he.with_encoder_dense(source, seed)
     with atomic_directory(out_dir) as directory:

@@ -305,12 +305,17 @@ def test_scores_are_saved_with_the_weights_that_they_are_of(shallow_encoder, tmp
     assert has_scores == {1: (False, False), 2: (True, True), 3: (False, False), 4: (True, True)}
 
 
-def test_own_tags(trained, opened, tmp_path):
+def test_own_tags(trained, opened, tmp_path, capsys):
     path = opened.save(str(tmp_path), 'saved_model', tags=['mine'], force_save=True)
+    printed = capsys.readouterr().out
+    assert "tags=['mine']) opens it. To deploy, pack or fine-tune it" in printed and 'fcn8s export' not in printed
     with FCN8s(model_load_dir=path, tags=['mine']) as model:
         np.testing.assert_array_equal(model.predict(IMAGES, argmax=False), trained['soft_max'])
-    with pytest.raises(ValueError, match=r"no graph with the tags \['default'\]; it has \[\['mine'\]\]"):
-        FCN8s(model_load_dir=path)
+    message = (
+        r"no graph with the tags \['default'\]; it has \[\['mine'\]\]. Open it with .*save it from there without tags"
+    )
+    with pytest.raises(ValueError, match=message):
+        FCN8s(fine_tune_from=path)
 
 
 def test_two_models_live_side_by_side_and_a_cell_runs_twice(trained, shallow_encoder):
@@ -1075,6 +1080,16 @@ def test_what_was_known_of_other_weights_is_forgotten_when_variables_are_loaded(
         model.load_variables(trained['variables'])
         saved = os.path.basename(model.save(str(tmp_path)))
     assert saved == '(globalstep-10)'
+
+
+def test_what_was_known_of_other_weights_is_forgotten_when_a_state_is_restored(shallow_encoder, tmp_path):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
+        model.train(Stream(), 1, 1, constant(1e-3), metrics={'mean_iou'}, eval_frequency=1)
+        state = model.save(str(tmp_path), saver='train_saver', name='state')
+        assert model.save(str(tmp_path)) is not None
+        model.network.restore_state(state)
+        assert model.training_loss is model.best_training_loss is None
+        assert os.path.basename(model.save(str(tmp_path))) == '(globalstep-1)'
 
 
 def _loss_with_a_variable(logits, labels, valid):

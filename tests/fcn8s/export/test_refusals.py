@@ -496,3 +496,20 @@ def test_the_command_refuses_in_a_line(narrow_model, tmp_path):
     done = subprocess.run(command, check=False, stderr=subprocess.PIPE, universal_newlines=True)
     assert done.returncode == 2
     assert "format is 'tflit'; choose from" in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_compiled_networks_are_kept_for_the_user_and_never_beside_a_model(tmp_path, monkeypatch):
+    from fcn8s.export.openvino import cache_folder
+
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'own'))
+    assert cache_folder() == str(tmp_path / 'own' / 'fcn8s' / 'openvino')
+    assert os.stat(cache_folder()).st_mode & 0o077 == 0
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+    assert cache_folder() is None
+    monkeypatch.setenv('XDG_CACHE_HOME', 'relative')
+    monkeypatch.setattr(os.path, 'expanduser', lambda path: str(tmp_path / 'home'))
+    assert cache_folder() == str(tmp_path / 'home' / '.cache' / 'fcn8s' / 'openvino')
+    if hasattr(os, 'getuid'):
+        monkeypatch.setattr(os, 'getuid', lambda: os.stat(str(tmp_path)).st_uid + 1)
+        assert cache_folder() is None

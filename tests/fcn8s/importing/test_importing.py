@@ -14,6 +14,7 @@ from fcn8s.cli.import_fcn8s import describe
 from fcn8s.importing import sources
 from fcn8s.importing.write import import_network
 from fcn8s.training.schedules import constant
+from helpers.label_spaces import generic_label_space
 
 
 def logits_of(model_dir):
@@ -25,6 +26,27 @@ def check(model_dir, expected):
     found = logits_of(model_dir)
     assert np.abs(found - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
     assert np.abs(expected).max() > 1e-2, 'logits that are all nearly zero prove nothing'
+
+
+@pytest.mark.parametrize(
+    'label_space, message',
+    [
+        ('voc', "label_space is 'voc'; it has to be a LabelSpace"),
+        (generic_label_space(21, 300), 'ignore_id is 300; labels are uint8'),
+        (generic_label_space(256), 'num_classes is 256'),
+    ],
+)
+def test_a_label_space_is_checked_before_the_file_is_read(tmp_path, label_space, message):
+    with pytest.raises(ValueError, match=message):
+        import_network(str(tmp_path / 'none'), str(tmp_path / 'out'), label_space=label_space)
+
+
+def test_a_label_space_of_other_classes_is_refused_before_the_weights_are_read(tmp_path, monkeypatch):
+    path = str(tmp_path / 'trained')
+    structures.write_tensorflow(path, structures.random_network(), structures.reference_names, (1e-4, 1e-2))
+    monkeypatch.setattr('fcn8s.importing.write._take', lambda *arguments: pytest.fail('read'))
+    with pytest.raises(ValueError, match='has 21 classes, and .*trained has 3. Give one of 3 classes, or leave it out'):
+        import_network(path, str(tmp_path / 'out'), label_space=generic_label_space(21))
 
 
 # What TensorFlow wrote

@@ -283,3 +283,10 @@ def test_what_tensorflow_says_of_a_damaged_graph_comes_with_the_name_of_the_mode
     for directory in ('plain', "it's", 'a\\b'):
         with pytest.raises(ValueError, match='^encoder .* has no graph$'), reading(directory, 'encoder'):
             raise ValueError('encoder {!r} has no graph'.format(directory))
+
+
+def test_a_graph_in_text_that_is_nested_without_end(tmp_path):
+    path = tmp_path / 'saved_model.pbtxt'
+    path.write_text('meta_graphs { graph_def { node { ' + "attr { key: 'f' value { func { " * 3000)
+    with pytest.raises(ValueError, match='saved_model.pbtxt is damaged: .*recursion'):
+        saved_models.parse(str(path))

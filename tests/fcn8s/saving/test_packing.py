@@ -276,6 +276,17 @@ def test_a_forked_process_that_ends_leaves_what_its_parent_unpacked(archive, tmp
     assert is_there == 'True' and not os.path.exists(folder)
 
 
+def test_a_zip_is_unpacked_again_where_something_removed_its_files(archive, tmp_path):
+    path = shutil.copy(archive, str(tmp_path / 'copy.zip'))
+    folder = packed.unpack(path)
+    assert packed.unpack(path) == folder
+    os.unlink(os.path.join(folder, 'variables', 'variables.index'))
+    again = packed.unpack(path)
+    assert again != folder and os.path.isfile(os.path.join(again, 'variables', 'variables.index'))
+    shutil.rmtree(again)
+    assert os.path.isfile(os.path.join(packed.unpack(path), 'saved_model.pb'))
+
+
 def test_a_zip_that_cannot_be_unpacked_for_lack_of_space_says_where(archive, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -82,11 +82,19 @@ def test_what_does_not_fit_is_named_before_anything_is_restored(tmp_path, shapes
     assert not any(network.means())
 
 
-def test_restores_what_is_there_and_returns_the_rest(tmp_path):
-    network = Network(a=[2, 3], b=[3, 2], c=[1])
-    rest = network.call(restoring.restore_present, save(str(tmp_path / 'x')))
-    assert [variable.op.name for variable in rest] == ['b', 'c']
-    assert network.means() == [ord('a'), 0, 0]
+def test_restores_the_groups_that_are_there_whole_and_returns_the_rest(tmp_path):
+    network = Network(a=[2, 3], b=[2, 3], c=[3, 2], d=[2, 3])
+    a, b, c, d = network.variables
+    prefix = save(str(tmp_path / 'x'), names='abc')
+    for groups, others, means in (
+        ([(a, d), (b,)], ['a', 'd'], [0, ord('b'), 0, 0]),
+        ([(a,), (b, c)], ['b', 'c'], [ord('a'), 0, 0, 0]),
+    ):
+        network.session.run([variable.initializer for variable in network.variables])
+        with network.graph.as_default():
+            rest = restoring.restore_present(network.session, groups, prefix)
+        assert [variable.op.name for variable in rest] == others
+        assert network.means() == means
 
 
 @pytest.mark.parametrize('what, reason', [('index', '.+'), ('data-00000-of-00001', 'Read less bytes than requested')])
@@ -213,6 +221,18 @@ def test_what_is_no_checkpoint(tmp_path):
 
 
 PAIRS = [(0, 2), (2, 0)]  # class 0 there is class 2 here, 2 there is 0 here; 1 there is nowhere, and 1 here is new
+
+
+@pytest.mark.parametrize(
+    'stored, wanted, pairs',
+    [
+        (['road', 'other', 'Other'], ['Road', 'other', 'other'], [(0, 0), (1, 1), (2, 2)]),
+        (['other', 'road', 'other'], ['other', 'sky', 'other', 'other'], [(0, 0), (2, 2)]),
+    ],
+)
+def test_classes_of_one_name_are_paired_in_their_order(stored, wanted, pairs):
+    there, here = (ModelSettings(generic_label_space(len(names), class_names=names)) for names in (stored, wanted))
+    assert restoring._class_pairs(there, here) == pairs
 
 
 def test_classes_of_biases_and_score_kernels():

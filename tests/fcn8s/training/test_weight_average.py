@@ -8,6 +8,7 @@ import pytest
 
 from fcn8s import FCN8s, schedules
 from fcn8s.backend import tf
+from fcn8s.graph.update_rules import ADAM_BETA1
 from fcn8s.graph.weight_average import SCOPE, build_weight_average
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings
 from fcn8s.saving.saved_models import checkpoint_reader, variables_prefix
@@ -132,6 +133,21 @@ def test_an_equal_average_of_the_last_epochs_and_a_run_that_goes_on_begins_it_an
         np.testing.assert_allclose(stored, (states[3] + states[4]) / 2, rtol=1e-5, atol=1e-8)
         with pytest.raises(ValueError, match='swa is 2; it has to be at most the 1 epoch'):
             _train(model, None, epochs=1)
+
+
+def test_an_average_of_fewer_layers_is_begun_anew_and_leaves_the_weights(shallow_encoder, tmp_path):
+    settings, run = OptimizerSettings(ema=0.5), str(tmp_path / 'run')
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=3, optimizer=settings, freeze='encoder') as model:
+        _train(model, run, epochs=1, steps=1)
+    with FCN8s(model_load_dir=run, optimizer=settings) as model:
+        network = model.network
+        before = model.sess.run(network.tensors.weights)
+        assert network.weights_in_place == 'raw'
+        power = next(v for v in network.tensors.state if v.op.name == 'optimizer/adam_beta1_power')
+        assert model.sess.run(power) == np.float32(ADAM_BETA1)
+        network.run_step(model.train_op, network.training_feed(*next(_Data()), 1.0, (0, 0), 0.0, 0.0))
+        for value, expected in zip(model.sess.run(network.tensors.weights), before):
+            np.testing.assert_array_equal(value, expected)
 
 
 def test_variables_that_are_refused_change_neither_the_weights_nor_their_average(shallow_encoder, tmp_path):

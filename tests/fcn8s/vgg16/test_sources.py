@@ -1109,12 +1109,6 @@ def test_a_preprocessing_for_a_saved_model_is_refused(tmp_path, tiny_encoder):
         write_encoder(str(tmp_path / 'out'), tiny_encoder, preprocessing='caffe-bgr')
 
 
-def test_an_unknown_preprocessing_is_refused(tmp_path, weights):
-    write_npz(str(tmp_path / 'file'), weights)
-    with pytest.raises(ValueError, match="preprocessing is 'bgr'; it is one of caffe-bgr, caffe-rgb, torchvision"):
-        write_encoder(str(tmp_path / 'out'), str(tmp_path / 'file'), preprocessing='bgr')
-
-
 # Names instead of paths.
 
 
@@ -1163,8 +1157,29 @@ def test_classification_names_the_likeliest_classes(tmp_path, monkeypatch, weigh
 
 
 def test_classification_without_fc8_is_refused(tmp_path):
+    from helpers.images import write_image
+
+    write_image(str(tmp_path / 'picture.png'), proof.fixed_images(size=32, count=1)[0])
     with pytest.raises(ValueError, match='classify needs fc8'):
-        write_encoder(str(tmp_path / 'out'), 'random', width_divisor=64, classify='picture.png')
+        write_encoder(str(tmp_path / 'out'), 'random', width_divisor=64, classify=str(tmp_path / 'picture.png'))
+
+
+@pytest.mark.parametrize(
+    'arguments, error, message',
+    [
+        (dict(out_dir='.'), FileExistsError, 'exists already and is not an empty directory'),
+        (dict(classify='none.png'), FileNotFoundError, 'none.png'),
+        (dict(preprocessing='bgr'), ValueError, "preprocessing is 'bgr'; choose from .*caffe-rgb"),
+    ],
+)
+def test_what_is_wrong_without_the_weights_is_told_before_they_are_fetched(
+    tmp_path, monkeypatch, arguments, error, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'taken').write_text('')
+    monkeypatch.setattr('fcn8s.vgg16.weights.recognise.read_source', lambda *arguments: pytest.fail('fetched'))
+    with pytest.raises(error, match=message):
+        write_encoder(**dict(dict(out_dir='out', weights='keras'), **arguments))
 
 
 @pytest.mark.slow
