@@ -1032,6 +1032,14 @@ def test_tables_of_kaggle_that_a_spreadsheet_wrote(tmp_path, separator):
     assert [int((label == 2).sum()) for _, label in sorted(labels_of(tmp_path / 'out').items())] == [5, 3, 0]
 
 
+def test_a_row_of_kaggle_without_runs_and_without_a_class_makes_no_class(tmp_path):
+    """It made the class foreground, which moved the numbers of the others."""
+    (tmp_path / 'source').mkdir()
+    imported = kaggle(tmp_path / 'source', 'ImageId,ClassId,EncodedPixels\nx0,left,1 5\nx1,,\nx2,Empty,\n')
+    assert imported.label_space.class_names == ('background', 'Empty', 'left')
+    assert imported.splits == {'train': 3} and not imported.left_out
+
+
 def test_classes_of_several_tables_of_kaggle_are_numbered_as_they_are(tmp_path):
     """A table for each class; what is no list of runs, or of relative ones, is left out; long lines are read."""
     root = tmp_path / 'source'
