@@ -183,7 +183,7 @@ def _with_legend_beside(surveys: Sequence[Survey], said: Said) -> Said:
         return said
     splits = [split for one in surveys for split in one.splits]
     found: Dict[str, Legend] = {}
-    for path in find_legends([(split.label_dir, split.image_dir) for split in splits]):
+    for path in find_legends([(split.label_dir, split.image_dir) for split in splits if split.label_dir]):
         try:
             found[path] = read_legend(path)
         except DataError as error:  # damaged, or an unrelated file of this name
