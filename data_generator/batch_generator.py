@@ -347,7 +347,7 @@ class BatchGenerator:
             prefetch: How many batches the workers make ahead at most.
             cache_dir: A directory for decoded pairs, which are also cropped and resized unless a random crop comes
                 first. The next pass, or another process, maps them into memory. It grows by the decoded size of the
-                pairs.
+                pairs; those of 2 GiB and more are not kept.
             seed: Replaces the seed of the dataset.
             share: (i, n) with 0 <= i < n, not shuffled: the batches of each pass are dealt out to n processes, and this
                 iterator gets batches i, i + n, ... A pass needs at least n batches.

@@ -11,11 +11,13 @@ from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from data_generator.annotations.values import split_of
 from data_generator.errors import DataError
-from helpers.image_search import IMAGE_EXTENSIONS, find_images, folded, natural_sort_key
+from helpers.image_search import IMAGE_EXTENSIONS, UNREAD_EXTENSIONS, find_images, folded, natural_sort_key
 
 #: Files with a JSON document on each line. They are not imported, but their program is recognised.
 LINES_OF_JSON = ('.ndjson', '.jsonl')
 DOCUMENT_EXTENSIONS = ('.json', '.xml', '.txt', '.yaml', '.yml', '.csv', *LINES_OF_JSON)
+#: Formats that are not read: an image of that name may have been converted after it was annotated.
+CONVERTED_EXTENSIONS = (*UNREAD_EXTENSIONS, 'npy')
 _MAX_FILES = 2_000_000
 
 #: A file that every imported dataset has beside its images and labels.
@@ -123,6 +125,12 @@ class Folder:
             if relative.split(os.sep)[0] != os.pardir and not os.path.isabs(relative):
                 return relative.replace(os.sep, '/')
         return os.path.basename(image)
+
+
+def without_image_extension(named: str) -> str:
+    """Returns a name without the extension of an image: the image may have been saved in another format since."""
+    stem, extension = os.path.splitext(named)
+    return stem if extension.lower().lstrip('.') in IMAGE_EXTENSIONS + CONVERTED_EXTENSIONS else named
 
 
 def common_ending(one: Sequence[str], other: Sequence[str]) -> int:

@@ -46,7 +46,7 @@ _ANSWERS = 'submission'
 
 
 class Row(NamedTuple):
-    """A mask of one image; `runs` is empty if the image has none."""
+    """A mask of one image; `runs` is empty if the image has none, and `label` if the table then names no class."""
 
     image: str
     label: str
@@ -84,7 +84,7 @@ def read_kaggle(folder: Folder, documents: List[str], left_out: LeftOut) -> Sour
             found.setdefault(key, (path, []))[1].append(row._replace(along_rows=along_rows))
             labels.add(row.label)
     records = [_record(image, rows, path, split, left_out) for (_, split, image), (path, rows) in found.items()]
-    return Source('kaggle', records, sorted(labels, key=natural_sort_key))
+    return Source('kaggle', records, sorted(labels - {''}, key=natural_sort_key))
 
 
 def _told_by_masks(rows: Sequence[Row], folder: Folder, beside: str, default: bool) -> bool:
@@ -162,11 +162,12 @@ def _rows(lines: Iterator[List[str]], columns: _Columns, path: str) -> Iterator[
             continue
         if len(line) <= max(columns.image, columns.runs, columns.label or 0) or not line[columns.image].strip():
             raise DataError('{} has a line without an image or its runs: {!r:.80}.'.format(path, ','.join(line)))
-        image, label = line[columns.image].strip(), _ONLY_CLASS
+        image, label = line[columns.image].strip(), ''
+        runs = line[columns.runs].strip()
+        runs = '' if runs in _NO_RUNS else runs
         match = _IMAGE_AND_CLASS.match(image)
         if columns.label is not None:
-            label = line[columns.label].strip() or _ONLY_CLASS
+            label = line[columns.label].strip()
         elif match is not None:
             image, label = match.groups()
-        runs = line[columns.runs].strip()
-        yield Row(image, label, '' if runs in _NO_RUNS else runs)
+        yield Row(image, label or (_ONLY_CLASS if runs else ''), runs)

@@ -4,7 +4,7 @@ import posixpath
 from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from data_generator.annotations.documents import read_text
-from data_generator.annotations.folder import common_ending
+from data_generator.annotations.folder import common_ending, without_image_extension
 from helpers.image_search import folded
 
 
@@ -36,9 +36,7 @@ def lines_of(lists: Iterable[Tuple[str, str]]) -> List[Line]:
 def key_of(name: str) -> str:
     """Returns a path in the form in which names are compared."""
     parts = posixpath.normpath(folded(name.replace('\\', '/'))).split('/') if name else []
-    path = '/'.join(part for part in parts if part not in ('', '.', '..'))
-    stem, dot, extension = path.rpartition('.')
-    return stem if dot and '/' not in extension and len(extension) <= 4 and not extension.isdecimal() else path
+    return without_image_extension('/'.join(part for part in parts if part not in ('', '.', '..')))
 
 
 def lines_by_image(names: Sequence[str], paths: Sequence[str], lines: Sequence[Line]) -> List[Optional[Line]]:

@@ -7,18 +7,14 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 from tqdm import tqdm
 
 from data_generator.annotations.classes import class_name
-from data_generator.annotations.folder import Folder, common_ending
+from data_generator.annotations.folder import CONVERTED_EXTENSIONS, Folder, common_ending, without_image_extension
 from data_generator.annotations.photographs import frame_of
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Source
 from data_generator.annotations.values import BAD_VALUES, split_in_name
 from data_generator.errors import DataError
 from helpers.image_files.headers import read_header
-from helpers.image_search import IMAGE_EXTENSIONS, UNREAD_EXTENSIONS
+from helpers.image_search import IMAGE_EXTENSIONS
 from helpers.progress import bar_options
-
-# Formats that are not read: the image may have been converted after it was annotated.
-_UNREAD_EXTENSIONS = (*UNREAD_EXTENSIONS, 'npy')
-_EXTENSIONS = IMAGE_EXTENSIONS + _UNREAD_EXTENSIONS
 
 # The longest name of an image, in bytes; labels have another extension, and most file systems allow 255.
 _LONGEST_NAME = 200
@@ -99,16 +95,16 @@ def _without(message: str, place: str) -> str:
 def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> PlannedImage:
     path = image.path if folder.has_image(image.path) else None
     path = path or folder.find_image(image.path, image.beside, record.split)
-    path = path or folder.find_stem(_without_extension(image.path), record.split)
+    path = path or folder.find_stem(without_image_extension(image.path), record.split)
     if path is None and image.content is None:
         extension = os.path.splitext(image.path)[1].lower().lstrip('.')
-        if extension in _UNREAD_EXTENSIONS:
+        if extension in CONVERTED_EXTENSIONS:
             raise DataError(
                 'no image of its name is in a format that is read ({} is not). Save it as PNG'.format(extension)
             )
         raise DataError(NO_IMAGE)
     stored = frame_of(path, image.content)
-    name = folder.name_of(path) if path is not None else _safe_name(image.path, image.content)
+    name = folder.name_of(path) if path is not None else _name_of_content(image, folder)
     if image.size not in (None, stored.upright, stored.size):
         raise DataError('its image has {} x {} pixels, not those that the annotations say'.format(*stored.upright))
     frame, orientation = (stored.upright, 1) if image.size in (None, stored.upright) else stored
@@ -123,21 +119,15 @@ def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> PlannedIma
     return PlannedImage(record, path, name, frame, orientation, named, agreement, objects)
 
 
-def _without_extension(named: str) -> str:
-    """The name without its image extension: the image may have been saved in another format since."""
-    stem, extension = os.path.splitext(named)
-    return stem if extension.lower().lstrip('.') in _EXTENSIONS else named
-
-
-def _safe_name(named: str, content: Optional[bytes]) -> str:
-    """The name for an image that the annotations hold, PNG or JPEG, with the matching extension."""
-    name = posixpath.basename(named.replace('\\', '/'))
+def _name_of_content(image: AnnotatedImage, folder: Folder) -> str:
+    """The name for an image that the annotations hold, PNG or JPEG: beside them, with the matching extension."""
+    name = posixpath.basename(image.path.replace('\\', '/'))
     name = name if name and not name.startswith('.') else 'image' + name
     if not name.isprintable() or len(name.encode('utf-8')) > _LONGEST_NAME:
         raise DataError('its image has no name that a file can have')
     if posixpath.splitext(name)[1].lower().lstrip('.') not in IMAGE_EXTENSIONS:
-        name += '.' + read_header(content or b'').format
-    return name
+        name += '.' + read_header(image.content or b'').format
+    return folder.name_of(os.path.join(image.beside, name))
 
 
 def _with_short_names(planned: List[PlannedImage]) -> List[PlannedImage]:

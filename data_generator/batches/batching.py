@@ -68,7 +68,14 @@ class BatchOrder:
         return [Sample(past * n + index, index) for index in indices]
 
     def enlarged(self, times: int) -> 'BatchOrder':
-        """Returns the order of batches that are `times` as large."""
+        """Returns the order of batches that are `times` as large. Raises ValueError for a share."""
+        if self.is_share:
+            raise ValueError(
+                'These batches are share={} of each pass, and their size is fixed: other batches would be those of '
+                'other processes, too. Leave share out of generate(), and deal out whole passes.'.format(
+                    (self._first, self._step)
+                )
+            )
         return BatchOrder(self.num_pairs, times * self.batch_size, self.shuffles, self._seed)
 
     def rows(self, k: int, worker: int, workers: int) -> Tuple[int, int]:
@@ -289,6 +296,9 @@ class BatchIterator:
 
         Args:
             times: None for the number of workers.
+
+        Raises:
+            ValueError: The batches are a share of each pass.
         """
         whole = self._order.enlarged(workers if times is None else times)
         self._deal = whole, worker, workers

@@ -17,11 +17,12 @@ from data_generator.files.discovery import Pair
 from data_generator.files.processed import CONVERTED_BEFORE, MANIFEST_NAME, read_manifest
 from data_generator.transforms.augmentations import AUGMENTATIONS, KEEPS
 from helpers.counted import counted
-from helpers.files import atomic_write_json, check_home
+from helpers.files import atomic_write_json, check_home, make_directory
 from helpers.flags import checked_whole
 from helpers.ground_truth import one_hot_to_ids
 from helpers.image_rules import RGB_RULES
 from helpers.images import write_image, write_labels
+from helpers.process.locks import directory_locked
 from helpers.process.termination import termination_delayed
 
 
@@ -214,10 +215,19 @@ def _check_target(
 
 def claim_targets(targets: Targets, settings: Mapping[str, Any]) -> None:
     """Records that these files come from these settings. Raises ValueError if one exists that does not."""
-    manifest_path = os.path.join(targets.export_dir, MANIFEST_NAME)
-    runs = read_manifest(manifest_path)
-    names = [os.path.relpath(path, targets.export_dir) for path in targets.files]
     settings = json.loads(json.dumps(settings))  # the types that reading it back gives
+    make_directory(targets.export_dir)
+    with directory_locked(targets.export_dir):  # another process may record its files meanwhile
+        manifest_path = os.path.join(targets.export_dir, MANIFEST_NAME)
+        runs = read_manifest(manifest_path)
+        new = _unclaimed(targets, runs, settings)
+        if new:
+            atomic_write_json(manifest_path, {'format': 1, 'runs': runs + [{'settings': settings, 'files': new}]})
+
+
+def _unclaimed(targets: Targets, runs: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> List[str]:
+    """The files that no run has recorded yet. Raises ValueError if one exists, or is recorded with other settings."""
+    names = [os.path.relpath(path, targets.export_dir) for path in targets.files]
     owners = {name: run['settings'] for run in runs for name in run['files']}
     for name, path in zip(names, targets.files):
         if owners.get(name, settings) != settings:
@@ -231,9 +241,7 @@ def claim_targets(targets: Targets, settings: Mapping[str, Any]) -> None:
             raise ValueError(
                 '{} exists and was not written by this function. Set export_dir to an empty directory.'.format(path)
             )
-    new = [name for name in names if name not in owners]
-    if new:
-        atomic_write_json(manifest_path, {'format': 1, 'runs': runs + [{'settings': settings, 'files': new}]})
+    return [name for name in names if name not in owners]
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

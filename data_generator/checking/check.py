@@ -18,7 +18,7 @@ from data_generator.checking.survey import NO_RULE, Survey, survey, survey_folde
 from data_generator.errors import DataError
 from data_generator.files.counting import class_pixels
 from data_generator.files.discovery import NameRule, Pair, Paths, as_path_list
-from data_generator.files.label_meaning import check_id_map
+from data_generator.files.label_meaning import checked_id_map
 from data_generator.files.layouts import Layout
 from data_generator.files.legends import (
     Legend,
@@ -54,7 +54,7 @@ def check_dataset(
     workers: int = 0,
     show_progress: bool = True,
     image_rules: ImageRules = RGB_RULES,
-    id_map: Optional[Mapping[int, int]] = None,
+    id_map: Optional[Union[Mapping[int, int], np.ndarray]] = None,
     legend: Optional[Legend] = None,
     color_tolerance: int = 0,
     label_transparency: Optional[str] = None,
@@ -70,7 +70,7 @@ def check_dataset(
             and 255 is ignored unless it is a class.
         workers: Number of threads.
         image_rules: How images that are not 8-bit RGB are read.
-        id_map: For a dataset without a named layout: from label values to class IDs.
+        id_map: For a dataset without a named layout: from label values to class IDs, a dict or an array.
         legend: For a dataset without a named layout: its classes, and the colours that stand for them in labels; None
             for the legend that is found beside the data.
         color_tolerance: How far a colour in a label may be from that of a class, in each channel.
@@ -87,7 +87,7 @@ def check_dataset(
     """
     _check_one_source(roots, layout, folders, rule)
     extensions = tuple(extensions_for(image_rules))
-    check_id_map(id_map)
+    id_map = checked_id_map(id_map)
     surveys = (
         [survey_folders(folders, extensions, rule)]
         if folders
@@ -183,7 +183,7 @@ def _with_legend_beside(surveys: Sequence[Survey], said: Said) -> Said:
         return said
     splits = [split for one in surveys for split in one.splits]
     found: Dict[str, Legend] = {}
-    for path in find_legends([(split.label_dir, split.image_dir) for split in splits]):
+    for path in find_legends([(split.label_dir, split.image_dir) for split in splits if split.label_dir]):
         try:
             found[path] = read_legend(path)
         except DataError as error:  # damaged, or an unrelated file of this name

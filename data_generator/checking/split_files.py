@@ -5,6 +5,7 @@
 
 import os
 import re
+from collections import Counter
 from typing import List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from data_generator.checking.faults import Fault
@@ -126,10 +127,8 @@ def _has_file_per_class(pairs: Sequence[Pair], faults: Sequence[Fault]) -> bool:
     """Whether most images have several labels: files of that name in a folder for each class, or with suffixes."""
     several = sum(fault.kind == 'ambiguous_label' for fault in faults)
     orphans = [stem_of(fault.path) for fault in faults if fault.kind == 'label_without_image']
-    for fault in faults:
-        if fault.kind == 'image_without_label':
-            stem = stem_of(fault.path)
-            several += sum(orphan.startswith((stem + '_', stem + '-', stem + '.')) for orphan in orphans) > 1
+    beginnings = Counter(stem[: separator.start()] for stem in orphans for separator in re.finditer('[-_.]', stem))
+    several += sum(beginnings[stem_of(fault.path)] > 1 for fault in faults if fault.kind == 'image_without_label')
     return several > 1 and 2 * several > len(pairs)
 
 

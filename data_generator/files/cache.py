@@ -16,6 +16,9 @@ FORMAT = 'pair-3'
 # The folders of entries are called by the first characters of the entries' names.
 _FOLDER = re.compile('[0-9a-f]{2}$')
 
+# The most bytes of a NumPy record.
+_LARGEST = np.iinfo(np.intc).max
+
 Arrays = Tuple[np.ndarray, Optional[np.ndarray]]
 
 
@@ -41,13 +44,17 @@ class PairCache:
         self._key = key
 
     def get(self, pair: Pair, make: Callable[[], Arrays]) -> Arrays:
-        """Returns a pair's arrays, read-only and mapped from the disk; calls `make` and stores them first if needed."""
+        """Returns a pair's arrays, read-only and mapped from the disk; calls `make` and stores them first if needed.
+
+        Pairs of 2 GiB and more are not stored, but made each time.
+        """
         path = self._path(pair)
         stamp = _stamp(pair)
         arrays = _load(path, stamp)
         if arrays is None:
             arrays = make()
-            _save(path, stamp, *arrays)
+            if stamp.nbytes + sum(array.nbytes for array in arrays if array is not None) <= _LARGEST:
+                _save(path, stamp, *arrays)
         return arrays
 
     def _path(self, pair: Pair) -> str:

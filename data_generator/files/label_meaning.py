@@ -151,6 +151,12 @@ def check_id_map(id_map: Any) -> None:
     values.id_map('id_map', id_map)
 
 
+def checked_id_map(id_map: Any) -> Optional[Mapping[int, int]]:
+    """Returns a map from IDs to IDs, which may be an array, as a dict; None for no map. Raises as `check_id_map`."""
+    checked = values.id_map('id_map', id_map)
+    return checked if checked is None or isinstance(checked, Mapping) else dict(enumerate(np.asarray(checked).tolist()))
+
+
 def _check_said(layout: Optional[Layout], labels: Sequence[str], said: LabelArguments) -> None:
     """Refuses options about reading labels if there are no labels, and options about colours if labels hold IDs."""
     tolerance, transparency = said.color_tolerance, said.label_transparency

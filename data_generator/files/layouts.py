@@ -17,7 +17,7 @@ from data_generator.files.discovery import (
 )
 from helpers.aliases import Color
 from helpers.counted import counted
-from helpers.image_search import IMAGE_EXTENSIONS
+from helpers.image_search import IMAGE_EXTENSIONS, folded
 from helpers.label_spaces import (
     ADE20K,
     CAMVID,
@@ -284,35 +284,75 @@ def find_split(
         # A list chooses some of the images; the others may lack labels.
         check_existence_of_all = check_existence and names is None
         pairs = labelled_pairs(pairs, places.image_dir, places.label_dir, rule, check_existence_of_all)
-    return pairs if names is None else _listed(pairs, names, places.list_file, check_existence, problems)
+    return pairs if names is None else _listed(pairs, names, places, check_existence, problems)
 
 
 def _listed(
     pairs: Sequence[Pair],
     names: Sequence[str],
-    list_file: str,
+    places: Places,
     check_existence: bool,
     problems: Optional[List[Problem]],
 ) -> List[Pair]:
-    by_name = {stem_of(pair.image): pair for pair in pairs}
-    names = [name if name in by_name else _name_in(name) for name in names]
-    missing = [name for name in names if name not in by_name]
+    by_name = _PairsByName(pairs, places)
+    found = [by_name.find(name) for name in names]
+    missing = [name for name, pair in zip(names, found) if pair is None]
     if problems is not None:
-        problems += [Problem('listed_but_missing', name, 'named in ' + list_file) for name in missing]
+        problems += [Problem('listed_but_missing', name, 'named in ' + places.list_file) for name in missing]
     elif missing and check_existence:
         raise DataError(
             '{} names {} not there or without a label, the first of them {}. Add them, or '
             'pass check_existence=False to leave them out.'.format(
-                list_file, counted(len(missing), 'image'), missing[0]
+                places.list_file, counted(len(missing), 'image'), missing[0]
             )
         )
-    return [by_name[name] for name in names if name in by_name]
+    return [pair for pair in found if pair is not None]
 
 
-def _name_in(entry: str) -> str:
-    """The name of an image that a list gives as a path: '/JPEGImages/NAME.jpg', as DeepLab's lists do."""
-    stem, extension = os.path.splitext(entry.replace('\\', '/').rsplit('/', 1)[-1])
-    return stem if extension.lower().lstrip('.') in IMAGE_EXTENSIONS else stem + extension
+class _PairsByName:
+    """The pairs by the path of the image below its directory, and by its name, both without extension."""
+
+    def __init__(self, pairs: Sequence[Pair], places: Places) -> None:
+        self._places = places
+        self._by_path: Dict[str, List[Pair]] = {}
+        self._by_stem: Dict[str, List[Pair]] = {}
+        for pair in pairs:
+            path = os.path.splitext(os.path.relpath(pair.image, places.image_dir))[0].replace(os.sep, '/')
+            self._by_path.setdefault(path, []).append(pair)
+            self._by_stem.setdefault(stem_of(pair.image), []).append(pair)
+
+    def find(self, entry: str) -> Optional[Pair]:
+        """The pair whose image an entry of a list names; None if there is none.
+
+        An entry is a name, or a path as '/JPEGImages/NAME.jpg' in DeepLab's lists; both with or without extension.
+        Raises DataError if several images have the name and the folders do not single one out.
+        """
+        *folders, name = [part for part in entry.replace('\\', '/').split('/') if part not in ('', '.')] or ['']
+        stem = name if name in self._by_stem else _without_extension(name)
+        found = self._by_stem.get(stem, [])
+        if len(found) > 1:
+            found = self._at(folders, stem) or found
+        if len(found) > 1:
+            raise DataError(
+                '{} names {}, which may be {} or {}. Write the path of the image below {}.'.format(
+                    self._places.list_file, entry, found[0].image, found[1].image, self._places.image_dir
+                )
+            )
+        return found[0] if found else None
+
+    def _at(self, folders: Sequence[str], stem: str) -> List[Pair]:
+        """The pairs at a path below the directory of images, which may have that directory and others in front."""
+        own = os.path.basename(os.path.abspath(self._places.image_dir))
+        for start in range(len(folders) + 1):
+            found = self._by_path.get('/'.join([*folders[start:], stem]), [])
+            if found and (start < len(folders) or not folders or folded(folders[-1]) == folded(own)):
+                return found
+        return []
+
+
+def _without_extension(name: str) -> str:
+    stem, extension = os.path.splitext(name)
+    return stem if extension.lower().lstrip('.') in IMAGE_EXTENSIONS else name
 
 
 def _matching(pairs: Sequence[Pair], layout: Layout, split: str) -> List[Pair]:

@@ -12,6 +12,8 @@ from data_generator.files.splits import SPLIT_NAMES
 from data_generator.files.texts import decoded
 from helpers.aliases import Color
 from helpers.cityscapes_labels import CITYSCAPES_LABELS
+from helpers.counted import counted
+from helpers.flags import is_whole
 from helpers.label_spaces import CITYSCAPES, DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
 
 #: Files that are searched for beside the data.
@@ -37,7 +39,7 @@ class Legend(NamedTuple):
 
     `colors` is None if the file has no colours, `ignore_id` if it does not say which ID is ignored. `file_ids` are the
     numbers of the classes in the file: explicit numbers, or else their positions, counting void lines; None if these
-    are the class IDs. `named` is the label space if it is a built-in one.
+    are the class IDs. `named` is the label space if it is a built-in one. Scores leave out `void_class_ids`.
     """
 
     class_names: Tuple[str, ...]
@@ -46,6 +48,7 @@ class Legend(NamedTuple):
     ignore_id: Optional[int] = None
     file_ids: Optional[Tuple[int, ...]] = None
     named: Optional[LabelSpace] = None
+    void_class_ids: Tuple[int, ...] = ()
 
     def label_space(self, ignore_id: Optional[int] = None) -> LabelSpace:
         """Makes the label space of a dataset with these classes; 255 is ignored unless the legend or an argument says
@@ -57,7 +60,10 @@ class Legend(NamedTuple):
             return self.named._replace(ignore_id=ignore_id, ignore_colors=self.ignore_colors)
         space = generic_label_space(len(self.class_names), ignore_id, self.class_names)
         return space._replace(
-            colors=self.colors or space.colors, ignore_colors=self.ignore_colors, file_ids=self.file_ids
+            colors=self.colors or space.colors,
+            ignore_colors=self.ignore_colors,
+            file_ids=self.file_ids,
+            void_class_ids=self.void_class_ids,
         )
 
 
@@ -79,13 +85,13 @@ def read_legend(path: str) -> Legend:
 
     JSON: a list of names, or of objects with `name` and optionally `color` and `id`; an object from names to colours,
     or from IDs or colours (#rrggbb) to names; or an object that holds one of these as `classes`, or has `class_names`,
-    `colors` and `ignore_id`. `.pbtxt`: items with `id` and `name`; 0 is the background. Other files are text with one
-    entry per line, separated by commas, tabs, colons or spaces: a name, or a name with three numbers or #rrggbb before
-    or after it, and optionally an ID in front. Tables of CamVid, label maps of CVAT (`name:r,g,b::`) and CSV files with
-    a line of column names have this form.
+    `colors`, `ignore_id`, `ignore_colors` and `void_class_ids`, as `LabelSpace.to_dict` gives them. `.pbtxt`: items
+    with `id` and `name`; 0 is the background. Other files are text with one entry per line, separated by commas, tabs,
+    colons or spaces: a name, or a name with three numbers or #rrggbb before or after it, and optionally an ID in front.
+    Tables of CamVid, label maps of CVAT (`name:r,g,b::`) and CSV files with a line of column names have this form.
 
     Classes are numbered in their order unless the file numbers them. `VOID_NAMES` are no classes if the file gives them
-    a colour; `__ignore__` is never a class.
+    a colour, unless it has `void_class_ids`; `__ignore__` is never a class.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -94,9 +100,7 @@ def read_legend(path: str) -> Legend:
     text = _read_text(path)
     try:
         if path.lower().endswith('.json') or text.lstrip()[:1] in ('{', '['):
-            content = json.loads(text)
-            ignore_id = content.get('ignore_id') if isinstance(content, dict) else None
-            return _legend(_entries_of_json(content))._replace(ignore_id=_checked_ignore_id(ignore_id))
+            return _legend_of_json(json.loads(text))
         items = _items_of_pbtxt(text)
         return _legend(_entries_of_pbtxt(items) if items else entries_of_lines(text))
     except (ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
@@ -112,7 +116,7 @@ def find_legend(label_dir: str, image_dir: str) -> Optional[str]:
     label_dir, image_dir = os.path.abspath(label_dir), os.path.abspath(image_dir)
     together = os.path.commonpath([label_dir, image_dir])
     places = [label_dir, os.path.dirname(label_dir), together]
-    if os.path.basename(together) in SPLIT_NAMES:  # a legend for all splits lies beside them
+    if os.path.basename(together).lower() in SPLIT_NAMES:  # a legend for all splits lies beside them
         places.append(os.path.dirname(together))
     for place in dict.fromkeys(places):
         for name in LEGEND_NAMES:
@@ -217,6 +221,23 @@ def _read_text(path: str) -> str:
         raise DataError('{} is not in UTF-8 ({}). Save it as UTF-8.'.format(path, error)) from error
 
 
+def _legend_of_json(content: Any) -> Legend:
+    fields = content if isinstance(content, dict) else {}
+    void_class_ids = tuple(fields.get('void_class_ids') or ())
+    legend = _legend(_entries_of_json(content), () if void_class_ids else VOID_NAMES)
+    for class_id in void_class_ids:
+        if not is_whole(class_id) or not 0 <= class_id < len(legend.class_names):
+            raise ValueError(
+                'void_class_ids holds {!r}; with {} they have to be IDs of these'.format(
+                    class_id, counted(len(legend.class_names), 'class')
+                )
+            )
+    ignore_colors = (*legend.ignore_colors, *map(parse_color, fields.get('ignore_colors') or ()))
+    _check_distinct('colour', [*(legend.colors or ()), *ignore_colors])
+    ignore_id = _checked_ignore_id(fields.get('ignore_id'))
+    return legend._replace(ignore_id=ignore_id, ignore_colors=ignore_colors, void_class_ids=void_class_ids)
+
+
 def _checked_ignore_id(value: Any) -> Optional[int]:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 65535):
         raise ValueError('ignore_id is {!r}; it has to be a number from 0 to 65535'.format(value))
@@ -277,7 +298,7 @@ def _entries_of_pbtxt(items: Iterable[str]) -> List[Entry]:
     return entries
 
 
-def _legend(entries: List[Entry]) -> Legend:
+def _legend(entries: List[Entry], void_names: Sequence[str] = VOID_NAMES) -> Legend:
     entries = [entry for entry in entries if entry._replace(name=entry.name.lower()) != Entry(_UNNUMBERED)]
     if not entries:
         raise ValueError('it names no class')
@@ -285,7 +306,7 @@ def _legend(entries: List[Entry]) -> Legend:
     if any(has_colors) and not all(has_colors):
         missing = entries[has_colors.index(False)].name
         raise ValueError('{!r} has no colour, and others have one'.format(missing))
-    is_void = [entry.color is not None and entry.name.lower() in VOID_NAMES for entry in entries]
+    is_void = [entry.color is not None and entry.name.lower() in void_names for entry in entries]
     classes = _numbered([entry for entry, void in zip(entries, is_void) if not void])
     _check_distinct('name', [entry.name for entry in classes])
     _check_distinct('colour', [entry.color for entry in entries if entry.color is not None])

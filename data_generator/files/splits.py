@@ -38,26 +38,28 @@ def begin_with(pairs: Sequence[Pair], prefixes: Sequence[str]) -> List[bool]:
             )
         )
     names = [os.path.basename(pair.image) for pair in pairs]
-    ordered = sorted(names)
-    paths = ['/' + path for path in _relative_paths(pairs)] if any('/' in prefix for prefix in prefixes) else []
+    paths = _relative_paths(pairs) if any('/' in prefix for prefix in prefixes) else []
+    of_names = sorted(zip(names, range(len(names))))
+    of_paths = sorted((end, number) for number, path in enumerate(paths) for end in _ends(path))
+    found = [False] * len(pairs)
     for prefix in prefixes:
-        if '/' in prefix:
-            is_there = any('/' + prefix in path for path in paths)
-        else:
-            first = bisect.bisect_left(ordered, prefix)  # names with this prefix start here
-            is_there = first < len(ordered) and ordered[first].startswith(prefix)
-        if not is_there:
+        ordered = of_paths if '/' in prefix else of_names
+        first = place = bisect.bisect_left(ordered, (prefix, 0))  # what begins with this prefix starts here
+        while place < len(ordered) and ordered[place][0].startswith(prefix):
+            found[ordered[place][1]] = True
+            place += 1
+        if place == first:
             raise DataError(
                 'None of {} images has a name that begins with {!r}; they are called {} to {}.'.format(
                     len(names), prefix, min(names), max(names)
                 )
             )
-    of_names = tuple(prefix for prefix in prefixes if '/' not in prefix)
-    of_paths = ['/' + prefix for prefix in prefixes if '/' in prefix]
-    found = [name.startswith(of_names) for name in names]
-    if not of_paths:
-        return found
-    return [is_found or any(part in path for part in of_paths) for is_found, path in zip(found, paths)]
+    return found
+
+
+def _ends(path: str) -> List[str]:
+    """The path, and what is left of it without its first folders."""
+    return [path] + [path[place + 1 :] for place, letter in enumerate(path) if letter == '/']
 
 
 def _relative_paths(pairs: Sequence[Pair]) -> List[str]:
@@ -108,15 +110,19 @@ def _are_apart(folders: Collection[str]) -> bool:
     """Whether each folder, used as a prefix, matches only its own images."""
     if '' in folders:
         return False
-    return not any('/' + one in '/' + other for one in folders for other in folders if one != other)
+    there = set(folders)
+    for folder in there:
+        parts = (end[: place + 1] for end in _ends(folder) for place, letter in enumerate(end) if letter == '/')
+        if any(part in there for part in parts if part != folder):
+            return False
+    return True
 
 
 def _told_apart(paths: List[str]) -> List[str]:
     """Returns the paths. Raises DataError if one of them, used as a prefix, also matches another image."""
     there = set(paths)
     for path in paths:
-        ends = (path[place + 1 :] for place, letter in enumerate(path) if letter == '/')
-        for end in there.intersection(ends):
+        for end in there.intersection(_ends(path)[1:]):
             raise DataError(
                 '{} and {} cannot be told apart as parts of a dataset. Put the first into a folder of its own.'.format(
                     end, path

@@ -7,17 +7,12 @@ runs/NAME/metrics.jsonl           one line per epoch
 runs/NAME/report.html             see fcn8s.report
 """
 
-import contextlib
 import json
 import os
 import re
 import shlex
-import sys
 import warnings
-from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
-
-if sys.platform != 'win32':  # which has no advisory locks of this kind
-    import fcntl
+from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.descriptions import (
@@ -38,6 +33,7 @@ from helpers.files import (
     to_json,
 )
 from helpers.json_files import is_count, is_number, is_share, read_json
+from helpers.process.locks import directory_locked
 from helpers.process.memory import readable_size, require_memory
 
 Opened = TypeVar('Opened')
@@ -217,25 +213,8 @@ def only_saver(run: Run) -> ContextManager[None]:
     return _locked(run.checkpoints_dir, 'a worker that failed is still saving the run {!r}.'.format(run.directory))
 
 
-@contextlib.contextmanager
-def _locked(path: str, message: str) -> Iterator[None]:
-    if sys.platform == 'win32':
-        yield
-        return
-    directory = os.open(path, os.O_RDONLY)  # not a file in it: files are replaced
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(directory)
-        raise ValueError(message + ' Wait for it, or stop it first.') from error
-    except OSError:
-        pass
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # a process forked meanwhile holds the open directory, too
-            fcntl.flock(directory, fcntl.LOCK_UN)
-        os.close(directory)
+def _locked(path: str, message: str) -> ContextManager[None]:
+    return directory_locked(path, message + ' Wait for it, or stop it first.')
 
 
 def check_no_writer(run: Run) -> None:

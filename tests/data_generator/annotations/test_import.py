@@ -148,7 +148,7 @@ def test_images_within_annotations_and_paths_of_other_systems(tmp_path):
     assert imported.splits == {'train': 2} and len(labels_of(tmp_path / 'out')) == 2
     reason = 'images that cannot be used: its image is not there, or several have its name'
     assert len(imported.left_out[reason]) == 3
-    assert (tmp_path / 'out' / 'images' / 'train' / 'x.png').read_bytes() == picture.read_bytes()
+    assert (tmp_path / 'out' / 'images' / 'train' / 'a' / 'x.png').read_bytes() == picture.read_bytes()
 
 
 def test_images_within_annotations_get_a_name_that_a_file_can_have(tmp_path):
@@ -162,6 +162,19 @@ def test_images_within_annotations_get_a_name_that_a_file_can_have(tmp_path):
     assert found == ['1.png', 'image.hidden.png', 'plain.png', 'run.sh.png']
     reason = 'images that cannot be used: its image has no name that a file can have'
     assert len(imported.left_out[reason]) == 5
+
+
+def test_images_of_one_name_within_annotations_of_two_folders_are_two(tmp_path):
+    """One was dropped, as an image that was annotated twice."""
+    pictures = [tools.write_image(tmp_path / (folder + '.png'), seed=ord(folder)) for folder in 'ab']
+    for picture in pictures:
+        data = base64.b64encode(picture.read_bytes()).decode()
+        content = dict(tools.labelme_content('1.png'), imageData=data)
+        tools.write_json(tmp_path / 'source' / picture.stem / '1.json', content)
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(val_share=0))
+    images = tmp_path / 'out' / 'images' / 'train'
+    assert imported.splits == {'train': 2} and not imported.left_out
+    assert [(images / p.stem / '1.png').read_bytes() for p in pictures] == [p.read_bytes() for p in pictures]
 
 
 def test_points_beyond_all_images_leave_out_their_shape(tmp_path):
@@ -1017,6 +1030,14 @@ def test_tables_of_kaggle_that_a_spreadsheet_wrote(tmp_path, separator):
     imported = kaggle(tmp_path / 'source', table)
     assert imported.kind == 'kaggle' and imported.label_space.class_names == ('background', '1', '2')
     assert [int((label == 2).sum()) for _, label in sorted(labels_of(tmp_path / 'out').items())] == [5, 3, 0]
+
+
+def test_a_row_of_kaggle_without_runs_and_without_a_class_makes_no_class(tmp_path):
+    """It made the class foreground, which moved the numbers of the others."""
+    (tmp_path / 'source').mkdir()
+    imported = kaggle(tmp_path / 'source', 'ImageId,ClassId,EncodedPixels\nx0,left,1 5\nx1,,\nx2,Empty,\n')
+    assert imported.label_space.class_names == ('background', 'Empty', 'left')
+    assert imported.splits == {'train': 3} and not imported.left_out
 
 
 def test_classes_of_several_tables_of_kaggle_are_numbered_as_they_are(tmp_path):

@@ -692,6 +692,17 @@ def test_lists_name_images_by_any_of_their_paths(tmp_path, name):
     assert imported.left_out == {'images that are in no list': ['4.png']}
 
 
+def test_only_extensions_of_images_are_left_out_of_names_in_lists(tmp_path):
+    """Of 0001.rgb the image 0001.png was taken."""
+    for name in ('0001.rgb', '0001', '0002.rgb', '0002'):
+        tools.write_image(tmp_path / 'source' / (name + '.png'))
+    images = enumerate(('0001.rgb.png', '0001.png', '0002.rgb.png', '0002.png'))
+    write_coco(tmp_path / 'source', list(images), [OF_A, OF_B])
+    lists = write_lists(tmp_path, train=['0001.rgb', '0002.HEIC'], val=['0001.png', '0002.rgb.png'])
+    _, labels = imported_from(tmp_path / 'source', tmp_path / 'out', lists=lists)
+    assert sorted(labels) == ['train/0001.rgb.png', 'train/0002.png', 'val/0001.png', 'val/0002.rgb.png']
+
+
 def test_of_lines_that_name_one_image_the_one_of_its_own_folder_counts(tmp_path):
     """Of train, which is not there, 1.png is as far from val2017/1.png as it can be."""
     for name in ('1', '2'):

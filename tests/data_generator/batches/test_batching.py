@@ -403,6 +403,15 @@ def test_batches_that_are_dealt_out_are_those_of_the_whole():
 # ---- Parts for several workers ----
 
 
+def test_a_share_is_not_dealt_out():
+    """It was forgotten: after `deal(0, 1)` the batches of the other process came, too."""
+    order = BatchOrder(4, 1, False, 0, (0, 2))
+    with BatchIterator(order, lambda sample: None, stack, 0, 2, None, 'fingerprint') as iterator:
+        with pytest.raises(ValueError, match=r'share=\(0, 2\) of each pass.* Leave share out of generate'):
+            iterator.deal(0, 1)
+        assert iterator.num_batches == 2 and iterator.rows is None
+
+
 def test_nobody_is_warned_of_classes_that_another_worker_sees():
     """Each of two workers sees the labels of one class alone, of data that hold both."""
 

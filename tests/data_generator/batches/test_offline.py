@@ -6,13 +6,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import cv2
 import numpy as np
 import pytest
 
 from data_generator import BatchGenerator, DataError
-from data_generator.files.processed import MANIFEST_NAME
+from data_generator.batches import offline
+from data_generator.files.discovery import Pair
+from data_generator.files.processed import MANIFEST_NAME, read_manifest
 
 NUM_PAIRS = 5
 
@@ -331,6 +334,25 @@ def test_the_first_pass_of_an_iterator_can_be_written(dataset, tmp_path):
     for _ in range(NUM_PAIRS):
         next(again)
     assert tree(tmp_path / 'out') == before  # what is finished is not written a second time
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='locks of POSIX')
+def test_two_that_record_their_files_at_once_are_both_recorded(tmp_path, monkeypatch):
+    claims = [offline.Targets(str(tmp_path), [Pair(str(tmp_path / name), None)]) for name in ('a.png', 'b.png')]
+    second = threading.Thread(target=offline.claim_targets, args=(claims[1], {'seed': 1}))
+
+    def read_while_another_begins(path):
+        runs = read_manifest(path)
+        if not second.ident:
+            second.start()
+            second.join(0.2)
+        return runs
+
+    monkeypatch.setattr(offline, 'read_manifest', read_while_another_begins)
+    offline.claim_targets(claims[0], {'seed': 0})
+    second.join()
+    runs = read_manifest(str(tmp_path / MANIFEST_NAME))
+    assert [(run['settings']['seed'], run['files']) for run in runs] == [(0, ['a.png']), (1, ['b.png'])]
 
 
 def test_a_processed_dataset_is_read_as_its_layout_and_not_converted_again(tmp_path):

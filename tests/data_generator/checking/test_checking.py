@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shlex
+import time
 import tracemalloc
 
 import cv2
@@ -13,7 +14,7 @@ from PIL import Image
 
 from data_generator import BatchGenerator, DataError
 from data_generator.checking.check import _swapped, check_dataset
-from data_generator.checking.faults import FAULT_KINDS
+from data_generator.checking.faults import FAULT_KINDS, Fault
 from data_generator.checking.file_checks import ImageFacts, PairFacts, check_pair
 from data_generator.checking.label_checks import LabelLook, count_values
 from data_generator.checking.preview import (
@@ -24,6 +25,7 @@ from data_generator.checking.preview import (
     preview_grid,
     typical_augmentation,
 )
+from data_generator.checking.split_files import _has_file_per_class
 from data_generator.files.discovery import NameRule, Pair
 from data_generator.files.layouts import LAYOUTS
 from data_generator.files.legends import Legend
@@ -339,6 +341,27 @@ def test_own_datasets_are_recognised_by_usual_names(tmp_path, images, labels, sp
 def test_gaps_in_the_ids_of_an_own_dataset_get_a_map(tmp_path):
     report = check(own_dataset(tmp_path, [3, 10, 40]))
     assert report.suggested_id_map == {3: 0, 10: 1, 40: 2, 255: 255}
+
+
+def test_an_id_map_may_be_an_array(tmp_path):
+    """It ended in an error of NumPy about the truth of an array."""
+    report = check(own_dataset(tmp_path, [0, 1, 2]), id_map=np.array([0, 1, 1]))
+    assert report.can_train and report.layout.id_map == {0: 0, 1: 1, 2: 1} and report.label_space.num_classes == 2
+    json.dumps(report.to_dict())
+    with pytest.raises(ValueError, match=r'id_map is .*; it has to be a dict from ID to ID, or a one-dimensional'):
+        check(tmp_path, id_map=np.array([0.5]))
+
+
+def test_many_files_without_a_partner_are_compared_at_once():
+    """Each image was compared with each label, for every layout that might fit."""
+    pairs = [Pair('images/{}.png'.format(number), None) for number in range(30000)]
+    without = [Fault('image_without_label', pair.image) for pair in pairs]
+    start = time.process_time()
+    for labels, is_fitting in (('{}', False), ('{}_a {}-b', True), ('{}_a {}b', False)):
+        names = [name.format(number) for number in range(30000) for name in labels.split()]
+        faults = without + [Fault('label_without_image', 'labels/{}.png'.format(name)) for name in names]
+        assert _has_file_per_class(pairs, faults) == is_fitting
+    assert time.process_time() - start < 10
 
 
 def test_given_classes_are_checked(tmp_path):

@@ -57,6 +57,15 @@ def test_second_time_comes_from_the_disk(pair, cache_dir, label):
     assert isinstance(again[0], np.memmap) and not again[0].flags.writeable
 
 
+def test_pairs_too_large_for_a_record_are_made_each_time(pair, cache_dir):
+    """They ended in an error of NumPy, after they had been decoded."""
+    large = np.broadcast_to(np.uint8(7), (1 << 16, 1 << 15))  # takes no memory
+    for _ in range(2):
+        image, label = PairCache(cache_dir, 'key').get(pair, lambda: (large, LABEL))
+        assert image is large and label is LABEL
+    assert not files(cache_dir)
+
+
 def append_a_byte(path):
     with open(path, 'a') as file:
         file.write('x')

@@ -131,6 +131,37 @@ def test_lists_of_voc_name_images_or_files(tmp_path, line):
     assert [os.path.basename(pair.label) for pair in pairs] == ['2007_000033.v2.png', '2007_000032.png']
 
 
+@pytest.fixture
+def listed_sequences(tmp_path):
+    """A function from the lines of a list to the images that they name: four in nested folders, two of one name."""
+    for name in ('seq1/1', 'seq2/1', '2', 'seq1/2', '3'):
+        write_jpeg_or_png(tmp_path / 'img' / (name + '.png'))
+        write_ids(tmp_path / 'mask' / (name + '.png'), 0, 1)
+    layout = Layout('own', generic_label_space(2), 'img', 'mask', list_file='{split}.txt')
+
+    def images_of(*lines):
+        (tmp_path / 'train.txt').write_text('\n'.join(lines))
+        pairs = find_layout(layout, str(tmp_path), 'train')[1]
+        return [os.path.relpath(pair.image, str(tmp_path / 'img')) for pair in pairs]
+
+    return images_of
+
+
+@pytest.mark.parametrize('start', ['', './', '/img/', '/another/machine/img/'])
+@pytest.mark.parametrize('end', ['', '.png'])
+def test_lists_tell_images_of_one_name_apart_by_their_folders(listed_sequences, start, end):
+    names = ['seq1/1', 'seq2/1', '2', 'seq1/2', '3']
+    assert listed_sequences(*(start + name + end for name in names)) == [name + '.png' for name in names]
+
+
+@pytest.mark.parametrize('line', ['1', 'seq3/1', 'seq3/2.png'])
+def test_a_line_that_may_mean_two_images_is_refused(listed_sequences, line):
+    with pytest.raises(
+        DataError, match=r'train\.txt names {}, which may be .*png or .*png. Write the path'.format(line)
+    ):
+        listed_sequences('3', line)
+
+
 def test_voc_reads_listed_palette_images_as_indices(tmp_path):
     for name in ('2007_1', '2007_2', 'unlabelled'):
         write_jpeg_or_png(tmp_path / 'JPEGImages/{}.jpg'.format(name))

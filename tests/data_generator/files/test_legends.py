@@ -1,10 +1,15 @@
 """Tables of names and colours, in the forms in which people keep them."""
 
+import json
+
+import numpy as np
 import pytest
 
 from data_generator import DataError
 from data_generator.checking.check import check_dataset
 from data_generator.files.legends import find_legend, parse_color, read_legend
+from helpers.images import write_image
+from helpers.label_spaces import CAMVID32, CITYSCAPES20, KITTI_ROAD
 
 SKY_AND_ROAD = (('sky', 'dirt road'), ((1, 2, 3), (4, 5, 6)))
 
@@ -159,6 +164,46 @@ def test_a_legend_may_say_which_id_is_ignored(tmp_path, own_dataset):
     (tmp_path / 'classes.json').write_text(text.format(-1))
     with pytest.raises(DataError, match='ignore_id is -1; it has to be a number from 0 to 65535'):
         read_legend(str(tmp_path / 'classes.json'))
+
+
+@pytest.mark.parametrize('space', [CAMVID32, KITTI_ROAD, CITYSCAPES20._replace(file_ids=None)])
+def test_a_saved_label_space_is_read_with_its_void_classes_and_ignored_colours(tmp_path, space):
+    """Void classes were lost, so that scores counted them or the IDs behind them moved; ignored colours were illegal."""
+    (tmp_path / 'classes.json').write_text(json.dumps(space.to_dict()))
+    read = read_legend(str(tmp_path / 'classes.json')).label_space()
+    assert read == space._replace(name=read.name, categories=None)
+
+
+@pytest.mark.parametrize(
+    'fields, message',
+    [
+        ({'void_class_ids': [2]}, 'void_class_ids holds 2; with 2 classes they have to be IDs of these'),
+        ({'void_class_ids': [True]}, 'void_class_ids holds True'),
+        ({'void_class_ids': 1}, 'not iterable'),
+        ({'ignore_colors': [[4, 5, 6]]}, r'two classes have the colour \(4, 5, 6\)'),
+        ({'ignore_colors': [4]}, '4 is no colour'),
+    ],
+)
+def test_void_classes_and_ignored_colours_of_a_legend_are_checked(tmp_path, fields, message):
+    content = dict({'class_names': ['sky', 'road'], 'colors': [[1, 2, 3], [4, 5, 6]]}, **fields)
+    (tmp_path / 'classes.json').write_text(json.dumps(content))
+    with pytest.raises(DataError, match=message):
+        read_legend(str(tmp_path / 'classes.json'))
+
+
+def test_a_table_in_the_working_directory_is_not_beside_images_without_labels(tmp_path, monkeypatch):
+    (tmp_path / 'classes.txt').write_text('ground\ncrop\nweed\n')
+    write_image(str(tmp_path / 'data' / '1.png'), np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    report = check_dataset([str(tmp_path / 'data')], show_progress=False)
+    assert report.legend_path is None and report.splits[0].num_images == 1
+
+
+@pytest.mark.parametrize('split', ['train', 'Train'])
+def test_a_legend_beside_the_splits_is_found_in_any_letter_case(tmp_path, split):
+    (tmp_path / 'classes.txt').write_text('ground\ncrop\n')
+    found = find_legend(*(str(tmp_path / split / name) for name in ('labels', 'images')))
+    assert found == str(tmp_path / 'classes.txt')
 
 
 def test_colours_in_a_legend_beside_the_data_convert_labels_of_these_colours(tmp_path, own_dataset):

@@ -1,6 +1,7 @@
 """Folds of a dataset: every image in one of them, whole folders and sequences where there are enough."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -77,3 +78,22 @@ def test_a_prefix_with_a_slash_is_of_the_path():
     pairs = pairs_of('x/a/0.png', 'x/b/0.png', 'y/a/1.png')
     assert begin_with(pairs, ['a/']) == [True, False, True]
     assert begin_with(pairs, ['x/a/', '1']) == [True, False, True]
+    assert begin_with(pairs, ['b/0.pn', 'y/']) == [False, True, True]
+    with pytest.raises(DataError, match="None of 3 images has a name that begins with 'a/2'"):
+        begin_with(pairs, ['a/', 'a/2'])
+
+
+def test_many_folds_of_many_images_are_told_apart_at_once():
+    """Each path was compared with each."""
+    pairs = pairs_of(*['{}/sub/0.png'.format(number) for number in range(20000)])
+    start = time.process_time()
+    folds = divide(pairs, 2)
+    assert folds.unit == 'images' and [len(fold) for fold in members(pairs, folds)] == [10000, 10000]
+    assert begin_with(pairs, ['{}/'.format(number) for number in range(20000)]) == [True] * 20000
+    assert time.process_time() - start < 10
+
+
+def test_a_folder_anywhere_within_another_is_not_apart_from_it():
+    pairs = pairs_of('x/a/y/0.png', 'x/a/y/1.png', 'a/0.png', 'a/1.png')
+    assert divide(pairs, 2).unit != 'folders'
+    assert divide(pairs_of('x/ab/y/0.png', 'x/ab/y/1.png', 'a/0.png', 'a/1.png'), 2).unit == 'folders'
