@@ -378,7 +378,7 @@ class BatchGenerator:
             self.label_space,
             self.fingerprint,
             self.image_rules,
-            dict(plain_options(transforms), seed=seed),
+            dict(plain_options(transforms), seed=seed, shuffle=shuffle),
         )
 
     def count_class_pixels(self, workers: int = 2, show_progress: bool = False) -> np.ndarray:

@@ -261,7 +261,7 @@ def resolve_label_space(
             'label space that fits.'.format(num_classes, label_space.name, label_space.num_classes)
         )
     if ignore_id is not None and ignore_id != label_space.ignore_id:
-        return label_space._replace(ignore_id=ignore_id)
+        return checked_label_space(label_space._replace(ignore_id=ignore_id))
     return label_space
 
 

@@ -259,7 +259,8 @@ def _scaled(values: np.ndarray, windows: Tuple[Window, ...]) -> np.ndarray:
     low, high = (np.array(ends, np.float64) for ends in zip(*windows))
     scaled = np.empty(values.shape, np.uint8)
     for row, target in zip(values, scaled):  # row by row: doubles of the whole image would be eight times its size
-        target[:] = np.clip(np.rint((np.nan_to_num(row) - low) * (255 / (high - low))), 0, 255)
+        known = np.where(np.isnan(row), low, np.nan_to_num(row)) if row.dtype.kind == 'f' else row  # NaN becomes black
+        target[:] = np.clip(np.rint((known - low) * (255 / (high - low))), 0, 255)
     return scaled
 
 

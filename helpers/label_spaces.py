@@ -121,6 +121,8 @@ def checked_label_space(space: Any) -> LabelSpace:
     Raises:
         ValueError: It is no label space, a field has an invalid value, or the fields disagree about the number of
             classes.
+
+    A class whose ID is ignored becomes a void class.
     """
     if not isinstance(space, LabelSpace):
         raise ValueError(
@@ -130,7 +132,14 @@ def checked_label_space(space: Any) -> LabelSpace:
     space = LabelSpace(*map(_as_tuples, space))
     _check_types(space)
     _check(space)
-    return space
+    return _with_ignored_void(space)
+
+
+def _with_ignored_void(space: LabelSpace) -> LabelSpace:
+    """The label space with an ignored class among the void ones: no pixel of it counts, so it has no score."""
+    if space.ignore_id >= space.num_classes or space.ignore_id in space.void_class_ids:
+        return space
+    return space._replace(void_class_ids=tuple(sorted((*space.void_class_ids, space.ignore_id))))
 
 
 def is_nameless(space: LabelSpace) -> bool:

@@ -12,6 +12,7 @@ from data_generator.files.cache import PairCache
 from data_generator.files.discovery import Pair
 from data_generator.files.palettes import PaletteRule
 from data_generator.files.reading import EXACT_COLORS, ColorRule, LabelReader, LegalIds, naming_the_file, read_pair
+from data_generator.files.sampling import evenly
 from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.options import TRANSFORM_NAMES
 from data_generator.transforms.pipeline import Pipeline, build_pipeline
@@ -238,9 +239,8 @@ def mean_color(pairs: Sequence[Pair], exact: bool = False, image_rules: ImageRul
     Raises:
         DataError: With `exact`, if one of these images cannot be read.
     """
-    chosen = pairs[:: max(1, len(pairs) // NUM_IMAGES_FOR_MEAN)][:NUM_IMAGES_FOR_MEAN]
     means = []
-    for pair in chosen:
+    for pair in evenly(pairs, NUM_IMAGES_FOR_MEAN):
         with contextlib.suppress(*(() if exact else (ValueError, OSError))), naming_the_file(Pair(pair.image, None)):
             means.append(read_image(pair.image, rules=image_rules).mean(axis=(0, 1)))
     fallback = (IMAGENET_MEAN + (128,) * image_rules.channels)[: image_rules.channels]

@@ -259,7 +259,8 @@ def _only_shifts(matrix: np.ndarray) -> bool:
 
 
 # Interpolation must not mix padding into the border of the image: a pixel is either all image or all padding, the same
-# in image and label. So border pixels are repeated outwards, and pixels outside the image are filled afterwards.
+# in image and label. So border pixels are repeated outwards, and pixels outside the image are filled afterwards. (What
+# follows a random crop that padded takes its padding for a part of the image.)
 
 
 def _warp(array: np.ndarray, matrix: np.ndarray, size: Size, interpolation: int, fill) -> np.ndarray:

@@ -42,7 +42,11 @@ def _typed_readings(args: argparse.Namespace) -> List[str]:
 
 
 class ErrorMaps:
-    """Finds the label of each image, reads it as training does, and draws what is wrong."""
+    """Finds the label of each image, reads it as training does, and draws what is wrong.
+
+    Attributes:
+        label_paths: The files of the labels.
+    """
 
     def __init__(self, args: argparse.Namespace, jobs: Sequence[Any], label_space: Any, rules: Any) -> None:
         """Pairs all images with labels.
@@ -56,6 +60,7 @@ class ErrorMaps:
         self._out_dir = args.out
         self._label_space = label_space
         pairs, options = _paired(args, jobs, label_space)
+        self.label_paths = [pair[1] for pair in pairs]
         check_replaces_none([self._path(job.stem) for job in jobs], [path for pair in pairs for path in pair])
         named = {} if 'layout' in options else {'label_space': label_space}
         from data_generator import BatchGenerator

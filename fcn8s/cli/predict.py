@@ -200,7 +200,7 @@ def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style:
     error_maps = ErrorMaps(args, jobs, label_space, rules) if args.error_map else None
     submission = _Submission(args, label_space, jobs) if args.submission else None
     if results:
-        results.check_inputs(jobs)
+        results.check_inputs(jobs, error_maps.label_paths if error_maps else ())
     return Writers(results, polygons, submission, error_maps)
 
 

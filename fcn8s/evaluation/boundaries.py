@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from fcn8s.evaluation.scores import count_classes, count_confusion, intersection_over_union, mean_iou
+from fcn8s.evaluation.scores import checked_limits, count_classes, count_confusion, intersection_over_union, mean_iou
 from helpers.flags import is_real
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, ignore_void
 
@@ -119,7 +119,7 @@ def distance_confusions(
     all pixels. Raises ValueError as `trimap_confusions`.
     """
     labels, class_ids = _checked_images(labels, class_ids)
-    limits = _checked_distances('limits', limits)
+    limits = checked_limits(_checked_distances('limits', limits))
     bands = np.searchsorted(np.square(limits), _squared_distances_to_boundary(labels, ignore_id))
     return np.stack(
         [

@@ -12,7 +12,7 @@ from typing import List, Sequence, Tuple
 import cv2
 import numpy as np
 
-from fcn8s.evaluation.scores import ClassCounts
+from fcn8s.evaluation.scores import ClassCounts, checked_limits
 from helpers.label_spaces import LabelSpace, are_counted
 
 # Upper bounds of the bins as shares of the image's area; the last bin has none.
@@ -32,8 +32,11 @@ def size_counts(
 
     Returns:
         Three arrays, int64 [S, C].
+
+    Raises:
+        ValueError: The limits do not ascend.
     """
-    bounds = np.array(limits) * labels.size
+    bounds = np.array(checked_limits(limits)) * labels.size
     counts = ClassCounts(*np.zeros((3, len(limits) + 1, label_space.num_classes), dtype=np.int64))
     valid = are_counted(labels, label_space)
     for class_id in range(label_space.num_classes):

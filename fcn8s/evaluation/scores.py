@@ -101,6 +101,13 @@ def _check_ids(name: str, ids: np.ndarray, num_classes: int, limit: int, ignore_
         )
 
 
+def checked_limits(limits: Sequence[float]) -> Sequence[float]:
+    """Returns the bounds of bins, or raises ValueError unless they ascend."""
+    if any(one >= other for one, other in zip(limits, limits[1:])):
+        raise ValueError('limits is {!r}; each has to be larger than the one before.'.format(limits))
+    return limits
+
+
 def check_confusion_matrix(confusion_matrix: np.ndarray) -> None:
     """Raises ValueError unless it is an integer array [..., C, P] with P >= C and no negative count."""
     confusion_matrix = np.asarray(confusion_matrix)

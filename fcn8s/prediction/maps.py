@@ -36,9 +36,9 @@ _CACHE_MEGABYTES = 128
 class MapRequest(NamedTuple):
     """What is made of a map.
 
-    kinds: of `KINDS`. id_map: from class IDs to those that are written, uint8 [256]. tile: (height, width) that is
-    predicted at a time, with `margin` pixels to cut off on each side. scales: at which the network sees the map.
-    tolerance: of polygons, in pixels; None for no polygons.
+    kinds: of `KINDS`. id_map: from class IDs to those that are written, uint8 or uint16 [256]. tile: (height, width)
+    that is predicted at a time, with `margin` pixels to cut off on each side. scales: at which the network sees the
+    map. tolerance: of polygons, in pixels; None for no polygons.
     """
 
     kinds: Tuple[str, ...]
@@ -198,7 +198,7 @@ class _Outputs:
             for kind, path in self._paths.items():
                 temporary = self._stack.enter_context(atomic_path(path))
                 self._files[kind] = self._stack.enter_context(self._open(temporary, kind))
-                if kind == 'ids':
+                if kind == 'ids' and self._request.id_map.dtype == np.uint8:
                     self._files[kind].write_colormap(1, _colormap(self._request))
             self._stack = self._stack.pop_all()
         return self
@@ -207,10 +207,12 @@ class _Outputs:
         if kind == 'class_ids':  # polygons are made in pixels and brought to the map afterwards
             with _without_place(self._rasterio):
                 return self._create(path, bands=1)
-        bands = 1 if kind == 'ids' else 3
-        return self._create(path, bands, crs=self._source.crs, transform=self._source.transform)
+        place = dict(crs=self._source.crs, transform=self._source.transform)
+        if kind == 'ids':
+            return self._create(path, 1, str(self._request.id_map.dtype), **place)
+        return self._create(path, 3, **place)
 
-    def _create(self, path: str, bands: int, **place: Any) -> Any:
+    def _create(self, path: str, bands: int, dtype: str = 'uint8', **place: Any) -> Any:
         height, width = _block(self._request)
         return self._rasterio.open(
             path,
@@ -219,13 +221,13 @@ class _Outputs:
             height=self._source.height,
             width=self._source.width,
             count=bands,
-            dtype='uint8',
+            dtype=dtype,
             tiled=True,
             blockysize=height,
             blockxsize=width,
             compress='deflate',
             bigtiff='if_safer',
-            photometric='palette' if bands == 1 else 'rgb',
+            photometric='rgb' if bands == 3 else 'palette' if dtype == 'uint8' else 'minisblack',
             **place,
         )
 

@@ -143,11 +143,13 @@ class ResultFiles:
         """Says where a result goes."""
         return os.path.join(self.out_dir, stem + self._suffixes[kind])
 
-    def check_inputs(self, jobs: Iterable[Job]) -> None:
-        """Raises ValueError where a result would replace one of the images, or its name would be too long."""
+    def check_inputs(self, jobs: Iterable[Job], others: Iterable[str] = ()) -> None:
+        """Raises ValueError where a result would replace one of the images or of the other files that are read, or its
+        name would be too long.
+        """
         jobs = list(jobs)
         results = [self.path(job.stem, kind) for job in jobs for kind in self._kinds]
-        check_replaces_none(results, [job.image_path for job in jobs])
+        check_replaces_none(results, [*(job.image_path for job in jobs), *others])
         for job in jobs:
             for kind in self._kinds:
                 length = len(os.fsencode(os.path.basename(self.path(job.stem, kind))))

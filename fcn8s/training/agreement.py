@@ -83,10 +83,13 @@ def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network,
     if config.get('dataset_fingerprint') != fingerprint:
         warn_user('The training data of the run {!r} have changed since it was started.'.format(run.directory))
     options = to_json(getattr(request.train_generator, 'options', None))
-    if config.get('data_options', options) != options:
+    before = config.get('data_options', options)
+    if before and options and 'shuffle' not in before:  # which older runs did not note
+        before = dict(before, shuffle=options.get('shuffle'))
+    if before != options:
         warn_user(
             'The run {!r} was started with training data made by {}, and goes on with {}.'.format(
-                run.directory, config['data_options'], options
+                run.directory, before, options
             )
         )
 

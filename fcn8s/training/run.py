@@ -281,9 +281,13 @@ class _Training:
         """Returns how many of the last epochs are averaged (SWA).
 
         If the first of these epochs is still to come, the average begins anew, for example in a run that goes on with
-        more epochs than it was started with.
+        more epochs than it was started with. So does an exponential average before a warm-up of the head, which does
+        not update it.
         """
-        epochs = self.network.training_settings.optimizer.swa
+        settings = self.network.training_settings
+        if settings.optimizer.ema and self.state.step < settings.head_warmup * self.request.steps_per_epoch:
+            self.network.restart_average()
+        epochs = settings.optimizer.swa
         if epochs is None:
             return 0
         first = self.request.epochs - epochs + 1  # this many epochs are done when the first state is averaged

@@ -34,7 +34,18 @@ def find_subjects(args: argparse.Namespace) -> Tuple[Subject, Optional[Subject]]
         return subject, None
     against = _subject(args, [args.against])
     _check_comparable(args, subject.label_space, against.label_space)
+    if args.at_input_size and subject.input_size != against.input_size:
+        raise ValueError(
+            '--at-input-size resizes the labels, for {} to {} and for {} to {}: scores at different sizes have no '
+            'paired difference. Add --size H W, or leave --at-input-size out.'.format(
+                args.model, _size_in_words(subject.input_size), args.against, _size_in_words(against.input_size)
+            )
+        )
     return subject, against
+
+
+def _size_in_words(size: Optional[Tuple[int, int]]) -> str:
+    return 'their own size' if size is None else '{} x {}'.format(*size)
 
 
 def _subject(args: argparse.Namespace, paths: Sequence[str]) -> Subject:
@@ -64,6 +75,13 @@ def _check_comparable(args: argparse.Namespace, label_space: Any, other: Any) ->
                 args.against, other.name, other.num_classes, args.model, label_space.name, label_space.num_classes
             )
         ) from None
+    if label_space.void_class_ids != other.void_class_ids:
+        raise ValueError(
+            '--against {} leaves the classes {} out of its scores, and {} the classes {}: their mean IoUs have no '
+            'paired difference. Evaluate each by itself.'.format(
+                args.against, list(other.void_class_ids), args.model, list(label_space.void_class_ids)
+            )
+        )
 
 
 def image_names(data: Any) -> List[str]:

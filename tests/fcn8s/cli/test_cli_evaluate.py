@@ -15,6 +15,7 @@ import pytest
 from data_generator.files.layouts import LAYOUTS
 from fcn8s import FCN8s, cli
 from fcn8s.cli import evaluate
+from fcn8s.cli.inputs import evaluation as inputs
 from fcn8s.cli.options.labels import read_as_trained
 from fcn8s.evaluation import evaluate as evaluation
 from fcn8s.evaluation import scores
@@ -509,3 +510,20 @@ def test_a_map_that_is_typed_goes_before_the_colours_that_a_run_was_trained_on()
     assert (found['color_tolerance'], found['label_transparency']) == (0, None)
     typed.color_tolerance = 5
     assert read_as_trained(typed, trained)['color_tolerance'] == 5
+
+
+@pytest.mark.parametrize(
+    'void, sizes, words, message',
+    [
+        ((), ((64, 64), (32, 32)), ['--at-input-size'], 'for A to 64 x 64 and for B to 32 x 32.*Add --size H W'),
+        ((), ((64, 64), None), ['--at-input-size'], 'for B to their own size'),
+        ((2,), (None, None), [], r'--against B leaves the classes \[2\] out of its scores, and A the classes \[\]'),
+    ],
+)
+def test_what_is_scored_by_other_rules_is_not_compared(monkeypatch, void, sizes, words, message):
+    spaces = [generic_label_space(3), generic_label_space(3)._replace(void_class_ids=void)]
+    subjects = iter(inputs.Subject((), (), space, size, None) for space, size in zip(spaces, sizes))
+    monkeypatch.setattr(inputs, '_subject', lambda *_: next(subjects))
+    args = cli.build_parser().parse_args(['evaluate', 'A', '--against', 'B', '--data', 'D', *words])
+    with pytest.raises(ValueError, match=message):
+        inputs.find_subjects(args)

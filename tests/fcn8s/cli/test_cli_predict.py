@@ -308,6 +308,15 @@ def test_error_maps_that_cannot_be_are_refused(small_model, images, tmp_path, ca
         assert message in capsys.readouterr().err
 
 
+def test_results_beside_error_maps_replace_no_label(small_model, tmp_path, capsys):
+    write_image(str(tmp_path / 'in' / 'a.png'), random_image(20, 30, 0))
+    write_labels(str(tmp_path / 'labels' / 'a_ids.png'), np.ones((20, 30), np.uint8))
+    words = ['--ids', '--error-map', tmp_path / 'labels', '--out', tmp_path / 'labels']
+    assert predict(small_model, tmp_path / 'in', *words) == 2
+    assert 'a_ids.png would replace an image or a label of that name' in capsys.readouterr().err
+    assert (read_labels(str(tmp_path / 'labels' / 'a_ids.png')) == 1).all()
+
+
 def test_error_maps_replace_no_image(small_model, tmp_path, capsys):
     images = [str(tmp_path / name) for name in ('x.png', 'x_errors.png')]
     for image in images:

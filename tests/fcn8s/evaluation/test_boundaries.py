@@ -233,3 +233,10 @@ def test_what_is_no_distance_is_refused(wrong):
 def test_boundaries_of_several_images_at_once_are_refused():
     with pytest.raises(ValueError, match=r'IDs of the shape \(2, 4, 4\) came; they have to be \[H, W\]'):
         boundaries.boundary_mask(np.zeros((2, 4, 4), int))
+
+
+def test_limits_of_bands_ascend():
+    labels = np.zeros((4, 4), int)
+    for limits in ((5, 2), (2, 2)):
+        with pytest.raises(ValueError, match='each has to be larger than the one before'):
+            boundaries.distance_confusions(labels, labels, 2, limits)

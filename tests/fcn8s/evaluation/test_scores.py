@@ -309,3 +309,14 @@ def test_scores_of_a_matrix_say_how_it_is_counted(score):
     with pytest.raises(ValueError, match=r'counts is of the type ndarray.*scores.count_classes\(matrix\)'):
         score(matrix)
     assert np.isfinite(score(scores.count_classes(matrix))).all()
+
+
+def test_a_class_that_is_ignored_has_no_score():
+    """Where it is predicted, a pixel of another class is missed, and nothing else is wrong."""
+    space = generic_label_space(3, ignore_id=0)
+    truth, predicted = np.array([[0, 1, 1, 2]]), np.array([[0, 0, 1, 2]])
+    matrix = scores.count_confusion(truth, predicted, 3, 255)[:, :3]
+    matrix[0] = 0  # as the graph counts, which leaves ignored pixels out
+    found = scores.summarize(matrix, 0.0, 3, space)
+    assert found['mean_iou'] == 0.75 == scores.mean_iou(scores.count_classes(matrix, space.void_class_ids))
+    assert generic_label_space(3, ignore_id=3).void_class_ids == ()

@@ -309,3 +309,14 @@ def test_maps_refuse_results_that_are_not_written_by_windows(small_model, ortho,
     assert main(['predict', small_model, ortho, '--out', str(tmp_path / 'out'), '--tile', '192', '192'] + options) == 2
     assert message in capsys.readouterr().err
     assert not list((tmp_path / 'out').iterdir())
+
+
+def test_ids_of_16_bits_are_written_as_such(tmp_path):
+    values = np.zeros((64, 96, 3), np.uint8)
+    values[:, 48:] = 255
+    path, ids = write_map(tmp_path / 'map.tif', values), np.full(256, 300, np.uint16)
+    ids[0] = 7
+    request = maps.MapRequest(('ids',), generic_label_space(8), DEFAULT_STYLE, ids, ImageRules(), (32, 64), 0)
+    maps.predict_map(Predictor(cells, 8).class_ids, path, str(tmp_path / 'map'), request)
+    found = read(tmp_path / 'map_ids.tif')[0][0]
+    assert found.dtype == np.uint16 and set(np.unique(found)) == {7, 300}

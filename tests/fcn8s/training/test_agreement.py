@@ -45,6 +45,7 @@ def test_what_json_cannot_hold_is_left_out(data):
         'brightness': (0.5, 2, 0.5),
         'resize_labels': True,
         'seed': 0,
+        'shuffle': True,
     }
 
 

@@ -207,3 +207,16 @@ def test_an_exchange_is_exact_for_either_sort_of_variable(use_resource):
                 np.testing.assert_array_equal(found, value)
         np.testing.assert_array_equal(before[0], values[2])
         np.testing.assert_allclose(before[1], np.mean(values, axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_an_exponential_average_begins_anew_where_the_head_is_warmed_up_first(narrow_encoder, tmp_path):
+    """Steps of the warm-up do not update it: evaluations would be of the weights before."""
+    found = []
+    for _ in range(2):
+        settings = dict(optimizer=OptimizerSettings(ema=0.5), head_warmup=2)
+        encoder = dict(vgg16_dir=narrow_encoder, num_classes=3) if not found else dict(model_load_dir=found[0][0])
+        with FCN8s(**encoder, **settings) as model:
+            run = str(tmp_path / 'run {}'.format(len(found)))
+            history = _train(model, run, epochs=3, steps=2)
+            found.append((run, [record['evaluation']['loss'] for record in history]))
+    assert all(len(set(losses)) == 3 for _, losses in found), found

@@ -109,6 +109,11 @@ def test_pixels_without_data_are_not_in_the_range_of_a_file(tmp_path, bands):
         values[row, 2:4], expected[row, 2:4] = value, black_or_white
     np.save(str(tmp_path / 'a.npy'), values)
     np.testing.assert_allclose(read(tmp_path / 'a.npy', channels=bands, window='file'), expected, atol=0.51)
+    np.save(str(tmp_path / 'a.npy'), values - 1040)  # -40 is black, and 0 is not
+    for window in ('file', ((-40, 160),)):
+        np.testing.assert_allclose(
+            read(tmp_path / 'a.npy', channels=bands, window=window), expected.clip(0, 255), atol=0.51
+        )
     for value in (np.nan, -7, 1e15):
         np.save(str(tmp_path / 'a.npy'), np.full((HEIGHT, WIDTH, bands), value))
         assert not read(tmp_path / 'a.npy', channels=bands, window='file').any()
