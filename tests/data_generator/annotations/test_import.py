@@ -874,8 +874,17 @@ def test_regions_of_via_that_say_no_single_class(tmp_path):
     }
 
 
-def test_several_attributes_of_via_are_asked_about(tmp_path):
-    regions = [(tools.via_polygon(tools.A), {'kind': 'a', 'colour': 'red', 'quality': ''})]
+def test_numbers_are_classes_of_via(tmp_path):
+    """They were passed over, so that all regions became one class."""
+    regions = [(tools.via_polygon(tools.A), {'kind': 0}), (tools.via_polygon(tools.B), {'kind': 1.5})]
+    imported, labels = regions_of_via(tmp_path, regions)
+    assert imported.label_space.class_names == ('background', '0', '1.5')
+    np.testing.assert_array_equal(next(iter(labels.values())), EXPECTED)
+
+
+@pytest.mark.parametrize('kind', ['a', 0])
+def test_several_attributes_of_via_are_asked_about(tmp_path, kind):
+    regions = [(tools.via_polygon(tools.A), {'kind': kind, 'colour': 'red', 'quality': '', 'is_sure': True})]
     with pytest.raises(DataError, match="via_export_json.json: its regions have several attributes, 'colour', 'kind'"):
         regions_of_via(tmp_path, regions)
 
