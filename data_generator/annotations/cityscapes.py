@@ -14,6 +14,8 @@ from helpers.cityscapes_labels import CITYSCAPES_LABELS
 from helpers.label_spaces import CITYSCAPES
 
 _SUFFIX = re.compile(r'_gt[A-Za-z]+_polygons$')
+# Coarse polygons beside fine ones are of the same images.
+_COARSE = '_gtCoarse_'
 _GROUP = 'group'
 _NAMES = frozenset(label.name for label in CITYSCAPES_LABELS)
 # Labels that Cityscapes does not draw into its label images, so that the object below is seen (json2labelImg.py): the
@@ -30,8 +32,10 @@ def is_cityscapes(content: Any) -> bool:
 def read_cityscapes(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
     """Reads the images that these documents describe; classes that Cityscapes does not score are void.
 
-    Files without any class of Cityscapes have the same form but other classes, which are taken from the files.
+    Files without any class of Cityscapes have the same form but other classes, which are taken from the files. Of an
+    image with fine and coarse polygons, the fine ones come first, so that these are used.
     """
+    documents = sorted(documents, key=lambda path: _COARSE in os.path.basename(path))
     is_own = not any(_labels(path) & set(CITYSCAPES.class_names) for path in documents[:_LOOKED_INTO])
     not_drawn = frozenset() if is_own else _NOT_DRAWN
     records = [record_of_document(path, folder.root, lambda one: _read(one, left_out, not_drawn)) for path in documents]
@@ -56,7 +60,7 @@ def _read(path: str, left_out: LeftOut, not_drawn: FrozenSet[str]) -> AnnotatedI
         raise DataError("{} is no annotation of Cityscapes: it lacks 'imgHeight' or 'objects'.".format(path))
 
     def shapes_of(one: Dict[str, Any]) -> List[Shape]:
-        return [] if one.get('deleted') or str(one.get('label')) in not_drawn else [_shape(one)]
+        return [] if one.get('deleted') or _without_group(str(one.get('label'))) in not_drawn else [_shape(one)]
 
     shapes = left_out.readable(content['objects'], shapes_of, path)
     stem = _SUFFIX.sub('', os.path.splitext(os.path.basename(path))[0])
@@ -80,5 +84,5 @@ def _shape(one: Dict[str, Any]) -> Shape:
 
 def _without_group(label: str) -> str:
     """'car' for 'cargroup', which is a group of indistinct objects of one class."""
-    is_group = label.endswith(_GROUP) and label not in _NAMES
+    is_group = label.endswith(_GROUP) and label != _GROUP and label not in _NAMES
     return label[: -len(_GROUP)] if is_group else label

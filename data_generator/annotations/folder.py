@@ -11,7 +11,15 @@ from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from data_generator.annotations.values import split_of
 from data_generator.errors import DataError
-from helpers.image_search import IMAGE_EXTENSIONS, UNREAD_EXTENSIONS, find_images, folded, natural_sort_key
+from data_generator.files.discovery import LABEL_FOLDERS
+from helpers.image_search import (
+    IMAGE_EXTENSIONS,
+    LOSSY_EXTENSIONS,
+    UNREAD_EXTENSIONS,
+    find_images,
+    folded,
+    natural_sort_key,
+)
 
 #: Files with a JSON document on each line. They are not imported, but their program is recognised.
 LINES_OF_JSON = ('.ndjson', '.jsonl')
@@ -19,6 +27,10 @@ DOCUMENT_EXTENSIONS = ('.json', '.xml', '.txt', '.yaml', '.yml', '.csv', *LINES_
 #: Formats that are not read: an image of that name may have been converted after it was annotated.
 CONVERTED_EXTENSIONS = (*UNREAD_EXTENSIONS, 'npy')
 _MAX_FILES = 2_000_000
+# Folders of VOC's masks; labelme2voc adds words: SegmentationClassVisualization.
+_MASKS_OF_VOC = ('segmentationclass', 'segmentationobject')
+# Folders whose files are images although a folder above them is called like labels: segmentation/images.
+_IMAGE_FOLDERS = ('images', 'jpegimages')
 
 #: A file that every imported dataset has beside its images and labels.
 CLASSES_FILE = 'classes.json'
@@ -59,7 +71,8 @@ class Folder:
         self.images: List[str] = []
         self._paths: Set[str] = set()
         self._by_path: Dict[str, str] = {}
-        self._by_name: Dict[str, List[str]] = {}
+        self._by_stem: Dict[str, List[str]] = {}
+        self._by_place: Dict[str, List[str]] = {}
         for root in self.image_roots:
             for path in _images(root):
                 self._add(path, os.path.relpath(path, root))
@@ -69,48 +82,70 @@ class Folder:
         if self._by_path.setdefault(key, path) == path:
             self.images.append(path)
             self._paths.add(path)
-            self._by_name.setdefault(folded(posixpath.basename(key)), []).append(key)
+            self._by_stem.setdefault(folded(_stem(posixpath.basename(key))), []).append(key)
+            self._by_place.setdefault(folded(_stem(key)), []).append(key)
 
     def has_image(self, path: str) -> bool:
         """Tells whether a path is one of `images`."""
         return path in self._paths
+
+    def image_at(self, named: str, beside: str = '') -> Optional[str]:
+        """Returns the image at exactly this path, from `beside` or the root, or None."""
+        return self._by_path.get(self._place(_parts(named), beside))
 
     def find_image(self, named: str, beside: str = '', split: Optional[str] = None) -> Optional[str]:
         """Finds the image that annotations call `named`, or None.
 
         First the whole path counts, from the root or from `beside`, the folder of the document. Then as many of its
         last parts count as are needed to single out an image: among those below that folder, among those in folders of
-        `split`, the split of the annotations, or among all.
+        `split`, the split of the annotations, or among all. Files in folders for labels then do not count.
         """
-        parts = [part for part in re.split(r'[/\\]+', named) if part not in ('', '.')]
+        parts = _parts(named)
         if not parts:
             return None
-        here = os.path.relpath(beside, self.root).replace(os.sep, '/') if beside else '.'
-        for start in (here, '.'):
-            found = self._by_path.get(posixpath.normpath(posixpath.join(start, *parts)))
-            if found is not None:
-                return found
-        candidates = self._by_name.get(folded(parts[-1]), [])
-        nearby = [key for key in candidates if here != '.' and key.startswith(here + '/')]
-        of_split = [key for key in candidates if split is not None and self.split_of(self._by_path[key]) == split]
-        return self._only_one(nearby, parts) or self._only_one(of_split, parts) or self._only_one(candidates, parts)
+        called = {key: folded(key) for key in self._by_stem.get(folded(_stem(parts[-1])), [])}
+        return self.image_at(named, beside) or self.image_at(named) or self._by_end(called, parts, beside, split)
 
     def find_stem(self, stem: str, split: Optional[str] = None, beside: str = '') -> Optional[str]:
-        """Finds the image with this path, without its extension, or None. Other arguments are as for `find_image`."""
-        names = (stem + '.' + extension for extension in IMAGE_EXTENSIONS)
-        return next((found for found in (self.find_image(name, beside, split) for name in names) if found), None)
+        """Finds the image with this path, without its extension, or None. Other arguments are as for `find_image`.
+
+        If several images are at the path, it is the first in a lossy format, which labels cannot have.
+        """
+        parts = _parts(stem)
+        if not parts:
+            return None
+        for start in (beside, ''):
+            keys = self._by_place.get(folded(self._place(parts, start)))
+            if keys:
+                return self._by_path[min(keys, key=lambda key: not key.lower().endswith(LOSSY_EXTENSIONS))]
+        called = {key: folded(_stem(key)) for key in self._by_stem.get(folded(parts[-1]), [])}
+        return self._by_end(called, parts, beside, split)
+
+    def _here(self, beside: str) -> str:
+        return os.path.relpath(beside, self.root).replace(os.sep, '/') if beside else '.'
+
+    def _place(self, parts: Sequence[str], beside: str) -> str:
+        return posixpath.normpath(posixpath.join(self._here(beside), *parts))
+
+    def _by_end(self, called: Dict[str, str], parts: Sequence[str], beside: str, split: Optional[str]) -> Optional[str]:
+        """The only image that these parts of a path single out. called: what to compare with them, by key."""
+        here = self._here(beside)
+        candidates = {key: name for key, name in called.items() if not _is_of_labels(key, here)}
+        nearby = [key for key in candidates if here != '.' and key.startswith(here + '/')]
+        of_split = [key for key in candidates if split is not None and self.split_of(self._by_path[key]) == split]
+        found = (self._only_one({key: called[key] for key in keys}, parts) for keys in (nearby, of_split, candidates))
+        return next((path for path in found if path is not None), None)
 
     def split_of(self, image: str) -> Optional[str]:
         """Returns the split that the folders or the name of an image say; None if they say none."""
         return split_of(self.name_of(image), '')
 
-    def _only_one(self, candidates: Sequence[str], parts: Sequence[str]) -> Optional[str]:
+    def _only_one(self, called: Dict[str, str], parts: Sequence[str]) -> Optional[str]:
         for count in range(1, len(parts) + 1):
-            ending = folded('/'.join(parts[-count:]))
-            matching = [key for key in candidates if ('/' + folded(key)).endswith('/' + ending)]
-            if len(matching) == 1:
-                return self._by_path[matching[0]]
-            candidates = matching
+            ending = '/' + folded('/'.join(parts[-count:]))
+            called = {key: name for key, name in called.items() if ('/' + name).endswith(ending)}
+            if len(called) == 1:
+                return self._by_path[next(iter(called))]
         return None
 
     def parts_of(self, named: str, beside: str = '') -> Tuple[str, ...]:
@@ -141,6 +176,22 @@ def common_ending(one: Sequence[str], other: Sequence[str]) -> int:
 
 def _stem(name: str) -> str:
     return posixpath.splitext(name)[0]
+
+
+def _parts(named: str) -> List[str]:
+    return [part for part in re.split(r'[/\\]+', named) if part not in ('', '.')]
+
+
+def _is_of_labels(key: str, here: str) -> bool:
+    """Whether an image lies in a folder for labels that the document's folder, `here`, is not in."""
+    folders, above = folded(key).split('/')[:-1], folded(here).split('/')
+    below = folders[len(os.path.commonprefix([folders, above])) :]
+    telling = [name for name in below if name in _IMAGE_FOLDERS or _is_for_labels(name)]
+    return bool(telling) and telling[-1] not in _IMAGE_FOLDERS
+
+
+def _is_for_labels(name: str) -> bool:
+    return name in LABEL_FOLDERS or name.startswith(_MASKS_OF_VOC)
 
 
 def _documents(source: str) -> List[str]:

@@ -91,7 +91,7 @@ def _told_by_masks(rows: Sequence[Row], folder: Folder, beside: str, default: bo
     """Whether runs go along the rows of the images, by the majority of some masks."""
     votes = 0.0
     for row in [row for row in rows if row.runs][:_NUM_ASKED]:
-        image = folder.find_image(row.image, beside) or folder.find_stem(row.image)
+        image = folder.find_image(row.image, beside) or folder.find_stem(row.image, beside=beside)
         if image is not None:
             with contextlib.suppress(ValueError, OSError):
                 votes += goes_along_rows(row.runs, frame_of(image, None).upright)

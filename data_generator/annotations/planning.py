@@ -93,9 +93,7 @@ def _without(message: str, place: str) -> str:
 
 
 def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> PlannedImage:
-    path = image.path if folder.has_image(image.path) else None
-    path = path or folder.find_image(image.path, image.beside, record.split)
-    path = path or folder.find_stem(without_image_extension(image.path), record.split)
+    path = _path_of(record, image, folder)
     if path is None and image.content is None:
         extension = os.path.splitext(image.path)[1].lower().lstrip('.')
         if extension in CONVERTED_EXTENSIONS:
@@ -117,6 +115,24 @@ def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> PlannedIma
     for label in (class_name(shape.label) for shape in image.shapes):
         objects[label] = objects.get(label, 0) + 1
     return PlannedImage(record, path, name, frame, orientation, named, agreement, objects)
+
+
+def _path_of(record: Record, image: AnnotatedImage, folder: Folder) -> Optional[str]:
+    """The file of an image. If the annotations hold the image, another file of its name is none of theirs."""
+    if folder.has_image(image.path):
+        return image.path
+    if image.content is not None and _can_be_read(image.content):
+        return folder.image_at(image.path, image.beside)
+    found = folder.find_image(image.path, image.beside, record.split)
+    return found or folder.find_stem(without_image_extension(image.path), record.split, image.beside)
+
+
+def _can_be_read(content: bytes) -> bool:
+    try:
+        frame_of(None, content)
+    except ValueError:
+        return False
+    return True
 
 
 def _name_of_content(image: AnnotatedImage, folder: Folder) -> str:

@@ -24,7 +24,7 @@ def assign_splits(
     lists: Dict[str, str],
     left_out: LeftOut,
 ) -> List[Optional[str]]:
-    """Returns the split of each image, or None for one that is in no list.
+    """Returns the split of each image, or None for one that is in no list, or in none of the source's splits.
 
     Args:
         names: The names of the images in the dataset, with '/'.
@@ -42,7 +42,10 @@ def assign_splits(
         return _by_lists(names, paths, lists, left_out)
     if val_share is None and {'train', 'val'} <= set(own):
         _refuse_seed(seed, 'the source has splits of its own, unless there is a --val-share')
-        return [split or 'train' for split in own]
+        for name, split in zip(names, own):
+            if split is None:
+                left_out.add('images that are in no split of the source', name)
+        return list(own)
     share = DEFAULT_VAL_SHARE if val_share is None else val_share
     if share == 0:
         _refuse_seed(seed, '--val-share is 0')

@@ -77,9 +77,11 @@ def _attributes(images: Dict[str, Any]) -> Iterator[str]:
 
 
 def _chosen(value: Any) -> Set[str]:
-    """The values of an attribute: its text, or the ticked ones of several check boxes."""
+    """The values of an attribute: its text or number, or the ticked ones of several check boxes."""
     if isinstance(value, dict):
         return {name for name, is_ticked in value.items() if is_ticked}
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return {str(value)}
     return {value.strip()} - {''} if isinstance(value, str) else set()
 
 

@@ -65,11 +65,17 @@ def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
 
 
 def _splits_of_images(named: Dict[str, str], folder: Folder, left_out: LeftOut) -> Dict[str, Optional[str]]:
-    """The split of each image, by data.yaml or by its folders; without images that a data.yaml does not use."""
-    are_both_named = {'train', 'val'} <= set(named.values())
+    """The split of each image, by data.yaml or by its folders; without images that a data.yaml does not use.
+
+    Where data.yaml names images for 'train' and 'val', folders only say 'test', and only if it names none for that.
+    """
+    splits = set(named.values())
+    are_both_named = {'train', 'val'} <= splits
     found: Dict[str, Optional[str]] = {}
     for image in folder.images:
         split = named.get(image) or folder.split_of(image)
+        if are_both_named and image not in named and (split != 'test' or 'test' in splits):
+            split = None
         if split is None and are_both_named:
             left_out.add('images that are in no split of data.yaml', image)
         else:

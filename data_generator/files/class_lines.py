@@ -13,6 +13,8 @@ from helpers.aliases import Color
 from helpers.label_spaces import MAX_NAME_LENGTH, is_class_name
 
 _HEX = re.compile('#?([0-9a-fA-F]{6})$')
+# A comment, unless it begins with a colour: '#804080 road'.
+_COMMENT = re.compile(r'//|#(?![0-9a-fA-F]{6}[\s,;])')
 _CVAT_LINE = re.compile(r'[^:,;\t]+:\d+,\d+,\d+:')  # label:r,g,b:parts:actions
 _COLOR_IN_BRACKETS = re.compile(r'[(\[]?\s*(\d+(?:\s*[,; ]\s*\d+)+)\s*[)\]]?$')
 
@@ -62,7 +64,7 @@ def entries_of_lines(text: str) -> List[Entry]:
         csv.Error: A field is too long.
     """
     lines = [line.strip() for line in text.splitlines()]
-    lines = [line for line in lines if line and not line.startswith(('#', '//'))]
+    lines = [line for line in lines if line and not _COMMENT.match(line)]
     cells = _cells(lines[0]) if lines else None
     if cells is not None and _is_heading(cells):
         delimiter = next(mark for mark in '\t;,' if mark in lines[0])

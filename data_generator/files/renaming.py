@@ -30,6 +30,8 @@ _WORDS_OF_LABELS = (
 _MOST_KINDS = 50
 #: Words in the names of pictures beside photographs that are neither photographs nor labels.
 WORDS_BESIDE = ('depth', 'disparity', 'nir', 'ir', 'thermal', 'normal', 'normals', 'flow', 'edges')
+# Words in the names of pictures of labels, which are labels only where no others are.
+_WORDS_OF_PICTURES = ('color', 'colors', 'vis', 'instance', 'instances')
 # How many of the most frequent words in the names of a folder are compared.
 _NUM_WORDS = 4
 # How many images, spread over all, are searched for under a new name.
@@ -138,7 +140,7 @@ def companions(paths: Sequence[str], are_labels_told: bool = False) -> Set[str]:
         if not words_behind:
             return set()
         words.add(words_behind[-1].lower())
-    are_labels = any(part in _WORDS_OF_LABELS for word in words for part in re.split('[^a-z]+', word))
+    are_labels = any(_has_one_of(word, _WORDS_OF_LABELS) for word in words)
     return set() if are_labels and not are_labels_told else set(others)
 
 
@@ -166,14 +168,34 @@ def _called_alike(paths: Sequence[str]) -> Dict[str, str]:
 
 
 def _with_a_word_behind(paths: Sequence[str]) -> Dict[str, str]:
-    """Image -> label, with one more word at the end: 7.png and 7_mask.png. The most frequent such word is used."""
+    """Image -> label, with one more word at the end: 7.png and 7_mask.png.
+
+    Words for labels are used before others, and these before words for pictures of labels; of several, the most
+    frequent one.
+    """
     images = {_without_extension(path): path for path in paths}
     lossless = {_without_extension(path): path for path in paths if not _is_lossy(path)}
     words = Counter(place[len(stem) :] for place in lossless for stem in _beginnings(place) if stem in images)
-    if not words:
+    telling = [word for word in sorted(words) if not _is_beside(word)]
+    if not telling:
         return {}
-    ((word, _),) = words.most_common(1)
+    word = max(telling, key=lambda word: (_rank_of_word(word), words[word]))
     return {images[stem]: lossless[stem + word] for stem in images if stem + word in lossless}
+
+
+def _is_beside(word: str) -> bool:
+    """Whether a word says that a file is neither photograph nor label: _depth, but not _depth_mask."""
+    return _has_one_of(word, WORDS_BESIDE) and not _has_one_of(word, _WORDS_OF_LABELS)
+
+
+def _rank_of_word(word: str) -> int:
+    if _has_one_of(word, _WORDS_OF_PICTURES):
+        return 0
+    return 2 if _has_one_of(word, _WORDS_OF_LABELS) else 1
+
+
+def _has_one_of(words: str, known: Sequence[str]) -> bool:
+    return any(part in known for part in re.split('[^a-z]+', words.lower()))
 
 
 def _with_words_of_both(paths: Sequence[str], at_end: bool) -> Dict[str, str]:

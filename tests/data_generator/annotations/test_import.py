@@ -15,9 +15,11 @@ from PIL import Image
 
 from data_generator import DataError
 from data_generator.annotations import documents, photographs
+from data_generator.annotations.cityscapes import _without_group
 from data_generator.annotations.classes import plan_classes
 from data_generator.annotations.dataset import DEFAULTS, Options, import_annotations
-from data_generator.annotations.shapes import Source
+from data_generator.annotations.shapes import LeftOut, Source
+from data_generator.annotations.splits import assign_splits
 from data_generator.annotations.summary import describe
 from data_generator.checking.check import check_dataset
 from fcn8s import cli
@@ -569,7 +571,7 @@ def test_classes_of_cityscapes(tmp_path):
     for path in (tmp_path / 'source' / 'gtFine' / 'town').iterdir():
         content = json.loads(path.read_text())
         names = [('road', tools.A_PIXELS), ('cargroup', tools.B_PIXELS), ('ego vehicle', tools.corners(0, 0, 3, 3))]
-        names.append(('license plate', tools.B_PIXELS))  # is not drawn
+        names += [('license plate', tools.B_PIXELS), ('license plategroup', tools.B_PIXELS)]  # are not drawn
         content['objects'] = [{'label': name, 'polygon': polygon} for name, polygon in names]
         path.write_text(json.dumps(content))
     imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
@@ -583,6 +585,33 @@ def test_classes_of_cityscapes(tmp_path):
     ego = np.full(SIZE, 255)
     ego[:4, :4], ego[4:12, 5:15] = 0, 1
     np.testing.assert_array_equal(next(iter(labels_of(tmp_path / 'chosen').values())), ego)
+
+
+def test_a_class_that_is_called_group_is_one():
+    assert [_without_group(label) for label in ('group', 'cargroup', 'license plategroup')] == [
+        'group',
+        'car',
+        'license plate',
+    ]
+
+
+def test_of_coarse_and_fine_polygons_of_cityscapes_the_fine_ones_are_used(tmp_path):
+    root = tmp_path / 'source'
+    tools.cityscapes(root)
+    for path in (root / 'gtFine' / 'town').iterdir():
+        content = dict(json.loads(path.read_text()), objects=[{'label': 'a', 'polygon': tools.corners(0, 0, 20, 18)}])
+        tools.write_json(root / 'gtCoarse' / 'town' / path.name.replace('gtFine', 'gtCoarse'), content)
+    imported = import_annotations(str(root), str(tmp_path / 'out'))
+    assert list(imported.left_out) == ['images annotated twice, or of one name but for the extension']
+    for label in labels_of(tmp_path / 'out').values():
+        np.testing.assert_array_equal(label, np.choose(EXPECTED, [255, 0, 1]))
+
+
+def test_images_in_none_of_the_splits_of_the_source_are_left_out():
+    left_out = LeftOut()
+    splits = assign_splits(['a', 'b', 'c'], ['/a', '/b', '/c'], ['train', 'val', None], None, 0, {}, left_out)
+    assert splits == ['train', 'val', None]
+    assert left_out.places == {'images that are in no split of the source': ['c']}
 
 
 def test_a_class_that_is_called_void_is_not_taken_for_one():
@@ -874,8 +903,17 @@ def test_regions_of_via_that_say_no_single_class(tmp_path):
     }
 
 
-def test_several_attributes_of_via_are_asked_about(tmp_path):
-    regions = [(tools.via_polygon(tools.A), {'kind': 'a', 'colour': 'red', 'quality': ''})]
+def test_numbers_are_classes_of_via(tmp_path):
+    """They were passed over, so that all regions became one class."""
+    regions = [(tools.via_polygon(tools.A), {'kind': 0}), (tools.via_polygon(tools.B), {'kind': 1.5})]
+    imported, labels = regions_of_via(tmp_path, regions)
+    assert imported.label_space.class_names == ('background', '0', '1.5')
+    np.testing.assert_array_equal(next(iter(labels.values())), EXPECTED)
+
+
+@pytest.mark.parametrize('kind', ['a', 0])
+def test_several_attributes_of_via_are_asked_about(tmp_path, kind):
+    regions = [(tools.via_polygon(tools.A), {'kind': kind, 'colour': 'red', 'quality': '', 'is_sure': True})]
     with pytest.raises(DataError, match="via_export_json.json: its regions have several attributes, 'colour', 'kind'"):
         regions_of_via(tmp_path, regions)
 
@@ -1106,10 +1144,12 @@ def test_lists_of_voc_for_other_purposes_say_no_split(tmp_path):
     ):
         (root / 'ImageSets' / folder).mkdir(parents=True, exist_ok=True)
         (root / 'ImageSets' / folder / (split + '.txt')).write_text(names)
-    import_annotations(str(root), str(tmp_path / 'out'))
-    # What Main says of 4 is about other tasks.
-    trained = ['train/{}.png'.format(number) for number in (0, 1, 2, 4)]
+    imported = import_annotations(str(root), str(tmp_path / 'out'))
+    trained = ['train/{}.png'.format(number) for number in (0, 1, 2)]
     assert sorted(labels_of(tmp_path / 'out')) == trained + ['val/3.png']
+    # What Main says of 4 is about other tasks.
+    assert list(map(len, imported.left_out.values())) == [1]
+    assert imported.left_out['images that are in no split of the source'][0].endswith('4.jpg')
 
 
 def test_images_of_any_format_have_their_size_and_the_report_counts_void(tmp_path):

@@ -804,6 +804,22 @@ def test_a_data_yaml_without_both_splits_says_none(tmp_path, yaml):
     assert list(imported.left_out) == (['splits of data.yaml that are not read'] if '{' in yaml else [])
 
 
+@pytest.mark.parametrize('is_test_named', [False, True])
+def test_folders_say_no_split_of_yolo_that_its_data_yaml_says(tmp_path, is_test_named):
+    """fold1/images/train was trained on, too."""
+    folders = ['fold0/images/train', 'fold0/images/val', 'fold1/images/train', 'fold1/images/test']
+    places = ['{}/{}.png'.format(folder, number) for folder in folders for number in range(2)]
+    yaml = 'train: fold0/images/train\nval: fold0/images/val\n'
+    if is_test_named:
+        yaml += 'test: fold2/images/test\n'
+        places += ['fold2/images/test/{}.png'.format(number) for number in range(2)]
+    write_yolo(tmp_path / 'source', places, beside(places), yaml)
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert imported.splits == {'train': 2, 'val': 2, 'test': 2}
+    left_out = [place.split('source')[1][1:] for place in imported.left_out['images that are in no split of data.yaml']]
+    assert sorted(left_out) == sorted(places[4:8] if is_test_named else places[4:6])
+
+
 def test_images_of_yolo_in_no_split_or_in_one_without_labels_are_left_out(tmp_path):
     """Images of test, whose labels nobody has, were background in train and val."""
     places = ['images/{}2017/{}.png'.format(split, number) for split in ('train', 'val', 'test') for number in range(2)]

@@ -33,6 +33,9 @@ SKY_AND_ROAD = (('sky', 'dirt road'), ((1, 2, 3), (4, 5, 6)))
         ('a.txt', '1 2 3\tsky\n4 5 6\tdirt road\n'),
         ('a.txt', 'sky 1 2 3\ndirt road 4 5 6\n'),
         ('a.txt', '// ours\n0 sky 1 2 3\n1 dirt road 4 5 6\n'),
+        ('a.txt', '# ours\n#010203 sky\n#040506 dirt road\n'),
+        ('a.csv', '#010203,sky\n#040506,dirt road\n'),
+        ('a.csv', '#010203;sky\n#040506;dirt road\n'),
         ('labelmap.txt', '# label:color_rgb:parts:actions\nsky:1,2,3::\ndirt road:4,5,6::\n'),
     ],
 )

@@ -81,6 +81,12 @@ def test_several_labels_of_an_image_differ_by_words(images, labels, expected):
         (['1_left.png', '1_right.png', '2_left.png', '2_right.png'], {}),  # which would be the label?
         (['IMG_1.jpg', 'DSC_1.png', 'IMG_2.jpg', 'DSC_2.png'], {}),  # photographs
         (['1_rgb.png', '1_depth.png', '1_mask.png'], {'1_rgb.png': '1_mask.png'}),
+        (['1.png', '1_depth.png', '1_mask.png'], {'1.png': '1_mask.png'}),
+        (['1.png', '1_color.png', '1_ids.png'], {'1.png': '1_ids.png'}),
+        (['1.png', '1_a.png', '1_seg.png'], {'1.png': '1_seg.png'}),
+        (['1.png', '1_color.png'], {'1.png': '1_color.png'}),
+        (['1.png', '1_depth.png'], {}),
+        (['1.png', '1_thermal_mask.png'], {'1.png': '1_thermal_mask.png'}),
         (['1_jan.jpg', '2_feb.jpg', '3_mar.png'], {}),
         (['1.jpg', '1_mask.jpg', '2.jpg', '2_mask.jpg'], {}),  # no format for labels
         (['1.png', '2.png', '3.png', '1_x.png'], {}),
