@@ -291,7 +291,7 @@ class BatchGenerator:
 
     @property
     def mean_color(self) -> Tuple[float, ...]:
-        """Mean (red, green, blue), or the mean of each channel, 0 to 255, over up to 16 images spread over the dataset.
+        """Mean (red, green, blue), or the mean of each channel, 0 to 255, over up to 16 images at equal distances.
 
         It is the default colour of padding.
         """

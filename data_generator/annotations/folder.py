@@ -117,8 +117,10 @@ class Folder:
         for start in (beside, ''):
             keys = self._by_place.get(folded(self._place(parts, start)))
             if keys:
-                return self._by_path[min(keys, key=lambda key: not key.lower().endswith(LOSSY_EXTENSIONS))]
-        called = {key: folded(_stem(key)) for key in self._by_stem.get(folded(parts[-1]), [])}
+                return self._by_path[min(keys, key=_is_lossless)]
+        keys = sorted(self._by_stem.get(folded(parts[-1]), []), key=_is_lossless)
+        first = {folded(_stem(key)): key for key in reversed(keys)}  # of one place
+        called = {key: place for place, key in first.items()}
         return self._by_end(called, parts, beside, split)
 
     def _here(self, beside: str) -> str:
@@ -183,11 +185,17 @@ def _parts(named: str) -> List[str]:
 
 
 def _is_of_labels(key: str, here: str) -> bool:
-    """Whether an image lies in a folder for labels that the document's folder, `here`, is not in."""
+    """Whether an image may be of labels: it lies in a folder for them that the document's folder, `here`, is not in."""
+    if not _is_lossless(key):
+        return False
     folders, above = folded(key).split('/')[:-1], folded(here).split('/')
     below = folders[len(os.path.commonprefix([folders, above])) :]
     telling = [name for name in below if name in _IMAGE_FOLDERS or _is_for_labels(name)]
     return bool(telling) and telling[-1] not in _IMAGE_FOLDERS
+
+
+def _is_lossless(key: str) -> bool:
+    return not key.lower().endswith(LOSSY_EXTENSIONS)
 
 
 def _is_for_labels(name: str) -> bool:

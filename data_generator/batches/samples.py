@@ -12,7 +12,6 @@ from data_generator.files.cache import PairCache
 from data_generator.files.discovery import Pair
 from data_generator.files.palettes import PaletteRule
 from data_generator.files.reading import EXACT_COLORS, ColorRule, LabelReader, LegalIds, naming_the_file, read_pair
-from data_generator.files.sampling import evenly
 from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.options import TRANSFORM_NAMES
 from data_generator.transforms.pipeline import Pipeline, build_pipeline
@@ -233,14 +232,15 @@ def has_conversion(transforms: Mapping[str, Any]) -> bool:
 def mean_color(pairs: Sequence[Pair], exact: bool = False, image_rules: ImageRules = RGB_RULES) -> Tuple[float, ...]:
     """Estimates the mean colour (red, green, blue), or the mean of each channel of the rules, 0 to 255.
 
-    The mean is over `NUM_IMAGES_FOR_MEAN` images spread over the dataset. An image that cannot be read is left out; it
-    is reported when its batch is asked for.
+    The mean is over `NUM_IMAGES_FOR_MEAN` images: of N, every (N // NUM_IMAGES_FOR_MEAN)-th from the first on, so that
+    the last ones may count nowhere. It stays so because runs and exports that go on have padding of this colour. An
+    image that cannot be read is left out; it is reported when its batch is asked for.
 
     Raises:
         DataError: With `exact`, if one of these images cannot be read.
     """
     means = []
-    for pair in evenly(pairs, NUM_IMAGES_FOR_MEAN):
+    for pair in pairs[:: max(1, len(pairs) // NUM_IMAGES_FOR_MEAN)][:NUM_IMAGES_FOR_MEAN]:
         with contextlib.suppress(*(() if exact else (ValueError, OSError))), naming_the_file(Pair(pair.image, None)):
             means.append(read_image(pair.image, rules=image_rules).mean(axis=(0, 1)))
     fallback = (IMAGENET_MEAN + (128,) * image_rules.channels)[: image_rules.channels]

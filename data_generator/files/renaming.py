@@ -170,8 +170,7 @@ def _called_alike(paths: Sequence[str]) -> Dict[str, str]:
 def _with_a_word_behind(paths: Sequence[str]) -> Dict[str, str]:
     """Image -> label, with one more word at the end: 7.png and 7_mask.png.
 
-    Words for labels are used before others, and these before words for pictures of labels; of several, the most
-    frequent one.
+    Words for labels are used before others, and words for pictures of labels last; of several, the most frequent one.
     """
     images = {_without_extension(path): path for path in paths}
     lossless = {_without_extension(path): path for path in paths if not _is_lossy(path)}
@@ -189,9 +188,10 @@ def _is_beside(word: str) -> bool:
 
 
 def _rank_of_word(word: str) -> int:
-    if _has_one_of(word, _WORDS_OF_PICTURES):
-        return 0
-    return 2 if _has_one_of(word, _WORDS_OF_LABELS) else 1
+    is_of_picture = _has_one_of(word, _WORDS_OF_PICTURES)
+    if _has_one_of(word, _WORDS_OF_LABELS):
+        return 2 if is_of_picture else 3
+    return 0 if is_of_picture else 1
 
 
 def _has_one_of(words: str, known: Sequence[str]) -> bool:

@@ -163,6 +163,7 @@ def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) 
         known = _read(path).get('command')
         if not isinstance(known, dict):
             raise ValueError('{} is damaged: it has no settings. Take another --run.'.format(path))
+        known.pop('trust', None)  # which older ones hold; it is said anew each time
         different = sorted(
             name
             for name in set(known) | set(settings)

@@ -150,8 +150,8 @@ def _how_to_go_on(typed: Dict[str, Any]) -> str:
         run, which = 'RUN', ', where RUN is the run directory that worker 0 has named'
     elif not runs.is_run(run):
         return 'There is no run yet: start the same command again.'
-    return 'Go on from the last checkpoint with: {} train --resume {} --workers {}{}'.format(
-        program(), shlex.quote(run), typed['workers'], which
+    return 'Go on from the last checkpoint with: {} train --resume {} --workers {}{}{}'.format(
+        program(), shlex.quote(run), typed['workers'], trust_words(typed.get('trust', False)), which
     )
 
 

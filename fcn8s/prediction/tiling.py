@@ -86,10 +86,18 @@ def _ramp(start: int, stop: int, length: int, overlap: int) -> np.ndarray:
 FULL_MARGIN = 288
 
 
+# Beyond this, windows would be too large; at scales such as 0.77 there may be faint seams instead.
+_LARGEST_STRIDE = 320
+
+
 def stride_at(scales: Sequence[float]) -> int:
-    """Returns the least number of pixels of an image that is a multiple of the network's stride at every scale."""
+    """Returns the least number of pixels of an image that is a multiple of the network's stride at every scale.
+
+    It is the network's stride itself where that number would be above 320.
+    """
     strides = [_stride_at_one(fractions.Fraction(scale).limit_denominator(100)) for scale in scales]
-    return functools.reduce(lambda one, other: one * other // math.gcd(one, other), strides, STRIDE)
+    found = functools.reduce(lambda one, other: one * other // math.gcd(one, other), strides, STRIDE)
+    return found if found <= _LARGEST_STRIDE else STRIDE
 
 
 def _stride_at_one(scale: fractions.Fraction) -> int:
@@ -121,16 +129,16 @@ class Cut(NamedTuple):
 def cuts(length: int, tile: int, margin: int, scales: Sequence[float] = (1.0,)) -> List[Cut]:
     """Returns pieces that cover a line without overlap, each predicted with `margin` more pixels on both sides.
 
-    All begin at multiples of the network's stride at every scale, so that it computes the same for each as for the
-    whole line.
+    With a margin of `full_margin_at`, all begin at multiples of the network's stride at every scale, so that it
+    computes the same for each as for the whole line.
 
-    Raises ValueError where the margin is no multiple of that, or leaves nothing of a tile.
+    Raises ValueError where the margin is no multiple of the stride, or leaves nothing of a tile.
     """
     stride = stride_at(scales)
-    if margin < 0 or margin % stride:
+    if margin < 0 or margin % STRIDE:
         raise ValueError(
-            'the margin of windows is {}; it has to be a multiple of {} pixels, the stride of the network{}.'.format(
-                margin, stride, '' if stride == STRIDE else ' at these scales'
+            'the margin of windows is {}; it has to be a multiple of {} pixels, the stride of the network.'.format(
+                margin, STRIDE
             )
         )
     step = (tile - 2 * margin) // stride * stride

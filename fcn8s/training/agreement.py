@@ -12,6 +12,7 @@ from helpers.counted import counted
 from helpers.files import to_json
 from helpers.image_rules import RGB_RULES
 from helpers.json_files import differences, is_count
+from helpers.label_spaces import LabelSpace
 from helpers.user_warnings import warn_user
 
 # Arguments that may differ between workers: where the first one writes.
@@ -111,7 +112,7 @@ def _has_to_agree(config: Dict[str, Any], network: Network, request: TrainReques
     training, now = config['training'], network.describe_training()
     agree: Dict[str, Tuple[Any, Any]] = {
         'seed': (config['seed'], network.seed),
-        'model': (dict({'image_rules': RGB_RULES.to_json()}, **config['model']), network.settings.to_dict()),
+        'model': (_as_today(config['model']), network.settings.to_dict()),
         'training': (dict(dict(now, label_smoothing=0.0, head_warmup=0), **training), now),
     }
     agree.update({name: (config['train'][name], getattr(request, name)) for name in FIXED_IN_A_RUN})
@@ -119,6 +120,13 @@ def _has_to_agree(config: Dict[str, Any], network: Network, request: TrainReques
     if None not in sizes:  # older runs and some generators do not say
         agree['batch_size'] = sizes
     return agree
+
+
+def _as_today(model: Dict[str, Any]) -> Dict[str, Any]:
+    """The settings of a run's model with what older runs did not note: image rules, and an ignored class as void."""
+    model = dict({'image_rules': RGB_RULES.to_json()}, **model)
+    space = model.get('label_space')
+    return dict(model, label_space=LabelSpace.from_dict(space).to_dict()) if isinstance(space, dict) else model
 
 
 def checked_state(stored: Dict[str, Any], checkpoint: str, steps_per_epoch: int) -> Tuple[TrainingState, Optional[int]]:

@@ -55,7 +55,7 @@ def add_averaging_arguments(group: Any, of_scales: str = '') -> None:
         type=int,
         metavar='N',
         help='overlap of tiles in pixels, in which they are blended (default: 128); of a GeoTIFF that fcn8s predict '
-        'cuts, the margin of each tile that is discarded (default: 288)',
+        'cuts, the margin of each tile that is discarded (default: 288, more with --scales)',
     )
     group.add_argument(
         '--scales',

@@ -45,6 +45,8 @@ def place_of(path, root):
         ),
         (['segmentation/images/a.jpg', 'segmentation/masks/a.png'], 'a', '', 'segmentation/images/a.jpg'),
         (['a.b.jpg', 'a.jpg'], 'x/a', '', 'a.jpg'),
+        (['mask/train/0001.jpg'], '0001', '', 'mask/train/0001.jpg'),  # labels are never lossy
+        (['data/a.png', 'data/a.jpg'], 'a', '', 'data/a.jpg'),
     ],
 )
 def test_without_extension_the_exact_place_counts_first_and_masks_never_by_name(

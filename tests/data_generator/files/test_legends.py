@@ -177,6 +177,13 @@ def test_a_saved_label_space_is_read_with_its_void_classes_and_ignored_colours(t
     assert read == space._replace(name=read.name, categories=None)
 
 
+def test_a_colour_that_is_ignored_by_name_may_be_ignored_by_number_too(tmp_path):
+    content = {'class_names': ['road', 'void'], 'colors': [[128, 64, 128], [0, 0, 0]], 'ignore_colors': [[0, 0, 0]]}
+    (tmp_path / 'classes.json').write_text(json.dumps(content))
+    legend = read_legend(str(tmp_path / 'classes.json'))
+    assert (list(legend.class_names), list(legend.ignore_colors)) == (['road'], [(0, 0, 0)])
+
+
 @pytest.mark.parametrize(
     'fields, message',
     [

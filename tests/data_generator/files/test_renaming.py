@@ -82,6 +82,7 @@ def test_several_labels_of_an_image_differ_by_words(images, labels, expected):
         (['IMG_1.jpg', 'DSC_1.png', 'IMG_2.jpg', 'DSC_2.png'], {}),  # photographs
         (['1_rgb.png', '1_depth.png', '1_mask.png'], {'1_rgb.png': '1_mask.png'}),
         (['1.png', '1_depth.png', '1_mask.png'], {'1.png': '1_mask.png'}),
+        (['1.jpg', '1_color_mask.png', '1_preview.png'], {'1.jpg': '1_color_mask.png'}),
         (['1.png', '1_color.png', '1_ids.png'], {'1.png': '1_ids.png'}),
         (['1.png', '1_a.png', '1_seg.png'], {'1.png': '1_seg.png'}),
         (['1.png', '1_color.png'], {'1.png': '1_color.png'}),

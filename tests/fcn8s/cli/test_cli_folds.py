@@ -1,5 +1,6 @@
 """`fcn8s train --folds K`: each network is scored on what it has not seen, and a kill costs nothing."""
 
+import argparse
 import json
 import os
 import shutil
@@ -171,3 +172,15 @@ def test_a_fold_in_which_no_pixel_counts_has_no_score(tmp_path):
         (tmp_path / 'fold-1' / 'fold.json').write_text(json.dumps(other))
         with pytest.raises(ValueError, match='fold-1.fold.json does not say the scores of a fold. Move it away'):
             cross_validation.summarize(str(tmp_path), 2)
+
+
+def test_settings_that_older_folds_hold_and_that_are_said_anew_do_not_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(cross_validation.resolving, 'storable', vars)
+    root, path = str(tmp_path / 'cv'), tmp_path / 'cv' / cross_validation.FOLDS_FILE
+    cross_validation._begin(root, 2, argparse.Namespace(epochs=3), True)
+    content = json.loads(path.read_text())
+    content['command']['trust'] = True
+    path.write_text(json.dumps(content))
+    cross_validation._begin(root, 2, argparse.Namespace(epochs=3), True)
+    with pytest.raises(ValueError, match='was begun with other settings .epochs.'):
+        cross_validation._begin(root, 2, argparse.Namespace(epochs=4), True)

@@ -8,10 +8,13 @@ import pytest
 
 from data_generator import BatchGenerator
 from fcn8s.saving import runs
+from fcn8s.training import agreement
 from fcn8s.training.agreement import check_workers_agree
 from fcn8s.training.request import TrainRequest, resolve_request
 from fcn8s.training.schedules import constant
+from helpers.image_rules import RGB_RULES
 from helpers.images import write_image, write_labels
+from helpers.label_spaces import generic_label_space
 
 
 @pytest.fixture(scope='module')
@@ -78,3 +81,11 @@ def counted_images(network, sizes):
         yield
     finally:
         del network.training_feed
+
+
+def test_a_run_with_an_ignored_class_goes_on_whatever_its_config_calls_void():
+    """Runs of before hold no void class for it."""
+    stored = {'label_space': generic_label_space(3, ignore_id=0)._replace(void_class_ids=()).to_dict()}
+    found = agreement._as_today(stored)
+    assert found['label_space']['void_class_ids'] == [0] and stored['label_space']['void_class_ids'] == []
+    assert found['image_rules'] == RGB_RULES.to_json() and agreement._as_today({})['image_rules']
