@@ -24,6 +24,11 @@ UNREAD_EXTENSIONS = (
 _FOLDERS_OF_SYSTEMS = ('@eadir', '__macosx', '#recycle', '$recycle.bin', 'lost+found')
 
 
+def is_lossy(path: str) -> bool:
+    """Tells by its name whether a file has a lossy format, as photographs have and labels cannot have."""
+    return path.lower().endswith(LOSSY_EXTENSIONS)
+
+
 def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, recursive: bool = True) -> List[str]:
     """Lists image files in natural order ('frame2' before 'frame10').
 

@@ -1,4 +1,7 @@
-"""Small learnable batches for tests of the whole network."""
+"""Small learnable batches for tests of the whole network, and a camera."""
+
+import os
+import signal
 
 import numpy as np
 
@@ -32,3 +35,24 @@ class Stream:
 
     def seek(self, position):
         self.position = position
+
+
+class StoppedCamera:
+    """Stands for cv2.VideoCapture: delivers frames without an end; asks this process to stop after some."""
+
+    last, signal_number = 10, signal.SIGINT
+
+    def __init__(self, number):
+        self.count = 0
+
+    def read(self):
+        self.count += 1
+        if self.count == self.last:
+            os.kill(os.getpid(), self.signal_number)
+        return True, np.full((32, 32, 3), 50, np.uint8)
+
+    def get(self, _):
+        return 25.0
+
+    def release(self):
+        pass

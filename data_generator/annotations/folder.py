@@ -14,10 +14,10 @@ from data_generator.errors import DataError
 from data_generator.files.discovery import LABEL_FOLDERS
 from helpers.image_search import (
     IMAGE_EXTENSIONS,
-    LOSSY_EXTENSIONS,
     UNREAD_EXTENSIONS,
     find_images,
     folded,
+    is_lossy,
     natural_sort_key,
 )
 
@@ -103,8 +103,11 @@ class Folder:
         parts = _parts(named)
         if not parts:
             return None
+        found = self.image_at(named, beside) or self.image_at(named)
+        if found is not None:
+            return found
         called = {key: folded(key) for key in self._by_stem.get(folded(_stem(parts[-1])), [])}
-        return self.image_at(named, beside) or self.image_at(named) or self._by_end(called, parts, beside, split)
+        return self._by_end(called, parts, beside, split)
 
     def find_stem(self, stem: str, split: Optional[str] = None, beside: str = '') -> Optional[str]:
         """Finds the image with this path, without its extension, or None. Other arguments are as for `find_image`.
@@ -115,13 +118,15 @@ class Folder:
         if not parts:
             return None
         for start in (beside, ''):
-            keys = self._by_place.get(folded(self._place(parts, start)))
-            if keys:
-                return self._by_path[min(keys, key=_is_lossless)]
-        keys = sorted(self._by_stem.get(folded(parts[-1]), []), key=_is_lossless)
-        first = {folded(_stem(key)): key for key in reversed(keys)}  # of one place
-        called = {key: place for place, key in first.items()}
-        return self._by_end(called, parts, beside, split)
+            place = folded(self._place(parts, start))
+            if place in self._by_place:
+                return self._by_path[self._first_at(place)]
+        places = {folded(_stem(key)) for key in self._by_stem.get(folded(parts[-1]), [])}
+        return self._by_end({self._first_at(place): place for place in places}, parts, beside, split)
+
+    def _first_at(self, place: str) -> str:
+        """The key of the image at a path without extension: if there are several, the first in a lossy format."""
+        return min(self._by_place[place], key=lambda key: not is_lossy(key))
 
     def _here(self, beside: str) -> str:
         return os.path.relpath(beside, self.root).replace(os.sep, '/') if beside else '.'
@@ -186,16 +191,12 @@ def _parts(named: str) -> List[str]:
 
 def _is_of_labels(key: str, here: str) -> bool:
     """Whether an image may be of labels: it lies in a folder for them that the document's folder, `here`, is not in."""
-    if not _is_lossless(key):
+    if is_lossy(key):
         return False
     folders, above = folded(key).split('/')[:-1], folded(here).split('/')
     below = folders[len(os.path.commonprefix([folders, above])) :]
     telling = [name for name in below if name in _IMAGE_FOLDERS or _is_for_labels(name)]
     return bool(telling) and telling[-1] not in _IMAGE_FOLDERS
-
-
-def _is_lossless(key: str) -> bool:
-    return not key.lower().endswith(LOSSY_EXTENSIONS)
 
 
 def _is_for_labels(name: str) -> bool:

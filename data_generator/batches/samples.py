@@ -25,7 +25,7 @@ from helpers.images import read_image
 from helpers.label_spaces import LabelSpace
 from helpers.user_warnings import warn_user
 
-#: The number of images, spread evenly over the dataset, from which its mean colour is estimated.
+#: The number of images, at equal distances, from which the mean colour of a dataset is estimated.
 NUM_IMAGES_FOR_MEAN = 16
 
 

@@ -19,7 +19,7 @@ from data_generator.files.discovery import LABEL_EXTENSIONS, NameRule
 from data_generator.files.renaming import WORDS_BESIDE, companions, find_kinds, find_renaming
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.color_codes import color_codes
-from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images, folded, natural_sort_key
+from helpers.image_search import IMAGE_EXTENSIONS, find_images, folded, is_lossy, natural_sort_key
 from helpers.images import read_color_labels, read_image, read_label_file
 
 # Trees with more folders of files than this are not searched: most of them have a folder for each image.
@@ -344,7 +344,7 @@ def _role(paths: Sequence[str]) -> str:
 
 def _num_values(path: str) -> Optional[int]:
     """How many values or colours a file holds; `_MANY` for files that cannot be labels; None for a damaged file."""
-    if path.lower().endswith(LOSSY_EXTENSIONS):
+    if is_lossy(path):
         return _MANY
     with contextlib.suppress(ValueError, OSError):
         return len(np.unique(_sampled(read_label_file(path).values)))

@@ -13,7 +13,7 @@ from data_generator.files.palettes import PaletteRule
 from data_generator.files.reading import EXACT_COLORS, ColorRule, read_colors
 from helpers.aliases import Color
 from helpers.color_codes import color_codes, color_of_code
-from helpers.image_search import LOSSY_EXTENSIONS
+from helpers.image_search import is_lossy
 from helpers.images import TransparentLabelError, read_color_labels
 
 # The most unknown colours that are kept of a label: a JPEG has tens of thousands, which take megabytes.
@@ -62,10 +62,9 @@ def check_label(path: str, look: LabelLook, faults: List[Fault]) -> Tuple[Option
     except TransparentLabelError as error:
         faults.append(Fault('transparent_label', path, '{:.1%} of the pixels'.format(error.share)))
     except (ValueError, OSError) as error:
-        is_lossy = path.lower().endswith(LOSSY_EXTENSIONS)
-        if look.color_map is None and (is_lossy or 'holds colours' in str(error)) and holds_colors(path):
+        if look.color_map is None and (is_lossy(path) or 'holds colours' in str(error)) and holds_colors(path):
             return _unnamed_colors(path, faults)
-        kind = 'lossy_label' if is_lossy else 'unreadable_label'
+        kind = 'lossy_label' if is_lossy(path) else 'unreadable_label'
         faults.append(Fault(kind, path, str(error)))
     return None, None
 
@@ -90,7 +89,7 @@ def _unnamed_colors(path: str, faults: List[Fault]) -> Tuple[LabelFacts, np.ndar
     most = sorted(values.items(), key=lambda item: -item[1])[:_MOST_UNNAMED]
     faults.append(
         Fault(
-            'lossy_label' if path.lower().endswith(LOSSY_EXTENSIONS) else 'color_label',
+            'lossy_label' if is_lossy(path) else 'color_label',
             path,
             '{} colours, most of all {}'.format(
                 len(values), ', '.join('{} ({:.0%})'.format(color, n / colors[..., 0].size) for color, n in most[:3])

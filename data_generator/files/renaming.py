@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from typing import Collection, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from helpers.image_search import LOSSY_EXTENSIONS
+from helpers.image_search import is_lossy
 
 # Words in the names of labels that lie in one folder with their images.
 _WORDS_OF_LABELS = (
@@ -132,8 +132,8 @@ def companions(paths: Sequence[str], are_labels_told: bool = False) -> Set[str]:
         All files that are no photographs, if each has the name of a photograph with a word behind it; none if there are
         other files, or if such a word may mean labels and `are_labels_told` is False.
     """
-    photographs = {_without_extension(path) for path in paths if _is_lossy(path)}
-    others = [path for path in paths if not _is_lossy(path)] if photographs else []
+    photographs = {_without_extension(path) for path in paths if is_lossy(path)}
+    others = [path for path in paths if not is_lossy(path)] if photographs else []
     words = set()
     for place in map(_without_extension, others):
         words_behind = [place[len(stem) :] for stem in _beginnings(place) if stem in photographs]
@@ -162,7 +162,7 @@ def labels_among(paths: Sequence[str]) -> Dict[str, str]:
 
 def _called_alike(paths: Sequence[str]) -> Dict[str, str]:
     """Image -> label, with the same name, the label in a lossless format: 7.jpg and 7.png."""
-    lossless = {_without_extension(path): path for path in paths if not _is_lossy(path)}
+    lossless = {_without_extension(path): path for path in paths if not is_lossy(path)}
     pairs = {path: lossless[_without_extension(path)] for path in paths if _without_extension(path) in lossless}
     return {image: label for image, label in pairs.items() if image != label}
 
@@ -173,7 +173,7 @@ def _with_a_word_behind(paths: Sequence[str]) -> Dict[str, str]:
     Words for labels are used before others, and words for pictures of labels last; of several, the most frequent one.
     """
     images = {_without_extension(path): path for path in paths}
-    lossless = {_without_extension(path): path for path in paths if not _is_lossy(path)}
+    lossless = {_without_extension(path): path for path in paths if not is_lossy(path)}
     words = Counter(place[len(stem) :] for place in lossless for stem in _beginnings(place) if stem in images)
     telling = [word for word in sorted(words) if not _is_beside(word)]
     if not telling:
@@ -208,7 +208,7 @@ def _with_words_of_both(paths: Sequence[str], at_end: bool) -> Dict[str, str]:
     words_of_images = [word for word in frequent if word.lower() not in _WORDS_OF_LABELS + WORDS_BESIDE]
     best: Dict[str, str] = {}
     for labels in (by_word[word] for word in frequent if word.lower() in _WORDS_OF_LABELS):
-        if any(map(_is_lossy, labels.values())):
+        if any(map(is_lossy, labels.values())):
             continue
         for images in (by_word[word] for word in words_of_images):
             pairs = {path: labels[rest] for rest, path in images.items() if rest in labels}
@@ -230,11 +230,6 @@ def _by_word(paths: Sequence[str], at_end: bool) -> Dict[str, Dict[str, str]]:
 
 def _without_extension(path: str) -> str:
     return os.path.splitext(path)[0]
-
-
-def _is_lossy(path: str) -> bool:
-    """Whether a file has a lossy format, as photographs have and labels cannot have."""
-    return path.lower().endswith(LOSSY_EXTENSIONS)
 
 
 def _beginnings(place: str) -> Iterator[str]:

@@ -261,10 +261,10 @@ def mean_and_error(found: Sequence[Optional[float]]) -> Tuple[float, float]:
     return statistics.mean(values), error
 
 
-def summarize(root: str, number: int, flags: str = '') -> str:
+def summarize(root: str, number: int, further: str = '') -> str:
     """Writes the scores of all finished folds into RUN/folds.json, and returns the table that is printed.
 
-    flags: what the printed command needs besides the data.
+    further: what the printed command ends with.
     """
     from helpers.files import atomic_write_json, to_json
 
@@ -279,7 +279,7 @@ def summarize(root: str, number: int, flags: str = '') -> str:
         standard_error={name: error for name, (_, error) in of_folds.items()},
     )
     atomic_write_json(os.path.join(root, FOLDS_FILE), to_json(content))
-    return _table(root, number, done, of_folds) + flags
+    return _table(root, number, done, of_folds) + further
 
 
 def _table(root: str, number: int, done: List[Dict[str, Any]], of_folds: Dict[str, Tuple[float, float]]) -> str:

@@ -50,23 +50,23 @@ def fit(line: str, width: int) -> str:
     """
     if len(line) <= width or _DATA.match(line):
         return line
-    indent = ' ' * (len(line) - len(line.lstrip()) + 2)
+    indent = ' ' * (len(line) - len(line.lstrip()))
     if _COMMAND.match(line):
-        return ' \\\n'.join(_broken_command(line, width - 2, indent + '  '))
+        return ' \\\n'.join(_broken_command(line, width - 2, indent))
     return '\n'.join(
-        textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        textwrap.wrap(line, width, subsequent_indent=indent + '  ', break_long_words=False, break_on_hyphens=False)
     )
 
 
 def _broken_command(line: str, width: int, indent: str) -> List[str]:
-    words = _SHELL_WORD.findall(line)
-    parts = [indent[4:] + words[0]]
-    for word in words[1:]:
+    first, *others = _SHELL_WORD.findall(line)
+    parts = [indent + first]
+    for word in others:
         longer = '{} {}'.format(parts[-1], word)
         if len(longer) <= width:
             parts[-1] = longer
         else:
-            parts.append(indent + word)
+            parts.append(indent + '    ' + word)
     return parts
 
 

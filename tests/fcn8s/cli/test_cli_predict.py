@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from streams import StoppedCamera
 
 from fcn8s import FCN8s, cli
 from fcn8s.cli.inputs.prediction_plan import plan_prediction
@@ -344,21 +345,8 @@ def test_a_broken_image_is_named_and_stops(small_model, images, tmp_path, capsys
 
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_a_camera_that_is_stopped_leaves_all_its_results(small_model, tmp_path, monkeypatch, capsys, number, status):
-    class Camera:
-        def __init__(self, _):
-            self.count = 0
-
-        def read(self):
-            self.count += 1
-            if self.count == 4:
-                os.kill(os.getpid(), number)
-            return True, np.full((32, 32, 3), 50, np.uint8)
-
-        def get(self, _):
-            return 25.0
-
-        def release(self):
-            pass
+    class Camera(StoppedCamera):
+        last, signal_number = 4, number
 
     monkeypatch.setattr(cv2, 'VideoCapture', Camera)
     assert predict(small_model, 'camera:0', '--out', tmp_path / 'out', '--samples', 2) == status

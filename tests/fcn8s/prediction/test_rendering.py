@@ -7,6 +7,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from streams import StoppedCamera
 
 from fcn8s.prediction import video
 from fcn8s.prediction.drawing import Drawing, Style, check_style
@@ -330,31 +331,10 @@ def test_a_signal_leaves_a_playable_partial_video(tmp_path, number, status):
     assert '{} after {} frames'.format(number.name, len(frames)) in done.stdout.decode()
 
 
-class FakeCamera:
-    """Delivers frames without an end; asks this process to stop after some."""
-
-    signal_number = signal.SIGINT
-
-    def __init__(self, number):
-        self.count = 0
-
-    def read(self):
-        self.count += 1
-        if self.count == 10:
-            os.kill(os.getpid(), self.signal_number)
-        return True, np.full((32, 32, 3), 50, np.uint8)
-
-    def get(self, _):
-        return 25.0
-
-    def release(self):
-        pass
-
-
 def test_a_camera_records_until_somebody_stops_it(tmp_path, monkeypatch):
     """The recording takes as long as what it shows, though fewer frames are predicted than the camera promises."""
 
-    class Slow(FakeCamera):
+    class Slow(StoppedCamera):
         def read(self):
             time.sleep(0.2)
             return super().read()
@@ -369,7 +349,7 @@ def test_a_camera_records_until_somebody_stops_it(tmp_path, monkeypatch):
 
 
 def test_sigterm_ends_the_recording_of_a_camera_well(tmp_path, monkeypatch):
-    class Terminated(FakeCamera):
+    class Terminated(StoppedCamera):
         signal_number = signal.SIGTERM
 
     monkeypatch.setattr(cv2, 'VideoCapture', Terminated)
