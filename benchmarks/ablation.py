@@ -362,7 +362,7 @@ def with_data(args: argparse.Namespace, words: List[str], scratch: str) -> List[
     """The options; adds generated scenes and a small encoder, made in `scratch`, if none were named."""
     made = []
     if not has_option(words, '--data', '--images'):
-        write_dataset(os.path.join(scratch, 'scenes'), args.scenes, 60, 0, seed=0)
+        write_dataset(os.path.join(scratch, 'scenes'), args.scenes, min(60, args.scenes), 0, seed=0)
         made += ['--data', os.path.join(scratch, 'scenes'), '--layout', 'cityscapes']
     if not has_option(words, '--encoder', '--fine-tune-from'):
         write_encoder(os.path.join(scratch, 'encoder'), 'random', args.width_divisor, seed=0)

@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 import pytest
-from thorough import THOROUGH
+from thorough import THOROUGH, ran_once
 
 NETWORK = '--size 64 128 --width-divisor 16 '
 SMALL = {
@@ -32,6 +32,11 @@ SMALL = {
     'bench_data.py': '--size 128 256 --rounds 1 --pairs 4',
     'ablation.py': '--scenes 4 --batch 2 --epochs 1 --eval-every 1 --width-divisor 16 --only 0',
 }
+# Their processes take turns in one, so that TensorFlow is imported once. The others are few, or their number is the point.
+IN_ONE_PROCESS = dict.fromkeys(
+    ('evaluation', 'export', 'plan', 'prediction', 'training', 'video'),
+    [os.path.join(os.path.dirname(os.path.abspath(__file__)), 'in_one_process.py')],
+)
 # What else gives a figure, and is run by a test of its own.
 ELSEWHERE = (
     'fcn8s demo',
@@ -390,9 +395,11 @@ def test_commands_that_differ_in_size_alone_are_run_once():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='benchmarks read the peak memory from /proc')
-@pytest.mark.skipif(sys.version_info < (3, 8) and not THOROUGH, reason='they measure the current TensorFlow')
+@ran_once
 @pytest.mark.parametrize('script', sorted(SMALL))
 def test_each_benchmark_runs(root_dir, script):
+    if script == 'bench_distributed.py' and not THOROUGH:
+        pytest.skip('eight processes; tests/fcn8s/distributed/test_training.py exchanges gradients, too')
     commands = {c for row in commands_of_figures(root_dir) for c in row} | {'python benchmarks/ablation.py'}
     assert 'python benchmarks/ablation.py' in read(root_dir, 'docs', 'ablation.md')
     commands = {at_small_size(command) for command in commands if command.split()[1] == 'benchmarks/' + script}
@@ -403,7 +410,7 @@ def test_each_benchmark_runs(root_dir, script):
         if 'peer_pytorch' in command and importlib.util.find_spec('torch') is None:
             continue  # the tests do not install PyTorch
         result = subprocess.run(
-            [sys.executable] + shlex.split(command)[1:],
+            [sys.executable] + IN_ONE_PROCESS.get(script[6:-3], []) + shlex.split(command)[1:],
             cwd=root_dir,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from thorough import THOROUGH
+from thorough import THOROUGH, ran_once
 
 # Imported where it is needed: every process that shares the tests reads this file, and importing takes seconds.
 pytestmark = pytest.mark.skipif(importlib.util.find_spec('nbformat') is None, reason='nbformat is not installed')
@@ -253,6 +253,7 @@ def test_executes_and_gives_the_scores_of_its_text(notebook, tmp_path):
             assert 8 < score < quoted(text, pattern) + tolerance, pattern
 
 
+@ran_once
 @pytest.mark.slow
 def test_the_cell_for_cityscapes_runs_on_a_miniature_that_lacks_a_class_in_val(notebook, tmp_path, tiny_encoder):
     """Val has no car, no score becomes NaN, and every cell up to the exercises runs."""

@@ -2,5 +2,11 @@
 kills more processes, damages more files, and runs the benchmarks on TensorFlow 1.15, too."""
 
 import os
+import sys
+
+import pytest
 
 THOROUGH = os.environ.get('FCN8S_THOROUGH') == '1'
+
+# For what is asked of processes, files or commands, and of no TensorFlow in particular.
+ran_once = pytest.mark.skipif(sys.version_info < (3, 8) and not THOROUGH, reason='runs on the current TensorFlow')

@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+from thorough import ran_once
 
 from fcn8s.distributed import activity as activity_module
 from fcn8s.distributed.activity import Activity
@@ -70,11 +71,13 @@ def look():
         process.stdout.close()
 
 
+@ran_once
 @pytest.mark.parametrize('code', [WAITS, HAS_A_CHILD.format(BEGINS + WAITS)])
 def test_who_waits_does_not_work(look, code):
     assert look(code, 12) == 0
 
 
+@ran_once
 @pytest.mark.parametrize(
     'code',
     [

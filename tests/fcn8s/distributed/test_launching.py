@@ -8,6 +8,7 @@ import textwrap
 import time
 
 import pytest
+from thorough import ran_once
 
 from fcn8s.distributed import launching
 from fcn8s.distributed.launching import (
@@ -131,6 +132,7 @@ while time.monotonic() < end:
 on_linux = pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere nobody knows who works')
 
 
+@ran_once
 @on_linux
 @pytest.mark.parametrize('how', ['time.sleep(600)', 'os.kill(os.getpid(), signal.SIGSTOP)'])
 def test_when_one_shows_no_sign_of_work_all_end(tmp_path, monkeypatch, how):
@@ -143,11 +145,13 @@ def test_when_one_shows_no_sign_of_work_all_end(tmp_path, monkeypatch, how):
     assert not any(map(is_running, read_ids(tmp_path, 2)))
 
 
+@ran_once
 @on_linux
 def test_who_works_for_long_or_has_ended_does_not_hang():
     run_workers([worker(1, WORKS.format(4)), worker(2, 'pass')], patience=1.5)
 
 
+@ran_once
 @on_linux
 def test_a_worker_that_waits_until_its_lines_are_read_does_not_hang():
     """As where a terminal is held up; a pipe holds 64 kB."""
@@ -163,6 +167,7 @@ def test_a_worker_that_waits_until_its_lines_are_read_does_not_hang():
     assert len(lines) == 3000
 
 
+@ran_once
 @on_linux
 def test_a_job_that_was_stopped_as_a_whole_goes_on(tmp_path):
     codes = [sleeper(tmp_path, n).replace('time.sleep(600)', WORKS.format(6)) for n in range(2)]

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from thorough import ran_once
 
 from fcn8s.distributed import standing, workers
 from fcn8s.distributed.cluster import Cluster, free_addresses
@@ -274,6 +275,7 @@ def test_a_first_worker_that_is_stopped_before_all_have_met_is_lost():
         assert 1 < time.monotonic() - start < 30
 
 
+@ran_once
 def test_a_worker_that_takes_nothing_any_more_holds_nobody_up():
     """More than the system keeps for it is on the way, as pictures of an evaluation may be."""
     ours, theirs = socket.socketpair()
@@ -426,6 +428,7 @@ with met.working():
 """
 
 
+@ran_once
 @on_linux
 def test_processes_that_all_sleep_in_a_step_are_ended_in_time():
     for status, said in run_two(HANGING.replace('standing.STALL', 'standing.UNUSED'), free_addresses(2)):
@@ -433,6 +436,7 @@ def test_processes_that_all_sleep_in_a_step_are_ended_in_time():
         assert said.startswith('fcn8s: all workers hang: none has finished a batch or shown a sign of work for 2 s')
 
 
+@ran_once
 @on_linux
 @pytest.mark.parametrize('phase', ['preparing', 'callback', 'saving'])
 def test_a_worker_that_sleeps_is_lost_in_time(phase):
@@ -441,6 +445,7 @@ def test_a_worker_that_sleeps_is_lost_in_time(phase):
     assert 'it has shown no sign of work for 2 s' in said
 
 
+@ran_once
 @on_linux
 @pytest.mark.parametrize(
     'phase, work', [('preparing', 'read_slowly()'), ('callback', 'compute()'), ('saving', 'compute_in_a_child()')]
@@ -505,6 +510,7 @@ with met.working():
 """
 
 
+@ran_once
 def test_a_first_worker_that_hangs_while_it_saves_is_lost():
     """In processes: that of the hanging worker ends, too."""
     addresses = free_addresses(2)
