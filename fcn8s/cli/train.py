@@ -221,6 +221,7 @@ def train_run(
         with FCN8s(distributed=distributed, **settings) as model:
             _announce(options, model, train_data, val_data, arguments['steps_per_epoch'])
             print(_planned(options, model, train_data, base_memory))
+            _print_mean_loss(options, workers)
             _print_faster_precision(options)
             _train(model, options, batches, dict(arguments, callbacks=callbacks), writes)
     try:
@@ -356,6 +357,23 @@ def _print_faster_precision(options: argparse.Namespace) -> None:
     fastest = fastest_on_cpu()
     if options.precision == 'float32' and fastest != 'float32' and options.resume is None:
         print('faster on this CPU, for the same scores: --precision {}'.format(fastest))
+
+
+def _print_mean_loss(options: argparse.Namespace, workers: int) -> None:
+    """Prints that a new training does not minimise the loss of its recipe, if it takes more batches a step than that
+    and the loss does not add up over batches.
+    """
+    from fcn8s.settings import LOSSES, loss_name
+    from fcn8s.training import recipes
+
+    if options.recipe is None or options.resume is not None or LOSSES[loss_name(options.loss)].adds_up:
+        return
+    batches = options.accumulate * workers
+    if batches > recipes.read_recipe(options.recipe).arguments.get('accumulate', 1):
+        print(
+            'The loss {} of a step is the mean over its {}, which is not that of one large batch: scores may differ '
+            'from those of the recipe {!r}.'.format(options.loss, counted(batches, 'batch'), options.recipe)
+        )
 
 
 def _padding(options: argparse.Namespace, train: Any) -> str:

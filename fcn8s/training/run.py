@@ -458,8 +458,15 @@ class _Training:
         )
 
     def _warn_about_dropout(self) -> None:
-        if self.run is not None and self.request.keep_prob < 1 and self.network.tensors.encoder.dropout_seed is None:
+        if self.request.keep_prob == 1:
+            return
+        if self.run is not None and self.network.tensors.encoder.dropout_seed is None:
             warn_user(
                 "This encoder draws its dropout from TensorFlow's own random state, which no checkpoint holds: a "
                 'resumed run sees the same data but other dropout masks. Those of fcn8s vgg16 repeat theirs.'
+            )
+        if self.workers is not None and not shared.shares_dropout(self.network):
+            warn_user(
+                'Each worker draws the dropout of this encoder by itself: {} workers do not drop what one process '
+                'would. With those of fcn8s vgg16 they do.'.format(self.workers.size)
             )

@@ -258,6 +258,24 @@ def test_a_new_training_is_told_of_the_faster_precision(monkeypatch, capsys, fas
 
 
 @pytest.mark.parametrize(
+    'given, workers, said',
+    [
+        ({}, 1, ''),
+        ({'accumulate': 4}, 1, 'The loss cross_entropy+dice of a step is the mean over its 4 batches'),
+        ({'accumulate': 2}, 3, 'its 6 batches, which is not that of one large batch: scores may differ'),
+        ({'accumulate': 4, 'loss': 'focal'}, 2, ''),
+        ({'recipe': None}, 2, ''),
+        ({'resume': 'run'}, 2, ''),
+    ],
+)
+def test_who_takes_more_batches_a_step_than_the_recipe_hears_what_that_changes(capsys, given, workers, said):
+    options = dict(recipe='camvid', resume=None, loss='cross_entropy+dice', accumulate=1)
+    train._print_mean_loss(argparse.Namespace(**dict(options, **given)), workers)
+    out = capsys.readouterr().out
+    assert said in out and bool(said) == bool(out)
+
+
+@pytest.mark.parametrize(
     'options, expected',
     [
         ({'workers': 4, 'epochs': 1}, {'threads': 4, 'epochs': 1}),
