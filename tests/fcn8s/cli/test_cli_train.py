@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import types
+import warnings
 import zipfile
 
 import cv2
@@ -731,7 +732,7 @@ def test_when_a_worker_is_lost_the_exit_status_is_3_and_says_how_to_go_on(
     tmp_path, monkeypatch, capsys, status, words, expected, said
 ):
     def run_workers(workers, timeout):
-        assert len(workers) == 2 and timeout == 9
+        assert [worker.speaks for worker in workers] == [True, False] and timeout == 9
         raise launching.WorkerEndedError('worker 1', status)
 
     monkeypatch.setattr(launching, 'run_workers', run_workers)
@@ -740,6 +741,14 @@ def test_when_a_worker_is_lost_the_exit_status_is_3_and_says_how_to_go_on(
     (tmp_path / 'a run' / 'config.json').write_text('{}')
     assert main(['train', '--workers', '2', '--timeout', '9'] + words) == expected
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('is_first', [True, False])
+def test_only_the_first_worker_prints_and_warns(is_first, capsys, recwarn):
+    with train._silent_unless(is_first):
+        print('printed')
+        warnings.warn('warned', UserWarning, stacklevel=2)
+    assert capsys.readouterr().out == 'printed\n' * is_first and len(recwarn) == is_first
 
 
 def test_a_file_in_the_place_of_the_folder_of_runs(tmp_path, monkeypatch, capsys):
