@@ -23,7 +23,8 @@ RateMultipliers = Union[Mapping[str, float], Sequence[Tuple[str, float]]]
 class OptimizerSettings(NamedTuple):
     """How gradients become steps.
 
-    name: 'adam' (Kingma and Ba, ICLR 2015, with its constants), or 'sgd' with Caffe's momentum.
+    name: 'adam' (Kingma and Ba, ICLR 2015, with its constants), or 'sgd' with Caffe's momentum, to which
+        `fcn8s.optimizers.PAPER_SGD._replace(...)` adds the papers' weight decay and rate of biases.
     momentum: of SGD; None is 0.99, the FCN papers' value. Must stay None with Adam.
     weight_decay: lambda; lambda w is added to the gradient of kernels, never of biases. The papers use 5e-4. (With Adam
         this is L2 regularisation, not AdamW.)
