@@ -609,9 +609,37 @@ def test_of_coarse_and_fine_polygons_of_cityscapes_the_fine_ones_are_used(tmp_pa
 
 def test_images_in_none_of_the_splits_of_the_source_are_left_out():
     left_out = LeftOut()
-    splits = assign_splits(['a', 'b', 'c'], ['/a', '/b', '/c'], ['train', 'val', None], None, 0, {}, left_out)
-    assert splits == ['train', 'val', None]
+    division = assign_splits(['a', 'b', 'c'], ['/a', '/b', '/c'], ['train', 'val', None], None, 0, {}, left_out)
+    assert division == (['train', 'val', None], 'those of the source')
     assert left_out.places == {'images that are in no split of the source': ['c']}
+
+
+def divided(own, val_share=None):
+    names = ['{:02d}'.format(number) for number in range(len(own))]
+    return assign_splits(names, names, own, val_share, 0, {}, LeftOut())
+
+
+def test_val_of_the_source_stays_val_where_the_rest_has_no_split():
+    """All were divided at random, so that the images of val were trained on."""
+    division = divided([None] * 20 + ['val'] * 5 + ['test'])
+    assert division.splits == ['train'] * 20 + ['val'] * 5 + ['test']
+    assert division.rule == 'those of the source, which names no train: 20 images of no split are train'
+
+
+def test_the_report_says_when_chance_divides_otherwise_than_the_source():
+    division = divided(['train'] * 6 + [None] * 4)
+    num_moved = division.splits[:6].count('val')
+    assert division.splits.count('val') == 2
+    assert division.rule.endswith(
+        '--val-share 0.2); the source divides them otherwise: {} of its train are val'.format(num_moved)
+    )
+    division = divided(['train'] * 6 + ['val'] * 4, val_share=0)
+    assert division == (
+        ['train'] * 10,
+        'at random (--val-share 0); the source divides them otherwise: 0 of its train are val, 4 of its val are train',
+    )
+    for own in (['train'] * 5, ['val'] * 5, [None] * 5, [None] * 5 + ['test']):
+        assert divided(own).rule == 'at random (--val-share 0.2)' and divided(own).splits.count('val') == 1
 
 
 def test_a_class_that_is_called_void_is_not_taken_for_one():
@@ -962,7 +990,8 @@ def test_the_command_prints_what_to_go_on_with(tmp_path, capsys):
     out = str(tmp_path / 'my data')
     assert cli.main(['import', str(tmp_path / 'source'), out, '--val-share', '0.4', '--rest', 'background']) == 0
     printed = capsys.readouterr().out
-    assert 'images        3 train, 2 val' in printed and 'the smaller lies over the other (--order area)' in printed
+    assert 'images        3 train, 2 val\nsplits        at random (--val-share 0.4)\n' in printed
+    assert 'the smaller lies over the other (--order area)' in printed
     assert "train --images '{}/images/train' --labels '{}/labels/train'".format(out, out) in printed
     assert cli.main(['import', str(tmp_path / 'source'), out]) == 2
     assert 'exists already and is not an empty directory' in capsys.readouterr().err

@@ -660,7 +660,8 @@ def test_folders_of_splits_are_called_as_publishers_call_them(tmp_path, train, v
         name = '{}.png'.format(number)
         tools.write_json(folder / '{}.json'.format(number), tools.labelme_content(name))
     imported, _ = imported_from(tmp_path / 'source', tmp_path / 'out')
-    assert imported.splits == ({'train': 3, 'val': 3} if is_split else {'train': 5, 'val': 1})
+    assert imported.splits == {'train': 3, 'val': 3}
+    assert imported.split_by.startswith('those of the source' + ', which names no train' * (not is_split))
 
 
 def write_lists(folder, **lists):
@@ -795,12 +796,17 @@ def test_splits_of_yolo_are_those_of_its_data_yaml(tmp_path, yaml):
 
 
 @pytest.mark.parametrize(
-    'yaml', ['train: images/a\nval: images/a\n', 'train: images/a\n', 'train: {a: x}\nval: images/b\n']
+    'yaml, train, val',
+    [
+        ('train: images/a\nval: images/a\n', 5, 1),
+        ('train: images/a\n', 5, 1),
+        ('train: {a: x}\nval: images/b\n', 3, 3),
+    ],
 )
-def test_a_data_yaml_without_both_splits_says_none(tmp_path, yaml):
+def test_of_a_data_yaml_without_both_splits_only_val_counts(tmp_path, yaml, train, val):
     write_yolo(tmp_path / 'source', IN_A_AND_B, beside(IN_A_AND_B), yaml)
     imported, _ = imported_from(tmp_path / 'source', tmp_path / 'out')
-    assert imported.splits == {'train': 5, 'val': 1}
+    assert imported.splits == {'train': train, 'val': val}
     assert list(imported.left_out) == (['splits of data.yaml that are not read'] if '{' in yaml else [])
 
 
