@@ -235,6 +235,19 @@ def test_a_file_of_something_else_that_is_no_yaml_stops_no_import(tmp_path):
     assert len(labels) == 5
 
 
+def test_a_damaged_document_of_many_images_is_no_missing_split(tmp_path):
+    """A third of the images of train became val."""
+    root = tmp_path / 'source'
+    tools.write_image(root / '0.png')
+    write_coco(root, [(0, '0.png')], [OF_A], 'train.json')
+    (root / 'val.json').write_text((root / 'train.json').read_text()[:-20])
+    (root / 'notes.txt').write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(DataError, match=r'val\.json is no JSON.*Export it again\. .* a whole split.* take it out of'):
+        import_annotations(str(root), str(tmp_path / 'out'))
+    (root / 'val.json').unlink()
+    assert import_annotations(str(root), str(tmp_path / 'out')).splits == {'train': 1}
+
+
 def test_a_document_that_is_not_there_is_left_out(tmp_path):
     tools.labelme(tmp_path / 'source')
     os.symlink('nowhere.json', str(tmp_path / 'source' / 'broken.json'))
