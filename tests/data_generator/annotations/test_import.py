@@ -647,6 +647,22 @@ def test_a_class_that_is_called_void_is_not_taken_for_one():
         plan_classes(Source('labelme', []), ['a', 'Void'], 'background', ['a', 'Void'])
 
 
+def test_classes_that_no_image_has_keep_the_numbers_of_a_network():
+    labels = ['car', 'terrain']
+    planned = plan_classes(Source('labelme', []), labels, 'void', ['road', 'terrain', 'car', 'train'])
+    assert planned.label_space.class_names == ('road', 'terrain', 'car', 'train')
+    assert [planned.ids[name] for name in labels] == [2, 1]
+
+
+@pytest.mark.parametrize('wanted', ['trafic light', 'Traffic Light', 'traffic lights'])
+def test_a_class_that_may_be_misspelt_is_refused(wanted):
+    source, labels = Source('labelme', []), ['car', 'traffic light']
+    with pytest.raises(ValueError, match='names {}, which no image has, and not traffic light. If'.format(wanted)):
+        plan_classes(source, labels, 'void', ['car', wanted])
+    assert plan_classes(source, labels, 'void', ['car', wanted], ['traffic light']).label_space.num_classes == 2
+    assert plan_classes(source, labels, 'void', ['car', wanted, 'traffic light']).label_space.num_classes == 3
+
+
 @pytest.mark.parametrize(
     'text, names',
     [
