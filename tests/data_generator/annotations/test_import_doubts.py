@@ -117,6 +117,22 @@ def test_images_whose_objects_cannot_be_drawn_do_not_become_background(tmp_path)
     assert 'none of its objects can be used: objects that are no area (only a box' in reason and len(places) == 1
 
 
+@pytest.mark.parametrize('has_masks', [True, False])
+def test_an_image_of_voc_without_objects_and_mask_may_not_be_annotated_yet(tmp_path, has_masks):
+    """It became background, as CVAT writes a file for each image of a task."""
+    root = tmp_path / 'source'
+    tools.voc(root)
+    points = ''.join('<x{0}>{1}</x{0}><y{0}>{2}</y{0}>'.format(n, *point) for n, point in enumerate(tools.A, 1))
+    of_a = '<object><name>a</name><polygon>{}</polygon></object>'.format(points)
+    for number in range(1 if has_masks else tools.NUM_IMAGES):
+        (root / 'SegmentationClass' / '{}.png'.format(number)).unlink()
+        (root / 'Annotations' / '{}.xml'.format(number)).write_text(tools.voc_xml('{}.jpg'.format(number), of_a))
+    (root / 'Annotations' / '0.xml').write_text(tools.voc_xml('0.jpg'))
+    imported, labels = imported_from(root, tmp_path / 'out', val_share=0)
+    reason = 'images that cannot be used: its XML has no object, and it may not be annotated yet'
+    assert imported.left_out == {reason: [str(root / 'Annotations' / '0.xml')]} and len(labels) == 4
+
+
 @pytest.mark.parametrize(
     'annotation, reason',
     [
