@@ -57,7 +57,7 @@ def assign_splits(
 
 def _of_the_source(names: Sequence[str], own: Sequence[Optional[str]], left_out: LeftOut) -> Division:
     if 'train' not in own:
-        rule = 'those of the source, which names no train: {} of no split are train'
+        rule = 'those of the source, which names no train: it is made of {} of no split'
         return Division([split or 'train' for split in own], rule.format(counted(list(own).count(None), 'image')))
     for name, split in zip(names, own):
         if split is None:

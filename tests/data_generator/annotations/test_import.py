@@ -623,7 +623,7 @@ def test_val_of_the_source_stays_val_where_the_rest_has_no_split():
     """All were divided at random, so that the images of val were trained on."""
     division = divided([None] * 20 + ['val'] * 5 + ['test'])
     assert division.splits == ['train'] * 20 + ['val'] * 5 + ['test']
-    assert division.rule == 'those of the source, which names no train: 20 images of no split are train'
+    assert division.rule == 'those of the source, which names no train: it is made of 20 images of no split'
 
 
 def test_the_report_says_when_chance_divides_otherwise_than_the_source():
