@@ -51,6 +51,33 @@ def test_generated_scenes_keep_their_classes(tmp_path, scene, kind, tolerance):
         assert both.sum() / any_of.sum() >= 0.99
 
 
+def test_a_tolerance_removes_as_many_points_as_the_page_says(tmp_path, scene):
+    points = {}
+    for tolerance in (0.0, 0.5, 1.0):
+        files = PolygonFiles(str(tmp_path), SPACE, 'coco', tolerance)
+        files.write('x', 'x.png', scene[1])
+        files.close()
+        objects = json.loads((tmp_path / 'annotations.json').read_text())['annotations']
+        outlines = [one['segmentation'] for one in objects if isinstance(one['segmentation'], list)]
+        points[tolerance] = sum(len(ring) // 2 for outline in outlines for ring in outline)
+    assert 0.8 < points[0.5] / points[0.0] < 0.9 and points[1.0] / points[0.0] < 0.5
+
+
+@pytest.mark.parametrize('kind', ['labelme', 'coco'])
+def test_what_is_imported_again_has_the_ids_of_the_network(tmp_path, kind):
+    """labelme's files name only the classes that occur, which were numbered by the alphabet."""
+    space = LABEL_SPACES['cityscapes']
+    class_ids = make_scene(np.random.default_rng(5), (128, 256))[1]
+    class_ids = file_ids_to_class_ids(space)[class_ids].astype(np.uint8)
+    assert len(np.unique(class_ids)) < 19
+    names = {'labelme': space.class_names, 'coco': None}[kind]
+    options = Options(rest='void', classes=names)
+    image = np.zeros(class_ids.shape + (3,), np.uint8)
+    imported_again(tmp_path, image, class_ids, kind, 0.0, space, options)
+    found = read_labels(str(tmp_path / 'dataset' / 'labels' / 'train' / 'x.png'))
+    np.testing.assert_array_equal(found, class_ids)
+
+
 @pytest.mark.parametrize('kind', ['labelme', 'coco'])
 def test_background_is_what_nobody_drew_but_in_holes(tmp_path, kind):
     class_ids = np.zeros((12, 16), np.uint8)
