@@ -30,7 +30,8 @@ class OptimizerSettings(NamedTuple):
     bias_rate_multiplier: biases (variables of rank 1) learn at this multiple of the rate; 2 in the papers.
     gradient_clip_norm: the gradient of loss and L2 penalty is scaled down to this Euclidean norm over all variables
         where it is longer; weight decay comes on top, as in Caffe.
-    accumulate_batches: k; one step from the gradient of k batches, the same as from one k-times larger batch.
+    accumulate_batches: k; one step from the gradient of k batches. With the losses cross_entropy and focal it is that
+        of one k-times larger batch.
     rate_multipliers: pattern of variable names -> factor of the learning rate, above 0; a dict or pairs. A pattern
         matches at the beginning of a name or after one of its slashes: 'fc6' matches fc6/weights but not
         decoder/score_fc6; `*` and `?` are as in file names. Where several match, the last one counts. The factor

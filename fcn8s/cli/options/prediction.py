@@ -28,7 +28,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         metavar=('H', 'W'),
         help='resize images to this size for the network; tiles and scales are then those of the resized image '
-        "(default: the size of the run's evaluations, if any, unless there are --scales)",
+        "(default: the --size of the run's fcn8s train, if any, unless there are --scales)",
     )
     add_averaging_arguments(
         group,
