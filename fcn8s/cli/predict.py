@@ -252,14 +252,14 @@ def _map_request(args: argparse.Namespace, model: Any, style: Any, rules: Any) -
 
 def _predict_maps(args: argparse.Namespace, maps: 'Numbered', predictor: Any, request: Any) -> 'Failures':
     """Predicts maps by windows; returns those that could not be read."""
-    from fcn8s.prediction.maps import predict_map
+    from fcn8s.prediction.maps import UnreadableMapError, predict_map
 
     failures: Failures = []
     untiled = predictor.untiled()
     for number, job in maps:
         try:
             predict_map(untiled.class_ids, job.image_path, os.path.join(args.out, job.stem), request)
-        except (ValueError, OSError) as error:
+        except UnreadableMapError as error:
             if not args.keep_going:
                 raise
             failures.append((number, str(error)))

@@ -56,6 +56,10 @@ class MapRequest(NamedTuple):
         return cuts(length, self.tile[axis], self.margin, self.scales)
 
 
+class UnreadableMapError(ValueError):
+    """A map cannot be read, or the rules cannot use it; the message names the file."""
+
+
 def is_map(path: str, tile: Tuple[int, int]) -> bool:
     """Tells whether an image is predicted by windows: a TIFF larger than a tile that lies on a map, or is very large.
 
@@ -108,14 +112,15 @@ def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: st
         The paths of the results.
 
     Raises:
-        ValueError: The file cannot be read, or the rules cannot use it; the message names it.
+        UnreadableMapError: The file cannot be read, or the rules cannot use it; the message names it.
+        ValueError, OSError: The results cannot be written.
     """
     rasterio = importlib.import_module('rasterio')
     check_map_request(request)
     request = request._replace(label_space=with_palette(request.label_space, request.style.palette))
     paths = result_paths(stem, request.kinds)
     try:
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MEGABYTES), rasterio.open(path, driver='GTiff') as source:
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MEGABYTES), _opened(rasterio, path) as source:
             if request.tolerance is None:
                 _write_maps(rasterio, predict, source, path, paths, request)
                 return list(paths.values())
@@ -124,7 +129,26 @@ def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: st
                 _write_polygons(rasterio, source, ids_path, temporary, request)
             return list(paths.values()) + [stem + _SUFFIXES['polygons']]
     except rasterio_errors() as error:
-        raise ValueError('{} cannot be read or its results written: {}.'.format(path, error)) from error
+        raise ValueError('the results of {} cannot be written: {}.'.format(path, error)) from error
+
+
+@contextlib.contextmanager
+def _opened(rasterio: Any, path: str) -> Iterator[Any]:
+    with _reading(path):
+        source = rasterio.open(path, driver='GTiff')
+    with source:
+        yield source
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """Tells errors of reading from those of predicting and writing."""
+    try:
+        yield
+    except rasterio_errors(OSError) as error:
+        raise UnreadableMapError('{} cannot be read: {}.'.format(path, error)) from error
+    except ValueError as error:
+        raise UnreadableMapError(str(error)) from error
 
 
 @contextlib.contextmanager
@@ -145,11 +169,13 @@ def _write_maps(
     paths: Dict[str, str],
     request: MapRequest,
 ) -> None:
-    read = window_reader(source, path, request.rules)
+    with _reading(path):
+        read = window_reader(source, path, request.rules)
     draw = Drawing(request.label_space, request.style)
     with _Outputs(rasterio, source, paths, request) as outputs:
         for row, column in _windows(source, request):
-            image = read((row.first, row.last), (column.first, column.last))
+            with _reading(path):
+                image = read((row.first, row.last), (column.first, column.last))
             class_ids = predict(_padded(image, stride_at(request.scales)))[: image.shape[0], : image.shape[1]]
             inside = np.s_[row.inside, column.inside]
             for kind in paths:

@@ -1,5 +1,7 @@
 """A GeoTIFF is predicted by windows as it would be at once, and its results lie where it lies."""
 
+import argparse
+import errno
 import json
 import os
 import shutil
@@ -11,10 +13,12 @@ import pytest
 import tifffile
 
 from fcn8s.cli import main
+from fcn8s.cli.predict import _predict_maps
 from fcn8s.prediction import maps
 from fcn8s.prediction.drawing import DEFAULT_STYLE
 from fcn8s.prediction.maps import is_map
 from fcn8s.prediction.predictor import Predictor
+from fcn8s.prediction.result_files import Job
 from fcn8s.prediction.tiling import FULL_MARGIN, cuts, full_margin_at, stride_at
 from helpers.image_files.windows import window_reader
 from helpers.image_rules import ImageRules
@@ -266,6 +270,29 @@ def test_a_link_to_nowhere_is_no_reason_to_stop(small_model, ortho, tmp_path, ca
     assert 'x.tif' in capsys.readouterr().err and (tmp_path / 'out' / 'a_ids.tif').is_file()
 
 
+def test_only_maps_that_cannot_be_read_are_passed_over(tmp_path, monkeypatch):
+    ids, places = np.arange(256, dtype=np.uint8), []
+    request = maps.MapRequest(('ids',), generic_label_space(8), DEFAULT_STYLE, ids, ImageRules(), (32, 64), 0)
+    args, predictor = argparse.Namespace(keep_going=True, out=str(tmp_path)), Predictor(cells, 8)
+    for name, bands in (('bands', 5), ('map', 3)):
+        write_map(tmp_path / (name + '.tif'), np.zeros((64, 96, bands), np.uint8))
+    jobs = [
+        (number, Job(str(tmp_path / (name + '.tif')), name)) for number, name in enumerate(('none', 'bands', 'map'))
+    ]
+    failures = _predict_maps(args, jobs, predictor, request)
+    assert [number for number, _ in failures] == [0, 1] and (tmp_path / 'map_ids.tif').is_file()
+    assert 'none.tif cannot be read' in failures[0][1] and 'bands.tif' in failures[1][1]
+
+    def full_disk(place):
+        places.append(place)
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(maps, 'atomic_path', full_disk)
+    with pytest.raises(OSError, match='No space left'):
+        _predict_maps(args, jobs[2:] * 2, predictor, request)
+    assert len(places) == 1
+
+
 def test_results_of_maps_replace_no_input(small_model, ortho, tmp_path, capsys):
     for name in ('a.tif', 'a_ids.tif'):
         shutil.copyfile(ortho, str(tmp_path / name))
@@ -288,7 +315,7 @@ def test_a_map_that_is_damaged_is_named(small_model, tmp_path, capsys):
         file.write(bytes(500))
     options = ['--out', str(tmp_path / 'out'), '--tile', '192', '192', '--overlap', '64', '--ids']
     assert main(['predict', small_model, path] + options) == 2
-    assert 'ortho.tif cannot be read or its results written' in capsys.readouterr().err
+    assert 'ortho.tif cannot be read: ' in capsys.readouterr().err
     assert not list((tmp_path / 'out').iterdir())
 
 
