@@ -98,7 +98,7 @@ def _add_result_arguments(group: Any) -> None:
         '--polygons',
         metavar='FORMAT',
         help='polygons to correct in an annotation tool: labelme (NAME.json) or coco (one annotations.json), which '
-        'fcn8s import reads again, or geojson (NAME.geojson)',
+        'fcn8s import reads again, or geojson (NAME.geojson, in map coordinates for a GeoTIFF, else in pixels)',
     )
     group.add_argument(
         '--polygon-tolerance',
@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
             maps, others = ([job for job in dealt if (job[0] in of_maps) is wanted] for wanted in (True, False))
         failures: Failures = []
         if maps:
-            failures += _predict_maps(args, maps, predictor, _map_request(args, model, style, rules))
+            failures += _predict_maps(args, maps, predictor, _map_request(args, maps, model, style, rules))
         if others:
             failures += _predict_all(
                 _read_images(others, args.keep_going, rules), len(others), predictor, writers, share
@@ -206,12 +206,12 @@ def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style:
 
 def _split_maps(args: argparse.Namespace, jobs: 'Numbered') -> Tuple['Numbered', 'Numbered']:
     """The images that are predicted by windows, and the others; each with its position among all images."""
-    from fcn8s.prediction.maps import is_map, result_paths
+    from fcn8s.prediction.maps import map_size, result_paths
     from fcn8s.prediction.result_files import check_replaces_none
 
     if args.tile is None:
         return [], jobs
-    are_maps = [is_map(job.image_path, tuple(args.tile)) for _, job in jobs]
+    are_maps = [map_size(job.image_path) is not None for _, job in jobs]
     maps, others = ([job for job, by in zip(jobs, are_maps) if by is wanted] for wanted in (True, False))
     if maps and args.error_map is not None:
         raise ValueError(
@@ -219,13 +219,13 @@ def _split_maps(args: argparse.Namespace, jobs: 'Numbered') -> Tuple['Numbered',
             'out.'.format(maps[0][1].image_path)
         )
     stems = [os.path.join(args.out, job.stem) for _, job in maps]
-    results = [path for stem in stems for path in result_paths(stem, kinds_of(args)).values()]
+    results = [path for stem in stems for path in result_paths(stem, kinds_of(args), args.ids or 'class').values()]
     check_replaces_none(results, [job.image_path for _, job in jobs])
     return maps, others
 
 
-def _map_request(args: argparse.Namespace, model: Any, style: Any, rules: Any) -> Any:
-    from fcn8s.prediction.maps import MapRequest, check_map_request
+def _map_request(args: argparse.Namespace, maps: 'Numbered', model: Any, style: Any, rules: Any) -> Any:
+    from fcn8s.prediction.maps import MapRequest, check_map_request, map_size
     from fcn8s.prediction.result_files import id_map
     from fcn8s.prediction.tiling import full_margin_at
 
@@ -245,8 +245,10 @@ def _map_request(args: argparse.Namespace, model: Any, style: Any, rules: Any) -
         full_margin_at(scales) if args.overlap is None else args.overlap,
         scales,
         None if args.polygons is None else args.polygon_tolerance,
+        args.ids or 'class',
     )
-    check_map_request(request)
+    sizes = [map_size(job.image_path) for _, job in maps]
+    check_map_request(request, [size for size in sizes if size is not None])
     return request
 
 

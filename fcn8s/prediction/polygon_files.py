@@ -7,8 +7,19 @@ import numpy as np
 
 from helpers.files import atomic_write_json
 from helpers.flags import check_choice
+from helpers.image_files.places import raster_of
 from helpers.label_spaces import LabelSpace
-from helpers.polygons import Region, Window, fill_pixels, geojson, outlines, pixel_outline, regions, simplified
+from helpers.polygons import (
+    Region,
+    Window,
+    fill_pixels,
+    geojson,
+    geojson_crs,
+    outlines,
+    pixel_outline,
+    regions,
+    simplified,
+)
 
 # An image and its annotations as in COCO, without their numbers.
 Described = Tuple[Dict[str, Any], List[Dict[str, Any]]]
@@ -73,7 +84,7 @@ class PolygonFiles:
         if self._kind == 'labelme':
             atomic_write_json(self.path(stem), self._labelme(self.path(stem), image_path, class_ids))
         elif self._kind == 'geojson':
-            atomic_write_json(self.path(stem), geojson(class_ids, self._space, tolerance=self._tolerance))
+            atomic_write_json(self.path(stem), self._geojson(image_path, class_ids))
         else:
             self._add_to_coco(stem + os.path.splitext(image_path)[1], class_ids)
 
@@ -98,6 +109,13 @@ class PolygonFiles:
             categories = [{'id': number + 1, 'name': name} for number, name in names if number != self._background]
             content = {'images': images, 'annotations': annotations, 'categories': categories}
             atomic_write_json(self.path(''), content)
+
+    def _geojson(self, image_path: str, class_ids: np.ndarray) -> Dict[str, Any]:
+        raster = raster_of(image_path)
+        if raster is None or raster.place is None:
+            return geojson(class_ids, self._space, tolerance=self._tolerance)
+        crs, transform = raster.place
+        return dict(geojson(class_ids, self._space, transform, self._tolerance), crs=geojson_crs(crs))
 
     def _labelme(self, path: str, image_path: str, class_ids: np.ndarray) -> Dict[str, Any]:
         # labelme has no holes: what lies in a hole comes after what surrounds it, and is drawn over it.

@@ -21,7 +21,7 @@ from helpers.user_warnings import warn_user
 _MAX_NAME_BYTES = 255
 ID_SPACES = ('class', 'dataset', 'train')
 DOUBT_TABLE = 'doubt.csv'
-_ID_SUFFIXES = {'class': RESULT_KINDS['ids'].suffix, 'dataset': '_dataset_ids.png', 'train': '_train_ids.png'}
+ID_SUFFIXES = {'class': RESULT_KINDS['ids'].suffix, 'dataset': '_dataset_ids.png', 'train': '_train_ids.png'}
 
 
 class Job(NamedTuple):
@@ -137,7 +137,7 @@ class ResultFiles:
         self._id_map = id_map(label_space, ids)
         self._doubts: List[Tuple[str, float, float]] = []
         self._suffixes = {kind: result.suffix for kind, result in RESULT_KINDS.items()}
-        self._suffixes['ids'] = _ID_SUFFIXES[ids]
+        self._suffixes['ids'] = ID_SUFFIXES[ids]
 
     def path(self, stem: str, kind: str) -> str:
         """Says where a result goes."""
