@@ -127,13 +127,13 @@ def run(args: argparse.Namespace) -> int:
             dealt, of_maps = share.of(maps + others), {number for number, _ in maps}
             maps, others = ([job for job in dealt if (job[0] in of_maps) is wanted] for wanted in (True, False))
         failures: Failures = []
-        if maps:
-            failures += _predict_maps(args, maps, predictor, _map_request(args, maps, model, style, rules))
-        if others:
-            failures += _predict_all(
-                _read_images(others, args.keep_going, rules), len(others), predictor, writers, share
-            )
-        ended_by = _predict_streams(streams, predictor, writers)
+        with _kept_if_interrupted(writers) if share is None else contextlib.nullcontext():
+            if maps:
+                failures += _predict_maps(args, maps, predictor, _map_request(args, maps, model, style, rules))
+            if others:
+                images = _read_images(others, args.keep_going, rules)
+                failures += _predict_all(images, len(others), predictor, writers, share)
+            ended_by = _predict_streams(streams, predictor, writers)
         if share is not None:
             _hand_back(share, [number for number, _ in others], failures, writers)
             return 0
@@ -348,10 +348,7 @@ def _predict_stream(source: str, predictor: Any, writers: 'Writers', stop: Optio
 
 def _close(args: argparse.Namespace, failures: 'Failures', writers: 'Writers') -> int:
     """Writes the results that cover all images together, and prints what was written; returns the exit status."""
-    if writers.polygons:
-        writers.polygons.close()
-    if writers.results and args.samples is not None:
-        writers.results.write_doubts()
+    _write_common(writers)
     if failures:
         heading = '{} of the images could not be read:'.format(len(failures))
         complain('\n'.join([heading] + [one_line(text) for _, text in failures]))
@@ -359,6 +356,27 @@ def _close(args: argparse.Namespace, failures: 'Failures', writers: 'Writers') -
         print('submission: {}'.format(writers.submission.finish()))
     print('results: {}'.format(one_line(args.out)))
     return 1 if failures else 0
+
+
+def _write_common(writers: 'Writers') -> List[str]:
+    """Writes the tables and annotations of all images so far; returns their paths."""
+    paths = [
+        writers.polygons.close() if writers.polygons else None,
+        writers.results.write_doubts() if writers.results else None,
+    ]
+    return [path for path in paths if path is not None]
+
+
+@contextlib.contextmanager
+def _kept_if_interrupted(writers: 'Writers') -> Iterator[None]:
+    """Where an error or Ctrl-C ends the work, writes what covers all images for those that were predicted."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # the disk may be full, which the error says already
+            for path in _write_common(writers):
+                complain('{} holds the images that were predicted until then.'.format(one_line(path)))
+        raise
 
 
 class _Submission:

@@ -198,10 +198,17 @@ class ResultFiles:
         """Adds the doubts of images that another process has written."""
         self._doubts.extend(doubts)
 
-    def write_doubts(self) -> None:
-        """Writes `doubt.csv`, a line for each image: the means of entropy and mutual information in nats."""
+    def write_doubts(self) -> Optional[str]:
+        """Writes `doubt.csv`, a line for each image: the means of entropy and mutual information in nats.
+
+        Returns its path; None if there is no image.
+        """
+        if not self._doubts:
+            return None
+        path = os.path.join(self.out_dir, DOUBT_TABLE)
         rows = [(spreadsheet_text(name), *means) for name, *means in self._doubts]
-        atomic_write_csv(os.path.join(self.out_dir, DOUBT_TABLE), [('image', 'entropy', 'mutual_information'), *rows])
+        atomic_write_csv(path, [('image', 'entropy', 'mutual_information'), *rows])
+        return path
 
 
 def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:
