@@ -7,6 +7,8 @@ import pytest
 
 from data_generator.annotations.dataset import Options, import_annotations
 from data_generator.street_scenes import make_scene
+from fcn8s.cli.predict import Writers, _kept_if_interrupted
+from fcn8s.prediction import polygon_files
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_files import ResultFiles
 from helpers.images import read_labels, write_image
@@ -110,6 +112,37 @@ def test_coco_is_what_pycocotools_takes_it_for(tmp_path, scene):
         mask = dataset.annToMask(one).astype(bool)
         assert mask.sum() == one['area'] and (scene[1][mask] == one['category_id'] - 1).all()
         assert one['bbox'] == mask_tools.toBbox(dataset.annToRLE(one)).tolist()
+
+
+@pytest.mark.parametrize('in_memory', [1 << 26, 1])
+def test_annotations_of_many_images_need_no_memory(tmp_path, monkeypatch, in_memory):
+    monkeypatch.setattr(polygon_files._Spool, '_IN_MEMORY', in_memory)
+    files = PolygonFiles(str(tmp_path), SPACE, 'coco')
+    assert files.close() is None and not list(tmp_path.iterdir())
+    for number in range(3):
+        files.write(str(number), '{}.jpg'.format(number), np.full((4, 6), number, np.uint8))
+    other = PolygonFiles(str(tmp_path), SPACE, 'coco')
+    other.take_over(files.described())
+    files._annotations.append('of an image that was interrupted')
+    for of_three in (files, other):
+        content = json.loads((tmp_path / 'annotations.json').read_text()) if of_three.close() else {}
+        assert [image['file_name'] for image in content['images']] == ['0.jpg', '1.jpg', '2.jpg']
+        assert [one['category_id'] for one in content['annotations']] == [1, 2, 3]
+        assert [one['image_id'] for one in content['annotations']] == [image['id'] for image in content['images']]
+        assert len(content['categories']) == SPACE.num_classes
+    assert (files._annotations._file.name is not None) == (in_memory == 1)
+
+
+def test_what_was_predicted_before_an_interruption_is_written(tmp_path, capsys):
+    polygons = PolygonFiles(str(tmp_path), SPACE, 'coco')
+    results = ResultFiles(str(tmp_path), SPACE, ['doubt'])
+    with pytest.raises(KeyboardInterrupt), _kept_if_interrupted(Writers(results, polygons, None, None)):
+        polygons.write('x', 'x.jpg', np.zeros((4, 6), np.uint8))
+        results.take_over_doubts([('x', 0.5, 0.25)])
+        raise KeyboardInterrupt
+    assert len(json.loads((tmp_path / 'annotations.json').read_text())['images']) == 1
+    assert (tmp_path / 'doubt.csv').read_text().splitlines()[1:] == ['x,0.5,0.25']
+    assert capsys.readouterr().err.count('holds the images that were predicted until then') == 2
 
 
 def test_geojson_and_results_of_other_kinds(tmp_path, scene):
