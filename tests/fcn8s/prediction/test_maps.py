@@ -14,8 +14,8 @@ import pytest
 import tifffile
 
 from fcn8s.cli import main
-from fcn8s.cli.predict import _predict_maps
 from fcn8s.cli.inputs import prediction_plan
+from fcn8s.cli.predict import _predict_maps
 from fcn8s.prediction import maps
 from fcn8s.prediction.drawing import DEFAULT_STYLE
 from fcn8s.prediction.maps import map_size
