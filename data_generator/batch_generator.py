@@ -280,7 +280,7 @@ class BatchGenerator:
 
     @property
     def fingerprint(self) -> str:
-        """Hashes the names of all files below `root_dir` and their sizes."""
+        """Hashes the sizes of the files of all pairs, and their names relative to `root_dir`."""
         if self._fingerprint is None:
             names = [name for pair in self.pairs for name in pair if name is not None]
             lines = sorted(
@@ -354,8 +354,9 @@ class BatchGenerator:
             All others: See `data_generator.transforms.pipeline.build_pipeline`.
 
         Raises:
-            ValueError: An option is wrong, or two cannot be combined. Raised before any file is read.
-            DataError: Raised by `next` for the batch that contains a file that cannot be used. Names the file.
+            ValueError: An option is wrong, or two cannot be combined. Raised before any image is read.
+            DataError: Raised at once if labels can be read in two ways; by `next` for the batch that contains a file
+                that cannot be used. Names the file.
         """
         given = dict(locals())  # besides its entry in AUGMENTATIONS, an augmentation is named only in the signature
         transforms = {name: given[name] for name in TRANSFORM_NAMES}

@@ -146,8 +146,8 @@ class FCN8s:
 
         Args:
             train_generator: endless iterator of (images uint8 [N, H, W, channels], labels uint8 [N, H, W] or one-hot).
-            learning_rate_schedule: step (from 0, of this call) -> rate; see `fcn8s.schedules`. keep_prob: of dropout.
-            l2_regularization: rate r of r x 1/2 sum(w^2) over the decoder's kernels.
+            epochs, learning_rate_schedule (step from 0 -> rate, see `fcn8s.schedules`): those before a resume count.
+            keep_prob: of dropout. l2_regularization: rate r of r x 1/2 sum(w^2) over the decoder's kernels.
             metrics: any of 'loss', 'mean_iou', 'accuracy': evaluated every `eval_frequency` epochs and after the last,
                 on eval_dataset: 'train' (the next training batches) or 'val' (default with a val_generator).
                 val_steps: batches per evaluation; one pass over val_generator where that knows its length.
@@ -157,7 +157,7 @@ class FCN8s:
             summaries_dir, summaries_name: of TensorBoard's files, if not run_dir. summaries_worst: how many images.
             summaries_frequency, training_loss_display_averaging: in steps. keep_checkpoints: how many beside the best.
             run_dir: keep a run directory with all that `resume=True` needs, saved every save_frequency epochs, at each
-                best score, at the end, on a signal. early_stopping_patience: in evaluations without a better score.
+                best score, at the end, on a signal. early_stopping_patience: in scores without a better one.
             config: further entries of config.json. callbacks: called with each `fcn8s.training.request.TrainingEvent`.
 
         Raises:

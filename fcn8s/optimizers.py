@@ -23,14 +23,16 @@ RateMultipliers = Union[Mapping[str, float], Sequence[Tuple[str, float]]]
 class OptimizerSettings(NamedTuple):
     """How gradients become steps.
 
-    name: 'adam' (Kingma and Ba, ICLR 2015, with its constants), or 'sgd' with Caffe's momentum.
+    name: 'adam' (Kingma and Ba, ICLR 2015, with its constants), or 'sgd' with Caffe's momentum, to which
+        `fcn8s.optimizers.PAPER_SGD._replace(...)` adds the papers' weight decay and rate of biases.
     momentum: of SGD; None is 0.99, the FCN papers' value. Must stay None with Adam.
     weight_decay: lambda; lambda w is added to the gradient of kernels, never of biases. The papers use 5e-4. (With Adam
         this is L2 regularisation, not AdamW.)
     bias_rate_multiplier: biases (variables of rank 1) learn at this multiple of the rate; 2 in the papers.
     gradient_clip_norm: the gradient of loss and L2 penalty is scaled down to this Euclidean norm over all variables
         where it is longer; weight decay comes on top, as in Caffe.
-    accumulate_batches: k; one step from the gradient of k batches, the same as from one k-times larger batch.
+    accumulate_batches: k; one step from the gradient of k batches. With the losses cross_entropy and focal it is that
+        of one k-times larger batch.
     rate_multipliers: pattern of variable names -> factor of the learning rate, above 0; a dict or pairs. A pattern
         matches at the beginning of a name or after one of its slashes: 'fc6' matches fc6/weights but not
         decoder/score_fc6; `*` and `?` are as in file names. Where several match, the last one counts. The factor

@@ -35,17 +35,21 @@ WIRES = ('float32', 'bfloat16')
 
 
 class NamedLoss(NamedTuple):
-    """The options that a named loss takes; it refuses the others. `fcn8s.graph.losses.BUILDERS` has the functions."""
+    """The options that a named loss takes; it refuses the others. `fcn8s.graph.losses.BUILDERS` has the functions.
+
+    adds_up: whether over several batches in a step it has the value of one batch that holds them all.
+    """
 
     class_weights: bool
     sum: bool
     label_smoothing: bool
+    adds_up: bool = False
 
 
 LOSSES = {
-    'cross_entropy': NamedLoss(class_weights=True, sum=True, label_smoothing=True),
+    'cross_entropy': NamedLoss(class_weights=True, sum=True, label_smoothing=True, adds_up=True),
     'ohem': NamedLoss(class_weights=True, sum=False, label_smoothing=True),
-    'focal': NamedLoss(class_weights=True, sum=True, label_smoothing=False),
+    'focal': NamedLoss(class_weights=True, sum=True, label_smoothing=False, adds_up=True),
     'dice': NamedLoss(class_weights=False, sum=False, label_smoothing=False),
     'lovasz': NamedLoss(class_weights=False, sum=False, label_smoothing=False),
     'cross_entropy+dice': NamedLoss(class_weights=True, sum=False, label_smoothing=True),

@@ -264,7 +264,8 @@ def geojson(
             coordinates. None keeps image coordinates, in which y points down.
         tolerance: See `simplified`.
         crs: The coordinate reference system of the map, such as 'urn:ogc:def:crs:EPSG::25832', named as GeoJSON of 2008
-            did; None for longitude and latitude (WGS 84) and for image coordinates.
+            did; None for longitude and latitude (WGS 84), and for image coordinates, with which the file has the crs
+            null: none can be assumed.
     """
     features = []
     for region in regions(class_ids):
@@ -272,7 +273,7 @@ def geojson(
             rings = [_mapped(simplified(ring, tolerance), transform) for ring in outlines(region.window)]
             features.append(geojson_feature(region.class_id, rings, region.area, label_space))
     collection: Dict[str, Any] = {'type': 'FeatureCollection', 'features': features}
-    if crs is not None:
+    if crs is not None or transform is None:
         collection['crs'] = geojson_crs(crs)
     return collection
 
@@ -299,9 +300,12 @@ def geojson_feature(class_id: int, rings: Sequence[np.ndarray], pixels: int, lab
     }
 
 
-def geojson_crs(name: str) -> Dict[str, Any]:
-    """Returns the entry `crs` of GeoJSON of 2008 for the name of a coordinate reference system."""
-    return {'type': 'name', 'properties': {'name': name}}
+def geojson_crs(name: Optional[str]) -> Optional[Dict[str, Any]]:
+    """Returns the entry `crs` of GeoJSON of 2008 for the name of a coordinate reference system.
+
+    None, in the file null, for coordinates that are not known to be of any.
+    """
+    return None if name is None else {'type': 'name', 'properties': {'name': name}}
 
 
 def _mapped(ring: np.ndarray, transform: Optional[Transform]) -> np.ndarray:

@@ -34,7 +34,7 @@ def stand_ins(monkeypatch):
         'mlflow': {'log_metrics': note('log_metrics')},
         'wandb': {'log': note('log')},
         'IPython': {},
-        'IPython.display': {'clear_output': note('clear_output'), 'display': note('display')},
+        'IPython.display': {'clear_output': note('clear_output')},
         'matplotlib': {},
         'matplotlib.pyplot': {'plot': note('plot'), 'show': note('show')},
     }
@@ -63,6 +63,7 @@ def test_callbacks_of_the_page_do_what_it_says(root_dir, stand_ins):
             names[callback](event)
     assert ('log_metrics', ({'loss': 2.0, 'learning_rate': 0.1},), {'step': 1}) in stand_ins
     assert ('log_metrics', ({'training_loss': 2.0},), {'step': 1}) in stand_ins
+    assert ('log_metrics', ({'val_mean_iou': 0.95, 'val_loss': 0.5},), {'step': 1}) in stand_ins
     assert ('log', ({'iou/road': 0.25, 'iou/sky': 0.5},), {'step': 1}) in stand_ins
     assert ('plot', ((1,), (2.0,)), {'marker': 'o'}) in stand_ins
     with pytest.raises(KeyboardInterrupt, match='90 % is enough'):

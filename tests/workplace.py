@@ -43,15 +43,14 @@ def make_kitti_road(directory):
         )
 
 
-def make_own_data(directory):
+def make_own_data(directory, seed):
     """Images with labels of three classes, called alike, and one more image."""
-    rng = np.random.RandomState(2)
+    rng = np.random.RandomState(seed)
     for number in range(4):
         labels = rng.randint(0, 3, [3, 4]).repeat(16, axis=0).repeat(16, axis=1).astype(np.uint8)
-        for folder in ('', 'val/'):
-            name = '{}{}.png'.format(folder, number)
-            write_image(os.path.join(directory, 'images', name), (labels[..., None] * 90).repeat(3, axis=-1))
-            write_labels(os.path.join(directory, 'labels', name), labels)
+        name = '{}.png'.format(number)
+        write_image(os.path.join(directory, 'images', name), (labels[..., None] * 90).repeat(3, axis=-1))
+        write_labels(os.path.join(directory, 'labels', name), labels)
     write_image(os.path.join(directory, 'photo.jpg'), rng.randint(0, 256, [64, 96, 3]).astype(np.uint8))
 
 
@@ -151,7 +150,8 @@ def make_workplace(place, encoder):
         shutil.copytree(encoder, os.path.join(place, *name.split('/')))
     make_camvid(os.path.join(place, 'CamVid'))
     make_kitti_road(os.path.join(place, 'data_road'))
-    make_own_data(os.path.join(place, 'my'))
+    make_own_data(os.path.join(place, 'my'), seed=2)
+    make_own_data(os.path.join(place, 'test'), seed=3)
     make_masks(place)
     make_labelme(os.path.join(place, 'labelme'))
     make_annotations(os.path.join(place, 'my', 'annotations'))

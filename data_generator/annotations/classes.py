@@ -1,5 +1,6 @@
 """Which classes a dataset gets from annotations: their order, names and colours."""
 
+import difflib
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from data_generator.annotations.shapes import VOID, LeftOut, Source
@@ -51,13 +52,14 @@ def plan_classes(
     Args:
         labels: All labels that occur.
         rest: 'background', which is then class 0, or 'void'.
-        wanted: The classes to use, in this order; None for those of the source, followed by others that occur.
+        wanted: The classes to use, in this order, some of which need not occur; None for those of the source, followed
+            by others that occur.
         void_names: Labels whose pixels never count, besides `VOID_NAMES`, which are no classes in files of names and
             colours either.
 
     Raises:
-        ValueError: A wanted class does not occur or is given twice; the name of a class cannot be printed; there are
-            too many or too few classes.
+        ValueError: No wanted class occurs, one is given twice, or does not occur and may be misspelt; the name of a
+            class cannot be printed; there are too many or too few classes.
     """
     # Cityscapes does not score some of its classes; they are used only if `wanted` names them.
     void = set(void_names) | (set(source.void_names) - set(wanted or ()))
@@ -65,10 +67,10 @@ def plan_classes(
     names = list(dict.fromkeys([*(str(class_name(name)) for name in source.class_names or []), *occurring]))
     _check_names('--void', [name for name in void_names if name not in names], names)
     if wanted is not None:
-        _check_names('--classes', [name for name in wanted if name not in names], names)
         if len(set(wanted)) < len(wanted):
             raise ValueError('--classes is {}; each name has to be there once.'.format(' '.join(wanted)))
         _check_are_not_void(wanted, void_names)
+        _check_occur(wanted, names, void_names)
         names = list(wanted)
     void |= {name for name in names if name.lower() in VOID_NAMES}
     names = [name for name in names if name not in void]
@@ -98,6 +100,21 @@ def _check_are_not_void(wanted: Sequence[str], void_names: Sequence[str]) -> Non
             raise ValueError(
                 '--classes names {}, and the pixels of what is called so never count. Leave it out, or give it another '
                 'name in the annotations.'.format(name)
+            )
+
+
+def _check_occur(wanted: Sequence[str], names: Sequence[str], void_names: Sequence[str]) -> None:
+    """Raises ValueError if no class occurs, or if one that does not may be a misspelt other one."""
+    absent = [name for name in wanted if name not in names]
+    if len(absent) == len(wanted):
+        _check_names('--classes', absent, names)
+    others = {name.lower(): name for name in names if name not in {*wanted, *void_names}}
+    others = {low: name for low, name in others.items() if low not in {*_BACKGROUND_NAMES, *VOID_NAMES}}
+    for name in absent:
+        for close in difflib.get_close_matches(name.lower(), list(others), 1, cutoff=0.7):
+            raise ValueError(
+                '--classes names {0}, which no image has, and not {1}. If {1} is meant, write that; if {0} is another '
+                'class, name {1}, too, in --classes or in --void.'.format(name, others[close])
             )
 
 

@@ -74,7 +74,7 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
             raise DataError(_nothing_left(source, 'object', left_out))
         order, rest = options.order or annotations.order, options.rest or annotations.rest
         classes = plan_classes(annotations, list(objects), rest, options.classes, options.void)
-        chosen = _in_splits(planned, options, left_out)
+        chosen, split_by = _in_splits(planned, options, left_out)
         if not chosen:
             raise DataError(_nothing_left(source, 'image', left_out))
         writer = DatasetWriter(root, os.path.realpath(out_dir), classes, order, options.copy_images, left_out)
@@ -92,6 +92,7 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
             rest,
             classes.label_space,
             writer.counts,
+            split_by,
             named,
             writer.pixels.tolist(),
             left_out.places,
@@ -117,12 +118,14 @@ def _check_options(options: Options) -> None:
             raise FileNotFoundError('{} does not exist. Give a text file of image names.'.format(path))
 
 
-def _in_splits(planned: Sequence[PlannedImage], options: Options, left_out: LeftOut) -> List[Tuple[PlannedImage, str]]:
-    """The images that belong to a split, each with its split."""
+def _in_splits(
+    planned: Sequence[PlannedImage], options: Options, left_out: LeftOut
+) -> Tuple[List[Tuple[PlannedImage, str]], str]:
+    """The images that belong to a split, each with its split; and who decided."""
     names, own = [item.name for item in planned], [item.record.split for item in planned]
     paths = [item.name if item.image is None else os.path.abspath(item.image) for item in planned]
-    splits = assign_splits(names, paths, own, options.val_share, options.seed, options.lists, left_out)
-    return [(item, split) for item, split in zip(planned, splits) if split is not None]
+    splits, rule = assign_splits(names, paths, own, options.val_share, options.seed, options.lists, left_out)
+    return [(item, split) for item, split in zip(planned, splits) if split is not None], rule
 
 
 def _write_texts(root: str, imported: Imported) -> None:

@@ -85,7 +85,9 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_to
         DataError: There are no annotations, or those of several tools, or a file that describes many images is damaged.
         ValueError: A tolerance was given, and the annotations are no masks of single classes.
     """
-    found = _documents_by_format(folder, [name] if name in FORMATS else [] if name else list(FORMATS), left_out)
+    found, faults = _documents_by_format(folder, [name] if name in FORMATS else [] if name else list(FORMATS))
+    for fault in faults.values():
+        left_out.add(_UNREADABLE, fault)
     if name is None and len(found) > 1:
         found.pop('yolo', None)  # lists of names and similar files look like YOLO's
     if not found:
@@ -115,6 +117,7 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_to
             '--color-tolerance is {}, and is about masks of single classes; {} holds annotations of {}. Leave it '
             'out.'.format(color_tolerance, folder.root, kind_name)
         )
+    _refuse_damaged(kind_name, faults)
     try:
         return FORMATS[kind_name].read(folder, documents, left_out)
     except DataError:
@@ -126,10 +129,21 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_to
         ) from error
 
 
+def _refuse_damaged(kind_name: str, faults: Dict[str, str]) -> None:
+    """Raises DataError for a damaged file where a file describes many images: without it, a split may be missing."""
+    extension, is_one_file = FORMATS[kind_name].extension, FORMATS[kind_name].is_one_file
+    for path, fault in faults.items():
+        if is_one_file and path.lower().endswith(extension):
+            raise DataError(
+                '{} Without it, all images that it may describe would be missing, perhaps a whole split. If it holds '
+                'no annotations, take it out of the folder.'.format(fault)
+            )
+
+
 def documents_in(root: str) -> Dict[str, str]:
     """Returns the formats of annotations below a folder, with a file of each; nothing is imported."""
     folder = Folder(root)
-    found = _documents_by_format(folder, list(FORMATS), LeftOut(), without_parsing=True)
+    found, _ = _documents_by_format(folder, list(FORMATS), without_parsing=True)
     if len(found) > 1 or not yolo.belong_to_images(folder, found.get('yolo', [])):
         found.pop('yolo', None)
     return {name: documents[0] for name, documents in found.items()}
@@ -177,7 +191,7 @@ def _parts(content: Any) -> List[Dict[str, Any]]:
 
 
 def _unreadable(left_out: LeftOut) -> str:
-    faults = list(dict.fromkeys(left_out.places.get(_UNREADABLE, [])))
+    faults = left_out.places.get(_UNREADABLE, [])
     more = ' ({} more)'.format(len(faults) - 1) if len(faults) > 1 else ''
     masks = left_out.places.get(class_masks.UNTOLD, [])
     text = ' A file could not be read: {}{}'.format(faults[0], more) if faults else ''
@@ -187,13 +201,15 @@ def _unreadable(left_out: LeftOut) -> str:
 
 
 def _documents_by_format(
-    folder: Folder, names: Sequence[str], left_out: LeftOut, without_parsing: bool = False
-) -> Dict[str, List[str]]:
+    folder: Folder, names: Sequence[str], without_parsing: bool = False
+) -> Tuple[Dict[str, List[str]], Dict[str, str]]:
     """The files of each format: those that hold it, or if there is one file for each image all with its extension.
 
-    `without_parsing`: whether two words are enough to recognise a large COCO file.
+    Also what is wrong with each file that cannot be read. `without_parsing`: whether two words are enough to recognise
+    a large COCO file.
     """
     found: Dict[str, List[str]] = {}
+    faults: Dict[str, str] = {}
     for extension in sorted({FORMATS[name].extension for name in names}):
         endings = (extension, '.yaml', '.yml') if extension == '.txt' else (extension,)
         paths = [path for path in folder.documents if path.lower().endswith(endings)]
@@ -204,12 +220,12 @@ def _documents_by_format(
             if without_parsing and extension == '.json' and _is_large_coco(path):
                 found.setdefault('coco', []).append(path)
                 continue
-            for name in _fitting(path, possible, left_out):
+            for name in _fitting(path, possible, faults):
                 if FORMATS[name].is_one_file:
                     found.setdefault(name, []).append(path)
                 else:
                     found[name] = paths
-    return found
+    return found, faults
 
 
 def _is_large_coco(path: str) -> bool:
@@ -219,11 +235,11 @@ def _is_large_coco(path: str) -> bool:
         return False
 
 
-def _fitting(path: str, names: Sequence[str], left_out: LeftOut) -> List[str]:
+def _fitting(path: str, names: Sequence[str], faults: Dict[str, str]) -> List[str]:
     try:
         content = _content(path)
     except DataError as error:
-        left_out.add(_UNREADABLE, str(error))
+        faults[path] = str(error)
         return []
     return [name for name in names if FORMATS[name].holds(content)]
 

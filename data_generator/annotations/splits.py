@@ -1,10 +1,11 @@
 """Which image goes into which split: by the source's splits, by lists of names, or at random."""
 
 import random
-from typing import Dict, List, Optional, Sequence, Set
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set
 
 from data_generator.annotations.lists import Line, lines_by_image, lines_of
 from data_generator.annotations.shapes import LeftOut
+from helpers.counted import counted
 
 DEFAULT_VAL_SHARE = 0.2
 
@@ -15,6 +16,13 @@ def check_val_share(val_share: Optional[float]) -> None:
         raise ValueError('--val-share is {}; it has to be at least 0 and below 1. 0.2 is usual.'.format(val_share))
 
 
+class Division(NamedTuple):
+    """splits: the split of each image, or None for one that is left out. rule: who decided, for the report."""
+
+    splits: List[Optional[str]]
+    rule: str
+
+
 def assign_splits(
     names: Sequence[str],
     paths: Sequence[str],
@@ -23,7 +31,7 @@ def assign_splits(
     seed: int,
     lists: Dict[str, str],
     left_out: LeftOut,
-) -> List[Optional[str]]:
+) -> Division:
     """Returns the split of each image, or None for one that is in no list, or in none of the source's splits.
 
     Args:
@@ -31,7 +39,7 @@ def assign_splits(
         paths: Their absolute paths.
         own: The split of each image in the source, or None.
         val_share: The share of images that become 'val', at random. None uses the source's own splits if it has both
-            'train' and 'val', else a fifth.
+            'train' and 'val'; if it has only 'val', and images of no split, these become 'train'; else it is a fifth.
         lists: Text files of image names by split; they take precedence.
 
     Raises:
@@ -39,14 +47,25 @@ def assign_splits(
     """
     if lists:
         _refuse_seed(seed, 'the lists of names decide')
-        return _by_lists(names, paths, lists, left_out)
-    if val_share is None and {'train', 'val'} <= set(own):
+        return Division(_by_lists(names, paths, lists, left_out), 'those of the lists of names')
+    there = set(own)
+    if val_share is None and 'val' in there and there & {'train', None}:
         _refuse_seed(seed, 'the source has splits of its own, unless there is a --val-share')
-        for name, split in zip(names, own):
-            if split is None:
-                left_out.add('images that are in no split of the source', name)
-        return list(own)
-    share = DEFAULT_VAL_SHARE if val_share is None else val_share
+        return _of_the_source(names, own, left_out)
+    return _at_random(names, own, DEFAULT_VAL_SHARE if val_share is None else val_share, seed)
+
+
+def _of_the_source(names: Sequence[str], own: Sequence[Optional[str]], left_out: LeftOut) -> Division:
+    if 'train' not in own:
+        rule = 'those of the source, which names no train: it is made of {} of no split'
+        return Division([split or 'train' for split in own], rule.format(counted(list(own).count(None), 'image')))
+    for name, split in zip(names, own):
+        if split is None:
+            left_out.add('images that are in no split of the source', name)
+    return Division(list(own), 'those of the source')
+
+
+def _at_random(names: Sequence[str], own: Sequence[Optional[str]], share: float, seed: int) -> Division:
     if share == 0:
         _refuse_seed(seed, '--val-share is 0')
     choice = [index for index, split in enumerate(own) if split != 'test']
@@ -56,7 +75,21 @@ def assign_splits(
     # Sorted, so that the order of files on the disk does not matter.
     choice.sort(key=lambda index: names[index])
     val = set(random.Random(seed).sample(choice, count))
-    return ['val' if index in val else 'test' if own[index] == 'test' else 'train' for index in range(len(names))]
+    splits = ['val' if index in val else 'test' if own[index] == 'test' else 'train' for index in range(len(names))]
+    rule = 'at random (--val-share {:g}){}'.format(share, _said_of_moved(own, splits))
+    return Division(list(splits), rule)
+
+
+def _said_of_moved(own: Sequence[Optional[str]], splits: Sequence[str]) -> str:
+    """Says how many images of the source's train and val change sides; '' if the source does not tell them apart."""
+    if len(set(own) - {'test'}) < 2:
+        return ''
+    moved = [
+        '{} of its {} are {}'.format(list(zip(own, splits)).count((one, other)), one, other)
+        for one, other in (('train', 'val'), ('val', 'train'))
+        if one in own
+    ]
+    return '; the source divides them otherwise: {}'.format(', '.join(moved))
 
 
 def _refuse_seed(seed: int, who_decides: str) -> None:

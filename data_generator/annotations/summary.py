@@ -14,8 +14,8 @@ VOID_OBJECTS = '(void)'
 class Imported(NamedTuple):
     """What was made.
 
-    kind: the tool. splits: images per split. objects: objects per label. pixels: pixels per class, void last. left_out:
-    places by reason. moved: pixels whose colour was replaced, per mask.
+    kind: the tool. splits: images per split. split_by: who decided on the splits. objects: objects per label. pixels:
+    pixels per class, void last. left_out: places by reason. moved: pixels whose colour was replaced, per mask.
     """
 
     out_dir: str
@@ -24,6 +24,7 @@ class Imported(NamedTuple):
     rest: str
     label_space: LabelSpace
     splits: Dict[str, int]
+    split_by: str
     objects: Dict[str, int]
     pixels: List[int]
     left_out: Dict[str, List[str]]
@@ -36,6 +37,7 @@ def describe(imported: Imported) -> str:
     lines = ['annotations   {}'.format(imported.kind)]
     counts = ['{} {}'.format(count, split) for split, count in sorted(imported.splits.items())]
     lines.append('images        {}'.format(', '.join(counts)))
+    lines.append('splits        {}'.format(imported.split_by))
     overlap = {'file': 'the later in the file', 'area': 'the smaller'}[imported.order]
     lines.append('overlaps      {} lies over the other (--order {})'.format(overlap, imported.order))
     rest = BACKGROUND + ', class 0' if imported.rest == BACKGROUND else 'void, 255'

@@ -117,11 +117,14 @@ def _record(
         root = read_xml(path)
         named = _text(root, 'filename') or stem_of(path) + '.jpg'
         size = whole_size(root.findtext('size/height'), root.findtext('size/width'))
-        if root.find('imagesize') is not None:  # LabelMe: names recur in its folders
+        is_labelme = root.find('imagesize') is not None
+        if is_labelme:  # names recur in its folders
             named = posixpath.join(_text(root, 'folder'), named)
             size = whole_size(root.findtext('imagesize/nrows'), root.findtext('imagesize/ncols'))
         mask = _of_document(path, masks)
         if mask is None:
+            if not is_labelme and root.find('object') is None:  # CVAT writes such a file for each image of a task
+                raise DataError('its XML has no object, and it may not be annotated yet')
             shapes = _polygons(root, path, left_out)
         else:
             codes = _codes(mask)

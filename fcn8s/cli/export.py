@@ -9,8 +9,9 @@ from fcn8s.export.formats import CALIBRATION_IMAGES, EXPORT_PRECISIONS, FORMATS
 from helpers.counted import counted
 
 DESCRIPTION = """Writes a trained network for other runtimes, runs it there, compares it with TensorFlow, and records
-the comparison in certificate.json. An export that misses its tolerance is not kept. Exports take images as they are,
-uint8 RGB of any size: the graph subtracts the mean."""
+the comparison in certificate.json. An export that misses its tolerance is not kept. Exports take uint8 images of
+the network's channels, RGB as a rule, and of any size (tflite: of one). The graph subtracts the mean; other programs
+have to resize images to the --size of fcn8s train, if it had one."""
 
 # The number of generated scenes for running an export, and their size.
 _SCENES, _SCENE_SIZE = 4, (128, 256)

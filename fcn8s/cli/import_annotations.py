@@ -53,7 +53,7 @@ def _add_label_arguments(group: Any) -> None:
         action=ExtendList,
         nargs='+',
         metavar='NAME',
-        help='take only these classes, in this order (default: all)',
+        help='take only these classes, in this order, also those that no image has (default: all)',
     )
     group.add_argument(
         '--color-tolerance',

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from fcn8s.cli.options.prediction import add_model_argument
+from fcn8s.cli.options.prediction import add_model_argument, add_trust_argument
 
 DESCRIPTION = """Packs the best checkpoint of a run, or a saved FCN-8s, into one zip: the model, a card (README.md) and
 the SHA-256 of each file. The same run gives the same bytes. fcn8s predict, evaluate and train --fine-tune-from, and
@@ -21,6 +21,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--with-optimizer', action='store_true', help="include the optimiser's state (about three times the size)"
     )
+    add_trust_argument(parser)
     parser.set_defaults(run=run)
 
 
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from helpers.files import sha256_of
     from helpers.process.memory import readable_size
 
-    out = pack(args.model, args.out, args.licence, args.scores, args.with_optimizer)
+    out = pack(args.model, args.out, args.licence, args.scores, args.with_optimizer, args.trust)
     print('packed: {} ({})'.format(out, readable_size(os.path.getsize(out))))
     print('SHA-256 {}'.format(sha256_of(out)))
     if args.licence is None and not is_packed(args.model):

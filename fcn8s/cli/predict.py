@@ -98,7 +98,7 @@ def _add_result_arguments(group: Any) -> None:
         '--polygons',
         metavar='FORMAT',
         help='polygons to correct in an annotation tool: labelme (NAME.json) or coco (one annotations.json), which '
-        'fcn8s import reads again, or geojson (NAME.geojson)',
+        'fcn8s import reads again, or geojson (NAME.geojson, in map coordinates for a GeoTIFF, else in pixels)',
     )
     group.add_argument(
         '--polygon-tolerance',
@@ -127,13 +127,13 @@ def run(args: argparse.Namespace) -> int:
             dealt, of_maps = share.of(maps + others), {number for number, _ in maps}
             maps, others = ([job for job in dealt if (job[0] in of_maps) is wanted] for wanted in (True, False))
         failures: Failures = []
-        if maps:
-            failures += _predict_maps(args, maps, predictor, _map_request(args, model, style, rules))
-        if others:
-            failures += _predict_all(
-                _read_images(others, args.keep_going, rules), len(others), predictor, writers, share
-            )
-        ended_by = _predict_streams(streams, predictor, writers)
+        with _kept_if_interrupted(writers) if share is None else contextlib.nullcontext():
+            if maps:
+                failures += _predict_maps(args, maps, predictor, _map_request(args, maps, model, style, rules))
+            if others:
+                images = _read_images(others, args.keep_going, rules)
+                failures += _predict_all(images, len(others), predictor, writers, share)
+            ended_by = _predict_streams(streams, predictor, writers)
         if share is not None:
             _hand_back(share, [number for number, _ in others], failures, writers)
             return 0
@@ -206,12 +206,12 @@ def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style:
 
 def _split_maps(args: argparse.Namespace, jobs: 'Numbered') -> Tuple['Numbered', 'Numbered']:
     """The images that are predicted by windows, and the others; each with its position among all images."""
-    from fcn8s.prediction.maps import is_map, result_paths
+    from fcn8s.prediction.maps import map_size, result_paths
     from fcn8s.prediction.result_files import check_replaces_none
 
     if args.tile is None:
         return [], jobs
-    are_maps = [is_map(job.image_path, tuple(args.tile)) for _, job in jobs]
+    are_maps = [map_size(job.image_path) is not None for _, job in jobs]
     maps, others = ([job for job, by in zip(jobs, are_maps) if by is wanted] for wanted in (True, False))
     if maps and args.error_map is not None:
         raise ValueError(
@@ -219,13 +219,13 @@ def _split_maps(args: argparse.Namespace, jobs: 'Numbered') -> Tuple['Numbered',
             'out.'.format(maps[0][1].image_path)
         )
     stems = [os.path.join(args.out, job.stem) for _, job in maps]
-    results = [path for stem in stems for path in result_paths(stem, kinds_of(args)).values()]
+    results = [path for stem in stems for path in result_paths(stem, kinds_of(args), args.ids or 'class').values()]
     check_replaces_none(results, [job.image_path for _, job in jobs])
     return maps, others
 
 
-def _map_request(args: argparse.Namespace, model: Any, style: Any, rules: Any) -> Any:
-    from fcn8s.prediction.maps import MapRequest, check_map_request
+def _map_request(args: argparse.Namespace, maps: 'Numbered', model: Any, style: Any, rules: Any) -> Any:
+    from fcn8s.prediction.maps import MapRequest, check_map_request, map_size
     from fcn8s.prediction.result_files import id_map
     from fcn8s.prediction.tiling import full_margin_at
 
@@ -245,21 +245,23 @@ def _map_request(args: argparse.Namespace, model: Any, style: Any, rules: Any) -
         full_margin_at(scales) if args.overlap is None else args.overlap,
         scales,
         None if args.polygons is None else args.polygon_tolerance,
+        args.ids or 'class',
     )
-    check_map_request(request)
+    sizes = [map_size(job.image_path) for _, job in maps]
+    check_map_request(request, [size for size in sizes if size is not None])
     return request
 
 
 def _predict_maps(args: argparse.Namespace, maps: 'Numbered', predictor: Any, request: Any) -> 'Failures':
     """Predicts maps by windows; returns those that could not be read."""
-    from fcn8s.prediction.maps import predict_map
+    from fcn8s.prediction.maps import UnreadableMapError, predict_map
 
     failures: Failures = []
     untiled = predictor.untiled()
     for number, job in maps:
         try:
             predict_map(untiled.class_ids, job.image_path, os.path.join(args.out, job.stem), request)
-        except (ValueError, OSError) as error:
+        except UnreadableMapError as error:
             if not args.keep_going:
                 raise
             failures.append((number, str(error)))
@@ -346,10 +348,7 @@ def _predict_stream(source: str, predictor: Any, writers: 'Writers', stop: Optio
 
 def _close(args: argparse.Namespace, failures: 'Failures', writers: 'Writers') -> int:
     """Writes the results that cover all images together, and prints what was written; returns the exit status."""
-    if writers.polygons:
-        writers.polygons.close()
-    if writers.results and args.samples is not None:
-        writers.results.write_doubts()
+    _write_common(writers)
     if failures:
         heading = '{} of the images could not be read:'.format(len(failures))
         complain('\n'.join([heading] + [one_line(text) for _, text in failures]))
@@ -357,6 +356,27 @@ def _close(args: argparse.Namespace, failures: 'Failures', writers: 'Writers') -
         print('submission: {}'.format(writers.submission.finish()))
     print('results: {}'.format(one_line(args.out)))
     return 1 if failures else 0
+
+
+def _write_common(writers: 'Writers') -> List[str]:
+    """Writes the tables and annotations of all images so far; returns their paths."""
+    paths = [
+        writers.polygons.close() if writers.polygons else None,
+        writers.results.write_doubts() if writers.results else None,
+    ]
+    return [path for path in paths if path is not None]
+
+
+@contextlib.contextmanager
+def _kept_if_interrupted(writers: 'Writers') -> Iterator[None]:
+    """Where an error or Ctrl-C ends the work, writes what covers all images for those that were predicted."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # the disk may be full, which the error says already
+            for path in _write_common(writers):
+                complain('{} holds the images that were predicted until then.'.format(one_line(path)))
+        raise
 
 
 class _Submission:

@@ -4,7 +4,8 @@ import argparse
 import contextlib
 import os
 import shlex
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+import warnings
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from fcn8s.cli import cross_validation, time_budget
 from fcn8s.cli.inputs.training import (
@@ -91,16 +92,26 @@ def run(args: argparse.Namespace) -> int:
     def train(options: argparse.Namespace) -> None:
         train_run(options, workers, is_first, _recipe_watchers(options, args.defaults, workers))
 
-    if cross_validation.is_asked_for(typed):
-        with contextlib.nullcontext() if is_first else silent_output():
+    with _silent_unless(is_first):
+        if cross_validation.is_asked_for(typed):
             cross_validation.cross_validate(typed, args.defaults, cluster is not None, is_first, train)
-        return 0
-    options = resolving.resolve(typed, args.defaults, writes=is_first)
-    if options.minutes is not None:
-        options.epochs = time_budget.epochs_that_fit(options)
-    with contextlib.nullcontext() if is_first else silent_output():
+            return 0
+        options = resolving.resolve(typed, args.defaults, writes=is_first)
+        if options.minutes is not None:
+            options.epochs = time_budget.epochs_that_fit(options)
         train(options)
     return 0
+
+
+@contextlib.contextmanager
+def _silent_unless(is_first: bool) -> Iterator[None]:
+    """Lets only the first worker print and warn: the others have the same options and data."""
+    if is_first:
+        yield
+        return
+    with silent_output(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
 
 
 def _launch(argv: List[str], typed: Dict[str, Any], timeout: float, cluster: Any) -> int:
@@ -127,6 +138,7 @@ def _launch(argv: List[str], typed: Dict[str, Any], timeout: float, cluster: Any
             command,
             dict(gpus[number], TF_CONFIG=tf_config(addresses, number)),
             cores[number],
+            speaks=number == 0,
         )
         for number in range(workers)
     ]
@@ -221,6 +233,7 @@ def train_run(
         with FCN8s(distributed=distributed, **settings) as model:
             _announce(options, model, train_data, val_data, arguments['steps_per_epoch'])
             print(_planned(options, model, train_data, base_memory))
+            _print_mean_loss(options, workers)
             _print_faster_precision(options)
             _train(model, options, batches, dict(arguments, callbacks=callbacks), writes)
     try:
@@ -356,6 +369,23 @@ def _print_faster_precision(options: argparse.Namespace) -> None:
     fastest = fastest_on_cpu()
     if options.precision == 'float32' and fastest != 'float32' and options.resume is None:
         print('faster on this CPU, for the same scores: --precision {}'.format(fastest))
+
+
+def _print_mean_loss(options: argparse.Namespace, workers: int) -> None:
+    """Prints that a new training does not minimise the loss of its recipe, if it takes more batches a step than that
+    and the loss does not add up over batches.
+    """
+    from fcn8s.settings import LOSSES, loss_name
+    from fcn8s.training import recipes
+
+    if options.recipe is None or options.resume is not None or LOSSES[loss_name(options.loss)].adds_up:
+        return
+    batches = options.accumulate * workers
+    if batches > recipes.read_recipe(options.recipe).arguments.get('accumulate', 1):
+        print(
+            'The loss {} of a step is the mean over its {}, which is not that of one large batch: scores may differ '
+            'from those of the recipe {!r}.'.format(options.loss, counted(batches, 'batch'), options.recipe)
+        )
 
 
 def _padding(options: argparse.Namespace, train: Any) -> str:

@@ -34,8 +34,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--head',
         metavar='KxKxC',
-        help='fc6 with K x K kernels and C filters, fc7 with C filters, for weights that have neither: 3x3x1024 trains '
-        "several times as fast as VGG-16's 7x7x4096, which is the default",
+        help='for weights without fc6 and fc7: fc6 with K x K kernels and C filters, fc7 with C (--width-divisor '
+        "divides C, too): 3x3x1024 trains several times as fast as VGG-16's 7x7x4096, which is the default",
     )
     parser.add_argument(
         '--head-dilation',

@@ -172,15 +172,21 @@ def _calibration_lines(scores: Dict[str, Any]) -> List[str]:
             _percent(scores['expected_calibration_error']),
         ]
     ]
-    temperature = scores.get('fitted_temperature', math.nan)
-    if not math.isnan(temperature):
-        rows += [
-            [
-                'the same, at a temperature fitted to the other half',
-                _percent(scores['cross_fitted_calibration_error']),
-            ],
-            ['temperature that fits all of them (--temperature)', shown_temperature(temperature)],
+    temperature = scores.get('fitted_temperature')
+    if temperature is None or math.isnan(scores['expected_calibration_error']):
+        return align_columns(rows)
+    if math.isnan(temperature):
+        return align_columns(rows) + [
+            'no temperature is fitted: a half of the batches has no pixel that counts.',
+            'Take a smaller --batch, or more images.',
         ]
+    rows += [
+        [
+            'the same, at a temperature fitted to the other half',
+            _percent(scores['cross_fitted_calibration_error']),
+        ],
+        ['temperature that fits all of them (--temperature)', shown_temperature(temperature)],
+    ]
     return align_columns(rows)
 
 

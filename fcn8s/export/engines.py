@@ -251,6 +251,7 @@ def _open_in_openvino(description: SavedFCN8s, precision: str, trust: bool) -> E
                 precision, ' or '.join(openvino.CONVERTED_PRECISIONS)
             )
         )
+    openvino.check_machine(precision)
     runtime = openvino.Runtime(description.directory, precision, openvino.convert(description.directory, trust))
     return ExportedModel(runtime, 'openvino', description, precision)
 

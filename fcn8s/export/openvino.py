@@ -21,8 +21,26 @@ from helpers.files import temporary_directory
 HINTS = {'float32': 'f32', 'float16': 'f16', 'bfloat16': 'bf16', 'int8': 'f32'}
 # The precisions in which a saved FCN-8s can be opened without being exported.
 CONVERTED_PRECISIONS = ('float32', 'float16', 'bfloat16')
+# What OpenVINO calls the arithmetic that not every CPU has.
+_CAPABILITIES = {'float16': 'FP16', 'bfloat16': 'BF16'}
 # The decoder's layers decide everything with few multiplications: they are not quantised.
 _KEPT_WIDE = ('decoder/.*',)
+
+
+def check_machine(precision: str) -> None:
+    """Raises ValueError where this CPU does not have the arithmetic of a precision."""
+    import openvino
+
+    if not _has_arithmetic(precision, openvino.Core()):
+        raise ValueError(
+            'precision is {!r}, and this CPU does not compute in it, as OpenVINO finds. Leave the precision out: '
+            'float32 works everywhere.'.format(precision)
+        )
+
+
+def _has_arithmetic(precision: str, core: Any) -> bool:
+    needed = _CAPABILITIES.get(precision)
+    return needed is None or needed in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
 
 
 def write(conversion: Conversion, directory: str) -> None:
@@ -128,9 +146,8 @@ def cache_folder() -> Optional[str]:
 
 
 def _properties(cache: Optional[str], precision: str, core: Any) -> Dict[str, Any]:
-    hint = HINTS[precision]
-    if hint == 'f16' and 'FP16' not in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES'):
-        hint = 'f32'
+    has_none = precision == 'float16' and not _has_arithmetic(precision, core)
+    hint = HINTS['float32' if has_none else precision]
     properties = {'INFERENCE_PRECISION_HINT': hint, 'PERFORMANCE_HINT': 'LATENCY'}
     if cache is not None:
         properties['CACHE_DIR'] = cache

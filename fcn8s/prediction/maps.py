@@ -8,16 +8,18 @@ import contextlib
 import importlib
 import json
 import os
-import warnings
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from fcn8s.prediction.drawing import Drawing, Style
+from fcn8s.prediction.result_files import ID_SUFFIXES
+from fcn8s.prediction.result_kinds import RESULT_KINDS
 from fcn8s.prediction.tiling import Cut, cuts, stride_at
 from helpers.color_vision import with_palette
 from helpers.files import atomic_path
-from helpers.image_files.windows import is_one_upright_page, is_tiff, load_rasterio, rasterio_errors, window_reader
+from helpers.image_files.places import Place, place_of, raster_of, without_place
+from helpers.image_files.windows import is_one_upright_page, rasterio_errors, window_reader
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 from helpers.polygons import geojson_crs, geojson_feature, signed_area, simplified
@@ -25,7 +27,7 @@ from helpers.progress import bar_options
 from helpers.visualization_utils import colorize
 
 KINDS = ('overlay', 'color', 'ids')
-_SUFFIXES = {'overlay': '_overlay.tif', 'color': '_color.tif', 'ids': '_ids.tif', 'polygons': '.geojson'}
+_POLYGONS = '.geojson'
 
 # A TIFF of more pixels is predicted by windows even if it lies on no map: 400 MB as RGB.
 _LARGE = 1 << 27
@@ -38,7 +40,7 @@ class MapRequest(NamedTuple):
 
     kinds: of `KINDS`. id_map: from class IDs to those that are written, uint8 or uint16 [256]. tile: (height, width)
     that is predicted at a time, with `margin` pixels to cut off on each side. scales: at which the network sees the
-    map. tolerance: of polygons, in pixels; None for no polygons.
+    map. tolerance: of polygons, in pixels; None for no polygons. ids: what `id_map` leads to, for the names of files.
     """
 
     kinds: Tuple[str, ...]
@@ -50,40 +52,44 @@ class MapRequest(NamedTuple):
     margin: int
     scales: Tuple[float, ...] = (1.0,)
     tolerance: Optional[float] = None
+    ids: str = 'class'
 
     def cuts(self, axis: int, length: int) -> List[Cut]:
         """Returns the windows along an axis, 0 for rows and 1 for columns, of so many pixels."""
         return cuts(length, self.tile[axis], self.margin, self.scales)
 
 
-def is_map(path: str, tile: Tuple[int, int]) -> bool:
-    """Tells whether an image is predicted by windows: a TIFF larger than a tile that lies on a map, or is very large.
+class UnreadableMapError(ValueError):
+    """A map cannot be read, or the rules cannot use it; the message names the file."""
 
-    False without rasterio, whatever the image.
+
+def map_size(path: str) -> Optional[Tuple[int, int]]:
+    """Returns (height, width) of an image that is predicted by windows: a TIFF that lies on a map, or is very large.
+
+    None for all others, and without rasterio.
     """
-    try:
-        rasterio = load_rasterio() if is_tiff(path) else None
-    except OSError:  # reading it as a usual image says what is wrong
-        return False
-    if rasterio is None:
-        return False
-    try:
-        with rasterio.open(path, driver='GTiff') as source:
-            is_placed = source.crs is not None or not source.transform.is_identity
-            is_larger = source.height > tile[0] or source.width > tile[1]
-            return is_larger and (is_placed or (source.height * source.width > _LARGE and is_one_upright_page(path)))
-    except rasterio_errors(UnicodeError):
-        # Reading it as a usual image says what is wrong, and opens paths that are not valid text, unlike GDAL.
-        return False
+    raster = raster_of(path)
+    if raster is None:
+        return None
+    is_placed = raster.has_crs or raster.place is not None
+    is_large = raster.size[0] * raster.size[1] > _LARGE
+    return raster.size if is_placed or (is_large and is_one_upright_page(path)) else None
 
 
-def result_paths(stem: str, kinds: Iterable[str]) -> Dict[str, str]:
-    """Returns where each kind of result that can be written by windows goes. stem: See `predict_map`."""
-    return {kind: stem + _SUFFIXES[kind] for kind in kinds if kind in KINDS}
+def result_paths(stem: str, kinds: Iterable[str], ids: str = 'class') -> Dict[str, str]:
+    """Returns where each kind of result that can be written by windows goes. stem: See `predict_map`.
+
+    ids: which IDs are written, of `fcn8s.prediction.result_files.ID_SPACES`.
+    """
+    suffixes = {kind: RESULT_KINDS[kind].suffix for kind in KINDS}
+    suffixes['ids'] = ID_SUFFIXES[ids]
+    return {kind: stem + os.path.splitext(suffixes[kind])[0] + '.tif' for kind in kinds if kind in KINDS}
 
 
-def check_map_request(request: MapRequest) -> None:
-    """Raises ValueError for a kind of result, or a way to draw it, that cannot be written by windows."""
+def check_map_request(request: MapRequest, sizes: Iterable[Tuple[int, int]]) -> None:
+    """Raises ValueError for a kind of result, or a way to draw it, that cannot be written by windows, and for windows
+    that do not fit maps of these sizes, (height, width) each.
+    """
     others = sorted(set(request.kinds) - set(KINDS))
     if others:
         raise ValueError(
@@ -92,8 +98,9 @@ def check_map_request(request: MapRequest) -> None:
         )
     if request.style.legend or request.style.zoom != 1:
         raise ValueError('--legend and --zoom are not drawn on maps, whose pixels keep their places. Leave them out.')
-    for axis, extent in enumerate(request.tile):
-        request.cuts(axis, extent)
+    for size in sizes:
+        for axis, length in enumerate(size):
+            request.cuts(axis, length)
 
 
 def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: str, request: MapRequest) -> List[str]:
@@ -108,23 +115,43 @@ def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: st
         The paths of the results.
 
     Raises:
-        ValueError: The file cannot be read, or the rules cannot use it; the message names it.
+        UnreadableMapError: The file cannot be read, or the rules cannot use it; the message names it.
+        ValueError, OSError: The results cannot be written.
     """
     rasterio = importlib.import_module('rasterio')
-    check_map_request(request)
     request = request._replace(label_space=with_palette(request.label_space, request.style.palette))
-    paths = result_paths(stem, request.kinds)
+    paths = result_paths(stem, request.kinds, request.ids)
     try:
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MEGABYTES), rasterio.open(path, driver='GTiff') as source:
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MEGABYTES), _opened(rasterio, path) as source:
+            check_map_request(request, [(source.height, source.width)])
             if request.tolerance is None:
                 _write_maps(rasterio, predict, source, path, paths, request)
                 return list(paths.values())
-            with atomic_path(stem + _SUFFIXES['polygons']) as temporary, _removed(temporary + '.tif') as ids_path:
+            with atomic_path(stem + _POLYGONS) as temporary, _removed(temporary + '.tif') as ids_path:
                 _write_maps(rasterio, predict, source, path, dict(paths, class_ids=ids_path), request)
                 _write_polygons(rasterio, source, ids_path, temporary, request)
-            return list(paths.values()) + [stem + _SUFFIXES['polygons']]
+            return list(paths.values()) + [stem + _POLYGONS]
     except rasterio_errors() as error:
-        raise ValueError('{} cannot be read or its results written: {}.'.format(path, error)) from error
+        raise ValueError('the results of {} cannot be written: {}.'.format(path, error)) from error
+
+
+@contextlib.contextmanager
+def _opened(rasterio: Any, path: str) -> Iterator[Any]:
+    with _reading(path):
+        source = rasterio.open(path, driver='GTiff')
+    with source:
+        yield source
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """Tells errors of reading from those of predicting and writing."""
+    try:
+        yield
+    except rasterio_errors(OSError) as error:
+        raise UnreadableMapError('{} cannot be read: {}.'.format(path, error)) from error
+    except ValueError as error:
+        raise UnreadableMapError(str(error)) from error
 
 
 @contextlib.contextmanager
@@ -145,11 +172,13 @@ def _write_maps(
     paths: Dict[str, str],
     request: MapRequest,
 ) -> None:
-    read = window_reader(source, path, request.rules)
+    with _reading(path):
+        read = window_reader(source, path, request.rules)
     draw = Drawing(request.label_space, request.style)
     with _Outputs(rasterio, source, paths, request) as outputs:
         for row, column in _windows(source, request):
-            image = read((row.first, row.last), (column.first, column.last))
+            with _reading(path):
+                image = read((row.first, row.last), (column.first, column.last))
             class_ids = predict(_padded(image, stride_at(request.scales)))[: image.shape[0], : image.shape[1]]
             inside = np.s_[row.inside, column.inside]
             for kind in paths:
@@ -205,7 +234,7 @@ class _Outputs:
 
     def _open(self, path: str, kind: str) -> Any:
         if kind == 'class_ids':  # polygons are made in pixels and brought to the map afterwards
-            with _without_place(self._rasterio):
+            with without_place():
                 return self._create(path, bands=1)
         place = dict(crs=self._source.crs, transform=self._source.transform)
         if kind == 'ids':
@@ -213,7 +242,7 @@ class _Outputs:
         return self._create(path, 3, **place)
 
     def _create(self, path: str, bands: int, dtype: str = 'uint8', **place: Any) -> Any:
-        height, width = _block(self._request)
+        height, width = _block(self._source, self._request)
         return self._rasterio.open(
             path,
             'w',
@@ -240,15 +269,16 @@ class _Outputs:
         return self._stack.__exit__(*exception)
 
 
-def _block(request: MapRequest) -> Tuple[int, int]:
+def _block(source: Any, request: MapRequest) -> Tuple[int, int]:
     """(height, width) of the blocks of a result. Windows consist of whole blocks, so each is compressed once."""
-    height, width = (request.cuts(axis, 2 * extent)[0].stop for axis, extent in enumerate(request.tile))
-    return _divided(height), _divided(width)
+    rows, columns = (request.cuts(axis, length) for axis, length in enumerate((source.height, source.width)))
+    return _divided(rows), _divided(columns)
 
 
-def _divided(step: int) -> int:
-    """A block length that divides `step`: the usual 256 if possible, else `step` itself."""
-    return 256 if step % 256 == 0 else step
+def _divided(pieces: List[Cut]) -> int:
+    """A block length that divides the step of the pieces: the usual 256 if possible, else the step itself."""
+    step = pieces[0].stop
+    return 256 if len(pieces) == 1 or step % 256 == 0 else step
 
 
 def _colormap(request: MapRequest) -> Dict[int, Tuple[int, int, int, int]]:
@@ -262,42 +292,26 @@ def _colormap(request: MapRequest) -> Dict[int, Tuple[int, int, int, int]]:
 def _write_polygons(rasterio: Any, source: Any, ids_path: str, path: str, request: MapRequest) -> None:
     """The regions of a file of class IDs as GeoJSON in map coordinates."""
     features = importlib.import_module('rasterio.features')
-    with _without_place(rasterio), rasterio.open(ids_path) as ids, open(path, 'w', encoding='utf-8') as file:
+    with without_place(), rasterio.open(ids_path) as ids, open(path, 'w', encoding='utf-8') as file:
         _write_features(file, features.shapes(rasterio.band(ids, 1), connectivity=4), source, request)
-
-
-@contextlib.contextmanager
-def _without_place(rasterio: Any) -> Iterator[None]:
-    """For a file that is in pixels and on purpose has no place on the map."""
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
-        yield
 
 
 def _write_features(file: Any, shapes: Any, source: Any, request: MapRequest) -> None:
     """Writes one feature after the other: there may be more than memory holds."""
-    file.write('{"type": "FeatureCollection",\n')
-    if source.crs is not None:
-        file.write('"crs": {},\n'.format(json.dumps(geojson_crs(_crs_name(source.crs)))))
-    file.write('"features": [')
+    place = place_of(source) or Place(None, lambda x, y: (x, y))
+    crs = geojson_crs(place.crs)
+    file.write('{{"type": "FeatureCollection",\n"crs": {},\n"features": ['.format(json.dumps(crs)))
     separator = '\n'
     for shape, value in shapes:
         if int(value) < request.label_space.num_classes:
-            file.write(separator + json.dumps(_feature(shape, int(value), source.transform, request)))
+            file.write(separator + json.dumps(_feature(shape, int(value), place, request)))
             separator = ',\n'
     file.write('\n]}\n')
 
 
-def _crs_name(crs: Any) -> str:
-    code = crs.to_epsg()
-    if code == 4326:  # whose own order is latitude, longitude; files hold longitude first
-        return 'urn:ogc:def:crs:OGC:1.3:CRS84'
-    return crs.to_wkt() if code is None else 'urn:ogc:def:crs:EPSG::{}'.format(code)
-
-
-def _feature(shape: Any, class_id: int, transform: Any, request: MapRequest) -> Dict[str, Any]:
+def _feature(shape: Any, class_id: int, place: Place, request: MapRequest) -> Dict[str, Any]:
     """Brings a polygon, with its holes, from pixels to map coordinates."""
     rings = [np.array(ring, np.float64)[:-1] for ring in shape['coordinates']]
     outline, *holes = (abs(signed_area(ring)) for ring in rings)
-    mapped = [np.stack(transform * tuple(simplified(ring, request.tolerance or 0.0).T), axis=1) for ring in rings]
+    mapped = [np.stack(place.transform(*simplified(ring, request.tolerance or 0.0).T), axis=1) for ring in rings]
     return geojson_feature(class_id, mapped, int(round(outline - sum(holes))), request.label_space)

@@ -1,14 +1,27 @@
 """Predictions as polygons, to be corrected in an annotation tool: labelme, COCO JSON, GeoJSON."""
 
+import json
 import os
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+import tempfile
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from helpers.files import atomic_write_json
+from helpers.files import atomic_path, atomic_write_json
 from helpers.flags import check_choice
+from helpers.image_files.places import raster_of
 from helpers.label_spaces import LabelSpace
-from helpers.polygons import Region, Window, fill_pixels, geojson, outlines, pixel_outline, regions, simplified
+from helpers.polygons import (
+    Region,
+    Window,
+    fill_pixels,
+    geojson,
+    geojson_crs,
+    outlines,
+    pixel_outline,
+    regions,
+    simplified,
+)
 
 # An image and its annotations as in COCO, without their numbers.
 Described = Tuple[Dict[str, Any], List[Dict[str, Any]]]
@@ -47,6 +60,24 @@ def check_no_polygons(out_dir: str, stems: Iterable[str], kind: str) -> None:
             )
 
 
+class _Spool:
+    """The annotations of each image, in the order in which they came: beyond 64 MB in a temporary file."""
+
+    _IN_MEMORY = 1 << 26
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(self._IN_MEMORY)  # noqa: SIM115 - open as long as images come
+
+    def append(self, annotations: List[Dict[str, Any]]) -> None:
+        self._file.seek(0, os.SEEK_END)
+        self._file.write(json.dumps(annotations).encode('ascii') + b'\n')
+
+    def __iter__(self) -> Iterator[List[Dict[str, Any]]]:
+        self._file.seek(0)
+        for line in self._file:
+            yield json.loads(line.decode('ascii'))
+
+
 class PolygonFiles:
     """Writes the polygons of predictions into a folder: one file for each image, or for COCO one file for all.
 
@@ -62,7 +93,8 @@ class PolygonFiles:
         self._tolerance = tolerance
         # The class of what belongs to no other: tools show it as area without polygons.
         self._background = 0 if label_space.class_names[0].lower() == 'background' else None
-        self._described: List[Described] = []
+        self._images: List[Dict[str, Any]] = []
+        self._annotations = _Spool()
 
     def path(self, stem: str) -> str:
         """Says where the polygons of an image go."""
@@ -73,31 +105,52 @@ class PolygonFiles:
         if self._kind == 'labelme':
             atomic_write_json(self.path(stem), self._labelme(self.path(stem), image_path, class_ids))
         elif self._kind == 'geojson':
-            atomic_write_json(self.path(stem), geojson(class_ids, self._space, tolerance=self._tolerance))
+            atomic_write_json(self.path(stem), self._geojson(image_path, class_ids))
         else:
             self._add_to_coco(stem + os.path.splitext(image_path)[1], class_ids)
 
-    def described(self) -> List[Described]:
-        """Returns what `close` would write about each image so far, as numbers, strings, lists and dicts."""
-        return self._described
+    def described(self) -> Iterator[Described]:
+        """Yields what `close` would write about each image so far, as numbers, strings, lists and dicts."""
+        return zip(self._images, self._annotations)
 
     def take_over(self, described: Iterable[Described]) -> None:
         """Adds images that another process has `described`."""
-        self._described.extend(described)
+        for image, annotations in described:
+            self._annotations.append(annotations)
+            self._images.append(image)  # an image counts once its annotations are whole
 
-    def close(self) -> None:
-        """Writes the one file for all images, numbered in the order in which they came, if the kind has one."""
-        if self._kind == 'coco':
-            images: List[Dict[str, Any]] = []
-            annotations: List[Dict[str, Any]] = []
-            for image, of_image in self._described:
-                images.append(dict({'id': len(images) + 1}, **image))
-                for annotation in of_image:
-                    annotations.append(dict({'id': len(annotations) + 1, 'image_id': len(images)}, **annotation))
-            names = enumerate(self._space.class_names)
-            categories = [{'id': number + 1, 'name': name} for number, name in names if number != self._background]
-            content = {'images': images, 'annotations': annotations, 'categories': categories}
-            atomic_write_json(self.path(''), content)
+    def close(self) -> Optional[str]:
+        """Writes the one file for all images, numbered in the order in which they came, and returns its path.
+
+        None if the kind has no such file, or there is no image.
+        """
+        if not self._images:
+            return None
+        path, names = self.path(''), enumerate(self._space.class_names)
+        images = [dict({'id': number}, **image) for number, image in enumerate(self._images, 1)]
+        categories = [{'id': number + 1, 'name': name} for number, name in names if number != self._background]
+        with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+            file.write('{{"images": {},\n"annotations": ['.format(json.dumps(images)))
+            separator = '\n'
+            for annotation in self._numbered():
+                file.write(separator + json.dumps(annotation))
+                separator = ',\n'
+            file.write('\n],\n"categories": {}}}\n'.format(json.dumps(categories)))
+        return path
+
+    def _numbered(self) -> Iterator[Dict[str, Any]]:
+        count = 0
+        for image_id, (_, annotations) in enumerate(self.described(), 1):
+            for annotation in annotations:
+                count += 1
+                yield dict({'id': count, 'image_id': image_id}, **annotation)
+
+    def _geojson(self, image_path: str, class_ids: np.ndarray) -> Dict[str, Any]:
+        raster = raster_of(image_path)
+        if raster is None or raster.place is None:
+            return geojson(class_ids, self._space, tolerance=self._tolerance)
+        crs, transform = raster.place
+        return dict(geojson(class_ids, self._space, transform, self._tolerance), crs=geojson_crs(crs))
 
     def _labelme(self, path: str, image_path: str, class_ids: np.ndarray) -> Dict[str, Any]:
         # labelme has no holes: what lies in a hole comes after what surrounds it, and is drawn over it.
@@ -143,7 +196,7 @@ class PolygonFiles:
                 }
             )
         image = {'file_name': file_name.replace(os.sep, '/'), 'height': height, 'width': width}
-        self._described.append((image, annotations))
+        self.take_over([(image, annotations)])
 
     def _segmentation(self, window: Window, size: Sequence[int]) -> Any:
         """A polygon, or run lengths if there are holes, which COCO's polygons cannot have."""

@@ -21,7 +21,7 @@ from helpers.user_warnings import warn_user
 _MAX_NAME_BYTES = 255
 ID_SPACES = ('class', 'dataset', 'train')
 DOUBT_TABLE = 'doubt.csv'
-_ID_SUFFIXES = {'class': RESULT_KINDS['ids'].suffix, 'dataset': '_dataset_ids.png', 'train': '_train_ids.png'}
+ID_SUFFIXES = {'class': RESULT_KINDS['ids'].suffix, 'dataset': '_dataset_ids.png', 'train': '_train_ids.png'}
 
 
 class Job(NamedTuple):
@@ -137,7 +137,7 @@ class ResultFiles:
         self._id_map = id_map(label_space, ids)
         self._doubts: List[Tuple[str, float, float]] = []
         self._suffixes = {kind: result.suffix for kind, result in RESULT_KINDS.items()}
-        self._suffixes['ids'] = _ID_SUFFIXES[ids]
+        self._suffixes['ids'] = ID_SUFFIXES[ids]
 
     def path(self, stem: str, kind: str) -> str:
         """Says where a result goes."""
@@ -198,10 +198,17 @@ class ResultFiles:
         """Adds the doubts of images that another process has written."""
         self._doubts.extend(doubts)
 
-    def write_doubts(self) -> None:
-        """Writes `doubt.csv`, a line for each image: the means of entropy and mutual information in nats."""
+    def write_doubts(self) -> Optional[str]:
+        """Writes `doubt.csv`, a line for each image: the means of entropy and mutual information in nats.
+
+        Returns its path; None if there is no image.
+        """
+        if not self._doubts:
+            return None
+        path = os.path.join(self.out_dir, DOUBT_TABLE)
         rows = [(spreadsheet_text(name), *means) for name, *means in self._doubts]
-        atomic_write_csv(os.path.join(self.out_dir, DOUBT_TABLE), [('image', 'entropy', 'mutual_information'), *rows])
+        atomic_write_csv(path, [('image', 'entropy', 'mutual_information'), *rows])
+        return path
 
 
 def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:

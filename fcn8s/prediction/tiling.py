@@ -129,8 +129,8 @@ class Cut(NamedTuple):
 def cuts(length: int, tile: int, margin: int, scales: Sequence[float] = (1.0,)) -> List[Cut]:
     """Returns pieces that cover a line without overlap, each predicted with `margin` more pixels on both sides.
 
-    With a margin of `full_margin_at`, all begin at multiples of the network's stride at every scale, so that it
-    computes the same for each as for the whole line.
+    A line no longer than a tile is one piece. With a margin of `full_margin_at`, all begin at multiples of the
+    network's stride at every scale, so that it computes the same for each as for the whole line.
 
     Raises ValueError where the margin is no multiple of the stride, or leaves nothing of a tile.
     """
@@ -141,6 +141,8 @@ def cuts(length: int, tile: int, margin: int, scales: Sequence[float] = (1.0,)) 
                 margin, STRIDE
             )
         )
+    if length <= tile:
+        return [Cut(0, length, 0, length)]
     step = (tile - 2 * margin) // stride * stride
     if step < stride:
         raise ValueError(

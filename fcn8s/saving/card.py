@@ -1,7 +1,7 @@
 """The card of a packed network: what it is, what it was trained on and how, and how well it does."""
 
 import shlex
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from fcn8s.saving.descriptions import SavedFCN8s
 from helpers.json_files import is_number, is_share
@@ -12,6 +12,8 @@ _REPEATED = ('images', 'labels', 'val_images', 'val_labels')
 _NOT_SHOWN = ('resume', 'run_dir', 'list_recipes', 'workers', 'cache', 'report', 'keep_checkpoints')
 # Options that are refused with --images and mean nothing there, though their defaults are stored.
 _OF_DATA = ('layout', 'split', 'val_split')
+# Options that are refused where nothing is evaluated, though their defaults are stored.
+_OF_EVALUATIONS = ('eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst')
 # What parts of a card begin with.
 _LICENCE = 'Licence: '
 _SCORES = '## Scores'
@@ -70,8 +72,8 @@ def _data_and_command(config: Optional[Dict[str, Any]]) -> List[str]:
         return lines + ['Not known: the network was saved, or taken over from another program, without a run.', '']
     command = config.get('command')
     command = command if isinstance(command, dict) else {}
-    if command.get('images'):
-        command = {name: value for name, value in command.items() if name not in _OF_DATA}
+    refused = _refused(command)
+    command = {name: value for name, value in command.items() if name not in refused}
     named = [command[name] for name in ('layout', 'data', 'images', 'split') if command.get(name)]
     where = [str(entry) for value in named for entry in (value if isinstance(value, list) else [value])]
     lines.append('- data: {}'.format(_line(', '.join(where)) or 'given from Python'))
@@ -84,6 +86,16 @@ def _data_and_command(config: Optional[Dict[str, Any]]) -> List[str]:
     return lines + ['']
 
 
+def _refused(command: Dict[str, Any]) -> Tuple[str, ...]:
+    """The stored defaults that `fcn8s train` refuses when they are typed."""
+    has_folders = command.get('images')
+    refused: Tuple[str, ...] = _OF_DATA if has_folders else ()
+    if command.get('hold_out'):
+        return refused + ('val_split',)
+    evaluates = command.get('val_images') if has_folders else command.get('val_split', 'val')
+    return refused if evaluates else refused + _OF_EVALUATIONS
+
+
 def _command(command: Dict[str, Any]) -> str:
     words = ['fcn8s', 'train']
     for name, value in sorted(command.items()):
@@ -91,9 +103,13 @@ def _command(command: Dict[str, Any]) -> str:
             continue
         flag = '--' + name.replace('_', '-')
         entries = [] if value is True else value if isinstance(value, list) else [value]
+        if name == 'class_weights':  # a list where they were counted from the data
+            entries = [','.join(map(str, entries))]
         quoted = [shlex.quote(str(entry)) for entry in entries]
         if name in _REPEATED:
             words += [word for entry in quoted for word in (flag, entry)]
+        elif isinstance(value, str) and value.startswith('-'):  # it would be read as an option
+            words.append('{}={}'.format(flag, *quoted))
         else:
             words += [flag] + quoted
     return ' '.join(words)

@@ -30,6 +30,7 @@ def pack(
     licence: Optional[str] = None,
     scores: Optional[str] = None,
     with_optimizer: bool = False,
+    trust: bool = False,
 ) -> str:
     """Writes a run's best checkpoint, or a saved FCN-8s, as one zip, and returns its path.
 
@@ -41,6 +42,8 @@ def pack(
             those on the card of a packed network.
         with_optimizer: Whether to include the optimiser's state, which checkpoints of runs have; with Adam the zip is
             three times as large.
+        trust: Whether to pack a graph with ops that a network does not need. Nothing of it is run here; whoever opens
+            the zip has to trust it too.
 
     Raises:
         ValueError, FileNotFoundError, FileExistsError, OSError: Before the file appears.
@@ -49,18 +52,24 @@ def pack(
         raise FileExistsError('{} exists already. Choose another name or move it away first.'.format(out))
     if os.path.splitext(out)[1].lower() != '.zip':
         raise ValueError('out is {!r}; it has to end with .zip.'.format(out))
-    open_current(model, lambda directory: _pack(directory, model, out, licence, scores, with_optimizer))
+    open_current(model, lambda directory: _pack(directory, model, out, licence, scores, with_optimizer, trust))
     return out
 
 
 def _pack(
-    directory: str, model: str, out: str, licence: Optional[str], scores: Optional[str], with_optimizer: bool
+    directory: str,
+    model: str,
+    out: str,
+    licence: Optional[str],
+    scores: Optional[str],
+    with_optimizer: bool,
+    trust: bool,
 ) -> None:
     """directory: the saved FCN-8s that `model` stands for."""
     described = read_description(directory)
     evaluation = None if scores is None else _read_scores(scores)
     with temporary_directory('fcn8s-pack') as folder:
-        _copy_model(directory, folder, with_optimizer)
+        _copy_model(directory, folder, with_optimizer, trust)
         if is_run(model):
             _copy(model, CONFIG_FILE, folder)
         config = _read_json(os.path.join(folder, CONFIG_FILE))
@@ -79,13 +88,13 @@ def _card_of(model: str, directory: str) -> str:
         return file.read(_LARGEST_CARD)
 
 
-def _copy_model(directory: str, folder: str, with_optimizer: bool) -> None:
+def _copy_model(directory: str, folder: str, with_optimizer: bool, trust: bool) -> None:
     """Copies the files of a saved FCN-8s, without the optimiser's state unless that is asked for."""
     os.mkdir(os.path.join(folder, 'variables'))
     for name in MODEL_FILES:
         if os.path.isfile(os.path.join(directory, name)):
             _copy(directory, name, folder)
-    meta_graph = saved_models.read_meta_graph(directory, DEFAULT_TAGS)
+    meta_graph = saved_models.read_meta_graph(directory, DEFAULT_TAGS, trust=trust)
     prefix = saved_models.variables_prefix(directory)
     stored = saved_models.checkpoint_shapes(prefix)
     weights = [name for name in variable_names(meta_graph) + [GLOBAL_STEP] if name in stored]

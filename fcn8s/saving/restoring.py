@@ -13,6 +13,7 @@ from fcn8s.saving import saved_models
 from fcn8s.saving.paths import plain_directory, plain_prefix
 from fcn8s.settings import ModelSettings
 from helpers.files import path_of
+from helpers.label_spaces import is_nameless
 from helpers.tables import align_columns
 
 _FILE_OF_CHECKPOINT = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
@@ -265,11 +266,18 @@ def _fit_whole(variable: Variable, stored_shape: Sequence[int], shape: List[int]
 def _class_pairs(stored: ModelSettings, wanted: ModelSettings) -> List[Tuple[int, int]]:
     """(stored class ID, wanted class ID) of the classes that have the same name in both, upper and lower case alike.
 
-    Where several classes have one name, the first is paired with the first, the second with the second.
+    Where several classes have one name, the first is paired with the first, the second with the second. Default names
+    say nothing: such classes are paired only if there are as many in both.
     """
+    if _are_nameless(stored, wanted) and stored.num_classes != wanted.num_classes:
+        return []
     ids = {name: class_id for class_id, name in enumerate(_distinct(stored.label_space.class_names))}
     names = _distinct(wanted.label_space.class_names)
     return [(ids[name], class_id) for class_id, name in enumerate(names) if name in ids]
+
+
+def _are_nameless(stored: ModelSettings, wanted: ModelSettings) -> bool:
+    return is_nameless(stored.label_space) and is_nameless(wanted.label_space)
 
 
 def _distinct(names: Sequence[str]) -> List[Tuple[str, int]]:
@@ -306,6 +314,8 @@ def format_fits(fits: Sequence[Fit], stored: ModelSettings, wanted: ModelSetting
     lines = ['{} of {} variables loaded as they are'.format(len(fits) - len(rest), num_here)]
     lines += ['  ' + line for line in align_columns([(fit.name, fit.outcome) for fit in rest], left=(0, 1))]
     pairs = _class_pairs(stored, wanted)
+    if _are_nameless(stored, wanted):
+        lines.append('  classes without names: {}'.format('taken over by number' if pairs else 'none is taken over'))
     for side, what, settings in ((1, 'start anew', wanted), (0, 'are left behind', stored)):
         paired = {pair[side] for pair in pairs}
         names = [name for class_id, name in enumerate(settings.label_space.class_names) if class_id not in paired]

@@ -292,8 +292,8 @@ def keep_prob(path: str) -> Optional[float]:
 
 
 def input_size(path: str) -> Optional[Tuple[int, int]]:
-    """Returns the (height, width) at which the run at `path` was evaluated; None if it did not resize images, or `path`
-    is no run.
+    """Returns the (height, width) at which the run at `path` was evaluated, as `fcn8s train --size` stored it; None
+    without one, for runs from Python, whose size is not known, and if `path` is no run.
 
     An export keeps the size of its run, or the only size that its format takes.
 

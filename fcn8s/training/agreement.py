@@ -67,6 +67,14 @@ def _check_one_pass(request: TrainRequest) -> None:
         )
 
 
+def dataset_fingerprints(request: TrainRequest) -> Dict[str, Optional[str]]:
+    """Returns the fingerprints of the data as config.json holds them; None for data without one."""
+    return {
+        'dataset_fingerprint': getattr(request.train_generator, 'fingerprint', None),
+        'val_dataset_fingerprint': getattr(request.val_generator, 'fingerprint', None),
+    }
+
+
 def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network, request: TrainRequest) -> None:
     """Checks that a resumed run repeats the first one: its config.json has to agree with what is asked for now.
 
@@ -80,9 +88,10 @@ def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network,
                 'the run {!r} was started with {} {!r} and cannot go on with {!r}. Use the same, or start a new '
                 'run.'.format(run.directory, place, then, now)
             )
-    fingerprint = getattr(request.train_generator, 'fingerprint', None)
-    if config.get('dataset_fingerprint') != fingerprint:
-        warn_user('The training data of the run {!r} have changed since it was started.'.format(run.directory))
+    fingerprints = dataset_fingerprints(request)
+    for what, name in (('training', 'dataset_fingerprint'), ('validation', 'val_dataset_fingerprint')):
+        if config.get(name, fingerprints[name]) != fingerprints[name]:  # older runs did not note the latter
+            warn_user('The {} data of the run {!r} have changed since it was started.'.format(what, run.directory))
     options = to_json(getattr(request.train_generator, 'options', None))
     before = config.get('data_options', options)
     if before and options and 'shuffle' not in before:  # which older runs did not note

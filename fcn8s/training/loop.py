@@ -447,12 +447,12 @@ class TrainingLoop:
         return patience is not None and self.state.evaluations_since_best >= patience
 
     def _say_that_patience_ended(self) -> None:
-        best = 'no score so far'
+        best, what = 'no score so far', 'evaluation' if self.actions.needs_evaluation else 'epoch'
         if self.state.best is not None:
             best = 'best {:.4f} at step {}'.format(self.state.best, self.state.best_step)
         print(
             'Stopped early: {} has not improved in {} ({}).'.format(
-                self.options.monitor, counted(self.options.patience, 'evaluation'), best
+                self.options.monitor, counted(self.options.patience, what), best
             )
         )
 

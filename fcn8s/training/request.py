@@ -30,6 +30,7 @@ CONFIG_ENTRIES = (
     'model',
     'training',
     'dataset_fingerprint',
+    'val_dataset_fingerprint',
     'data_options',
     'started',
     'train',

@@ -16,7 +16,13 @@ from fcn8s.saving.checkpoints import Checkpoints, read_state
 from fcn8s.saving.model_files import library_versions
 from fcn8s.stopping import EvaluationAbandoned, StopRequest, until_stopped
 from fcn8s.training import diagnosis, shared, tensorboard
-from fcn8s.training.agreement import check_run_continues, check_workers_agree, checked_state, image_rules_of
+from fcn8s.training.agreement import (
+    check_run_continues,
+    check_workers_agree,
+    checked_state,
+    dataset_fingerprints,
+    image_rules_of,
+)
 from fcn8s.training.loop import Actions, Fetches, LoopOptions, TrainingLoop, TrainingState
 from fcn8s.training.request import (
     TrainingEvent,
@@ -330,17 +336,16 @@ class _Training:
         return 'To go on, train again with run_dir={!r} and resume=True.'.format(run.directory)
 
     def _config(self) -> Dict[str, Any]:
-        generator = self.request.train_generator
         config = {
             'versions': library_versions(),
             'seed': self.network.seed,
             'model': self.network.settings.to_dict(),
             'training': self.network.describe_training(),
-            'dataset_fingerprint': getattr(generator, 'fingerprint', None),
-            'data_options': getattr(generator, 'options', None),
+            **dataset_fingerprints(self.request),
+            'data_options': getattr(self.request.train_generator, 'options', None),
             'started': datetime.datetime.now().isoformat(timespec='seconds'),
+            'train': self._arguments(),
         }
-        config['train'] = self._arguments()
         if self.workers is not None:
             config['workers'] = self.workers.size
         config.update(self.request.config or {})
@@ -458,8 +463,15 @@ class _Training:
         )
 
     def _warn_about_dropout(self) -> None:
-        if self.run is not None and self.request.keep_prob < 1 and self.network.tensors.encoder.dropout_seed is None:
+        if self.request.keep_prob == 1:
+            return
+        if self.run is not None and self.network.tensors.encoder.dropout_seed is None:
             warn_user(
                 "This encoder draws its dropout from TensorFlow's own random state, which no checkpoint holds: a "
                 'resumed run sees the same data but other dropout masks. Those of fcn8s vgg16 repeat theirs.'
+            )
+        if self.workers is not None and not shared.shares_dropout(self.network):
+            warn_user(
+                'Each worker draws the dropout of this encoder by itself: {} workers do not drop what one process '
+                'would. With those of fcn8s vgg16 they do.'.format(self.workers.size)
             )

@@ -27,6 +27,11 @@ def check_deals(generator: Any, times: int, workers: int) -> None:
         )
 
 
+def shares_dropout(network: Network) -> bool:
+    """Tells whether the workers can drop together what a single process would drop."""
+    return node_name(FIRST_ROW_TENSOR) in {operation.name for operation in network.graph.get_operations()}
+
+
 class SharedBatches:
     """This worker's parts of a generator's batches; all other attributes are the generator's.
 
@@ -109,9 +114,7 @@ class SharedSteps:
         self.stop = SharedStopRequest()
         self.step = 0
         self._carried = np.zeros(3)
-        names = {operation.name for operation in network.graph.get_operations()}
-        has_rows = node_name(FIRST_ROW_TENSOR) in names
-        self._first_row = network.graph.get_tensor_by_name(FIRST_ROW_TENSOR) if has_rows else None
+        self._first_row = network.graph.get_tensor_by_name(FIRST_ROW_TENSOR) if shares_dropout(network) else None
 
     def stop_request(self) -> SharedStopRequest:
         """Returns the request to stop that all workers share."""

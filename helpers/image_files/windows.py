@@ -132,8 +132,21 @@ def is_one_upright_page(path: str) -> bool:
     """Tells whether a TIFF has one page, which is shown as it is stored: a window of it is then a part of the image."""
     with importlib.import_module('tifffile').TiffFile(path) as file:
         pages = image_pages(file)
-        turn = pages[0].tags.get(_ORIENTATION)
-        return len(pages) == 1 and (turn is None or turn.value == _UPRIGHT)
+        return len(pages) == 1 and _is_upright(pages[0])
+
+
+def is_turned(path: str) -> bool:
+    """Tells whether a TIFF is shown in another direction than it is stored."""
+    try:
+        with importlib.import_module('tifffile').TiffFile(path) as file:
+            return not _is_upright(file.pages[0])
+    except Exception:  # reading the whole file reports what is wrong
+        return False
+
+
+def _is_upright(page: Any) -> bool:
+    turn = page.tags.get(_ORIENTATION)
+    return turn is None or turn.value == _UPRIGHT
 
 
 def open_windowed(path: str, rules: ImageRules, min_pixels: int) -> Optional[WindowedImage]:

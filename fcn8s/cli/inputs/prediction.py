@@ -94,10 +94,23 @@ def check_sampling_arguments(args: argparse.Namespace) -> None:
         raise ValueError('--samples are drawn by TensorFlow, and --engine is {}. Leave one out.'.format(args.engine))
     against = getattr(args, 'against', None)
     for path in [args.model] + ([] if against is None else [against]):
-        if not 0 < keep_prob_of(path) < 1:
-            raise ValueError(
-                '--samples: {} was trained without dropout (--keep-prob 1), so there is nothing to sample.'.format(path)
-            )
+        _check_dropout(path, is_told=getattr(args, 'share', None) is None)
+
+
+def _check_dropout(path: str, is_told: bool) -> None:
+    """Raises ValueError for a run that was trained without dropout; prints what is taken where that is not known."""
+    from fcn8s.saving.runs import keep_prob
+
+    kept = keep_prob_of(path)
+    if not kept < 1:
+        raise ValueError(
+            '--samples: {} was trained without dropout (--keep-prob 1), so there is nothing to sample.'.format(path)
+        )
+    if is_told and keep_prob(path) is None:
+        print(
+            'note: --samples: {} does not say with which dropout it was trained; samples keep a share of {:g} of fc6 '
+            'and fc7, as VGG-16 does. A run or a packed network says it.'.format(path, kept)
+        )
 
 
 def keep_prob_of(path: str) -> float:

@@ -40,7 +40,7 @@ def plan_prediction(args: argparse.Namespace) -> PredictionPlan:
     Raises ValueError, DataError or OSError.
     """
     from fcn8s.prediction.drawing import Style, check_style
-    from fcn8s.prediction.maps import is_map
+    from fcn8s.prediction.maps import map_size
     from fcn8s.prediction.result_files import plan_jobs
     from helpers.files import check_folder
     from helpers.image_search import extensions_for
@@ -73,8 +73,9 @@ def plan_prediction(args: argparse.Namespace) -> PredictionPlan:
             warnings.simplefilter('ignore')  # the process that deals the images out has shown them
         jobs = plan_jobs(images, args.out, extensions_for(rules)) if images else []
     _check_places(args, jobs, streams)
+    _check_maps(args, [job.image_path for job in jobs])
     if args.tile is not None and args.palette != 'dataset':
-        _check_palette(args, any(is_map(job.image_path, tuple(args.tile)) for job in jobs))
+        _check_palette(args, any(map_size(job.image_path) is not None for job in jobs))
     check_folder(args.out)
     return PredictionPlan(style, rules, jobs, streams)
 
@@ -193,6 +194,51 @@ def _check_places(args: argparse.Namespace, jobs: List[Any], streams: List[str])
         _check_submission(args, jobs, streams)
     if args.polygons and args.share is None:  # processes that share the work would find each other's files
         check_no_polygons(args.out, [job.stem for job in jobs], args.polygons)
+
+
+def _check_maps(args: argparse.Namespace, paths: List[str]) -> None:
+    """Raises ValueError where polygons need the place of an image on a map, and cannot have it.
+
+    Warns where results lose it for want of rasterio.
+    """
+    from helpers.image_files.places import seems_placed
+    from helpers.image_files.windows import load_rasterio
+    from helpers.user_warnings import warn_user
+
+    with_polygons = args.polygons == 'geojson'
+    if not with_polygons and args.tile is None:
+        return
+    if load_rasterio() is not None:
+        if with_polygons and args.tile is None:
+            _check_none_is_turned(paths)
+        return
+    placed = next((path for path in paths if seems_placed(path)), None)
+    if placed is None:
+        return
+    if with_polygons:
+        raise ValueError(
+            '{} lies on a map, and rasterio, which reads where, is not installed. pip install '
+            "'fcn8s[geo]', or take --polygons labelme or coco, which are in pixels.".format(placed)
+        )
+    if args.share is None:
+        warn_user(
+            '{} lies on a map, but results are PNG files without its place, since rasterio is not installed: pip '
+            "install 'fcn8s[geo]'.".format(placed)
+        )
+
+
+def _check_none_is_turned(paths: List[str]) -> None:
+    """Raises ValueError for a TIFF whose place on a map is not that of the picture that its orientation makes of it."""
+    from helpers.image_files.places import raster_of
+    from helpers.image_files.windows import is_turned
+
+    for path in paths:
+        raster = raster_of(path)
+        if raster is not None and raster.place is not None and is_turned(path):
+            raise ValueError(
+                '{} lies on a map, but its tag of orientation turns it. For polygons in map coordinates give --tile H '
+                'W, which reads it as it is stored.'.format(path)
+            )
 
 
 def _check_submission(args: argparse.Namespace, jobs: List[Any], streams: List[str]) -> None:

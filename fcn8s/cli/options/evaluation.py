@@ -57,7 +57,7 @@ def add_data_arguments(group: Any) -> None:
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help="resize images to this size for the network (default: the size of the run's evaluations, if any)",
+        help="resize images to this size for the network (default: the --size of the run's fcn8s train, if any)",
     )
     group.add_argument(
         '--at-input-size',

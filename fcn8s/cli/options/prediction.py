@@ -28,7 +28,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         metavar=('H', 'W'),
         help='resize images to this size for the network; tiles and scales are then those of the resized image '
-        "(default: the size of the run's evaluations, if any, unless there are --scales)",
+        "(default: the --size of the run's fcn8s train, if any, unless there are --scales)",
     )
     add_averaging_arguments(
         group,
@@ -78,7 +78,8 @@ def add_engine_arguments(group: Any) -> None:
     group.add_argument(
         '--precision',
         metavar='P',
-        help='float32 (default) or bfloat16, about twice as fast on CPUs that have it; an export has its own',
+        help='float32 (default), bfloat16, about twice as fast on CPUs that have it, or with --engine openvino '
+        'float16; an export has its own',
     )
 
 

@@ -248,9 +248,15 @@ def _add_evaluation_arguments(group: Any) -> None:
     )
     group.add_argument(
         '--monitor',
-        help='score by which the best checkpoint is chosen: loss, mean_iou, accuracy, iou:CLASS (default: mean_iou)',
+        help='score by which the best checkpoint is chosen: loss, mean_iou, accuracy, iou:CLASS (default: mean_iou; '
+        'without data to evaluate on, the training loss)',
     )
-    group.add_argument('--patience', type=count, metavar='N', help='stop after N evaluations without a better score')
+    group.add_argument(
+        '--patience',
+        type=count,
+        metavar='N',
+        help='stop after N evaluations without a better score; without data to evaluate on, after N epochs',
+    )
     group.add_argument('--save-every', type=count, default=1, metavar='EPOCHS', help='default: 1')
     group.add_argument(
         '--keep-checkpoints',

@@ -609,14 +609,58 @@ def test_of_coarse_and_fine_polygons_of_cityscapes_the_fine_ones_are_used(tmp_pa
 
 def test_images_in_none_of_the_splits_of_the_source_are_left_out():
     left_out = LeftOut()
-    splits = assign_splits(['a', 'b', 'c'], ['/a', '/b', '/c'], ['train', 'val', None], None, 0, {}, left_out)
-    assert splits == ['train', 'val', None]
+    division = assign_splits(['a', 'b', 'c'], ['/a', '/b', '/c'], ['train', 'val', None], None, 0, {}, left_out)
+    assert division == (['train', 'val', None], 'those of the source')
     assert left_out.places == {'images that are in no split of the source': ['c']}
+
+
+def divided(own, val_share=None):
+    names = ['{:02d}'.format(number) for number in range(len(own))]
+    return assign_splits(names, names, own, val_share, 0, {}, LeftOut())
+
+
+def test_val_of_the_source_stays_val_where_the_rest_has_no_split():
+    """All were divided at random, so that the images of val were trained on."""
+    division = divided([None] * 20 + ['val'] * 5 + ['test'])
+    assert division.splits == ['train'] * 20 + ['val'] * 5 + ['test']
+    assert division.rule == 'those of the source, which names no train: it is made of 20 images of no split'
+
+
+def test_the_report_says_when_chance_divides_otherwise_than_the_source():
+    division = divided(['train'] * 6 + [None] * 4)
+    num_moved = division.splits[:6].count('val')
+    assert division.splits.count('val') == 2
+    assert division.rule.endswith(
+        '--val-share 0.2); the source divides them otherwise: {} of its train are val'.format(num_moved)
+    )
+    division = divided(['train'] * 6 + ['val'] * 4, val_share=0)
+    assert division == (
+        ['train'] * 10,
+        'at random (--val-share 0); the source divides them otherwise: 0 of its train are val, 4 of its val are train',
+    )
+    for own in (['train'] * 5, ['val'] * 5, [None] * 5, [None] * 5 + ['test']):
+        assert divided(own).rule == 'at random (--val-share 0.2)' and divided(own).splits.count('val') == 1
 
 
 def test_a_class_that_is_called_void_is_not_taken_for_one():
     with pytest.raises(ValueError, match='--classes names Void, and the pixels of what is called so never count'):
         plan_classes(Source('labelme', []), ['a', 'Void'], 'background', ['a', 'Void'])
+
+
+def test_classes_that_no_image_has_keep_the_numbers_of_a_network():
+    labels = ['car', 'terrain']
+    planned = plan_classes(Source('labelme', []), labels, 'void', ['road', 'terrain', 'car', 'train'])
+    assert planned.label_space.class_names == ('road', 'terrain', 'car', 'train')
+    assert [planned.ids[name] for name in labels] == [2, 1]
+
+
+@pytest.mark.parametrize('wanted', ['trafic light', 'Traffic Light', 'traffic lights'])
+def test_a_class_that_may_be_misspelt_is_refused(wanted):
+    source, labels = Source('labelme', []), ['car', 'traffic light']
+    with pytest.raises(ValueError, match='names {}, which no image has, and not traffic light. If'.format(wanted)):
+        plan_classes(source, labels, 'void', ['car', wanted])
+    assert plan_classes(source, labels, 'void', ['car', wanted], ['traffic light']).label_space.num_classes == 2
+    assert plan_classes(source, labels, 'void', ['car', wanted, 'traffic light']).label_space.num_classes == 3
 
 
 @pytest.mark.parametrize(
@@ -962,7 +1006,8 @@ def test_the_command_prints_what_to_go_on_with(tmp_path, capsys):
     out = str(tmp_path / 'my data')
     assert cli.main(['import', str(tmp_path / 'source'), out, '--val-share', '0.4', '--rest', 'background']) == 0
     printed = capsys.readouterr().out
-    assert 'images        3 train, 2 val' in printed and 'the smaller lies over the other (--order area)' in printed
+    assert 'images        3 train, 2 val\nsplits        at random (--val-share 0.4)\n' in printed
+    assert 'the smaller lies over the other (--order area)' in printed
     assert "train --images '{}/images/train' --labels '{}/labels/train'".format(out, out) in printed
     assert cli.main(['import', str(tmp_path / 'source'), out]) == 2
     assert 'exists already and is not an empty directory' in capsys.readouterr().err

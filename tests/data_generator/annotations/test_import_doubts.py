@@ -117,6 +117,22 @@ def test_images_whose_objects_cannot_be_drawn_do_not_become_background(tmp_path)
     assert 'none of its objects can be used: objects that are no area (only a box' in reason and len(places) == 1
 
 
+@pytest.mark.parametrize('has_masks', [True, False])
+def test_an_image_of_voc_without_objects_and_mask_may_not_be_annotated_yet(tmp_path, has_masks):
+    """It became background, as CVAT writes a file for each image of a task."""
+    root = tmp_path / 'source'
+    tools.voc(root)
+    points = ''.join('<x{0}>{1}</x{0}><y{0}>{2}</y{0}>'.format(n, *point) for n, point in enumerate(tools.A, 1))
+    of_a = '<object><name>a</name><polygon>{}</polygon></object>'.format(points)
+    for number in range(1 if has_masks else tools.NUM_IMAGES):
+        (root / 'SegmentationClass' / '{}.png'.format(number)).unlink()
+        (root / 'Annotations' / '{}.xml'.format(number)).write_text(tools.voc_xml('{}.jpg'.format(number), of_a))
+    (root / 'Annotations' / '0.xml').write_text(tools.voc_xml('0.jpg'))
+    imported, labels = imported_from(root, tmp_path / 'out', val_share=0)
+    reason = 'images that cannot be used: its XML has no object, and it may not be annotated yet'
+    assert imported.left_out == {reason: [str(root / 'Annotations' / '0.xml')]} and len(labels) == 4
+
+
 @pytest.mark.parametrize(
     'annotation, reason',
     [
@@ -233,6 +249,19 @@ def test_a_file_of_something_else_that_is_no_yaml_stops_no_import(tmp_path):
     (tmp_path / 'source' / 'deploy.yaml').write_text('chart:\n  names: {{ .Values.names }}\n  - : x\n')
     _, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
     assert len(labels) == 5
+
+
+def test_a_damaged_document_of_many_images_is_no_missing_split(tmp_path):
+    """A third of the images of train became val."""
+    root = tmp_path / 'source'
+    tools.write_image(root / '0.png')
+    write_coco(root, [(0, '0.png')], [OF_A], 'train.json')
+    (root / 'val.json').write_text((root / 'train.json').read_text()[:-20])
+    (root / 'notes.txt').write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(DataError, match=r'val\.json is no JSON.*Export it again\. .* a whole split.* take it out of'):
+        import_annotations(str(root), str(tmp_path / 'out'))
+    (root / 'val.json').unlink()
+    assert import_annotations(str(root), str(tmp_path / 'out')).splits == {'train': 1}
 
 
 def test_a_document_that_is_not_there_is_left_out(tmp_path):
@@ -660,7 +689,8 @@ def test_folders_of_splits_are_called_as_publishers_call_them(tmp_path, train, v
         name = '{}.png'.format(number)
         tools.write_json(folder / '{}.json'.format(number), tools.labelme_content(name))
     imported, _ = imported_from(tmp_path / 'source', tmp_path / 'out')
-    assert imported.splits == ({'train': 3, 'val': 3} if is_split else {'train': 5, 'val': 1})
+    assert imported.splits == {'train': 3, 'val': 3}
+    assert imported.split_by.startswith('those of the source' + ', which names no train' * (not is_split))
 
 
 def write_lists(folder, **lists):
@@ -795,12 +825,17 @@ def test_splits_of_yolo_are_those_of_its_data_yaml(tmp_path, yaml):
 
 
 @pytest.mark.parametrize(
-    'yaml', ['train: images/a\nval: images/a\n', 'train: images/a\n', 'train: {a: x}\nval: images/b\n']
+    'yaml, train, val',
+    [
+        ('train: images/a\nval: images/a\n', 5, 1),
+        ('train: images/a\n', 5, 1),
+        ('train: {a: x}\nval: images/b\n', 3, 3),
+    ],
 )
-def test_a_data_yaml_without_both_splits_says_none(tmp_path, yaml):
+def test_of_a_data_yaml_without_both_splits_only_val_counts(tmp_path, yaml, train, val):
     write_yolo(tmp_path / 'source', IN_A_AND_B, beside(IN_A_AND_B), yaml)
     imported, _ = imported_from(tmp_path / 'source', tmp_path / 'out')
-    assert imported.splits == {'train': 5, 'val': 1}
+    assert imported.splits == {'train': train, 'val': val}
     assert list(imported.left_out) == (['splits of data.yaml that are not read'] if '{' in yaml else [])
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import types
+import warnings
 import zipfile
 
 import cv2
@@ -255,6 +256,24 @@ def test_a_new_training_is_told_of_the_faster_precision(monkeypatch, capsys, fas
     monkeypatch.setattr('fcn8s.precision.fastest_on_cpu', lambda: fastest)
     train._print_faster_precision(argparse.Namespace(**dict({'precision': 'float32', 'resume': None}, **given)))
     assert ('--precision bfloat16' in capsys.readouterr().out) == is_said
+
+
+@pytest.mark.parametrize(
+    'given, workers, said',
+    [
+        ({}, 1, ''),
+        ({'accumulate': 4}, 1, 'The loss cross_entropy+dice of a step is the mean over its 4 batches'),
+        ({'accumulate': 2}, 3, 'its 6 batches, which is not that of one large batch: scores may differ'),
+        ({'accumulate': 4, 'loss': 'focal'}, 2, ''),
+        ({'recipe': None}, 2, ''),
+        ({'resume': 'run'}, 2, ''),
+    ],
+)
+def test_who_takes_more_batches_a_step_than_the_recipe_hears_what_that_changes(capsys, given, workers, said):
+    options = dict(recipe='camvid', resume=None, loss='cross_entropy+dice', accumulate=1)
+    train._print_mean_loss(argparse.Namespace(**dict(options, **given)), workers)
+    out = capsys.readouterr().out
+    assert said in out and bool(said) == bool(out)
 
 
 @pytest.mark.parametrize(
@@ -713,7 +732,7 @@ def test_when_a_worker_is_lost_the_exit_status_is_3_and_says_how_to_go_on(
     tmp_path, monkeypatch, capsys, status, words, expected, said
 ):
     def run_workers(workers, timeout):
-        assert len(workers) == 2 and timeout == 9
+        assert [worker.speaks for worker in workers] == [True, False] and timeout == 9
         raise launching.WorkerEndedError('worker 1', status)
 
     monkeypatch.setattr(launching, 'run_workers', run_workers)
@@ -722,6 +741,14 @@ def test_when_a_worker_is_lost_the_exit_status_is_3_and_says_how_to_go_on(
     (tmp_path / 'a run' / 'config.json').write_text('{}')
     assert main(['train', '--workers', '2', '--timeout', '9'] + words) == expected
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('is_first', [True, False])
+def test_only_the_first_worker_prints_and_warns(is_first, capsys, recwarn):
+    with train._silent_unless(is_first):
+        print('printed')
+        warnings.warn('warned', UserWarning, stacklevel=2)
+    assert capsys.readouterr().out == 'printed\n' * is_first and len(recwarn) == is_first
 
 
 def test_a_file_in_the_place_of_the_folder_of_runs(tmp_path, monkeypatch, capsys):

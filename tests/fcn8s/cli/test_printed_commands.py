@@ -12,8 +12,13 @@ import fcn8s
 from data_generator import BatchGenerator
 from data_generator.checking.faults import FAULT_KINDS
 from fcn8s.backend import tf
-from fcn8s.cli import main
+from fcn8s.cli import build_parser, main
+from fcn8s.cli.options import resolving, training
 from fcn8s.saving import runs
+from fcn8s.saving.card import write_card
+from fcn8s.saving.descriptions import SavedFCN8s
+from fcn8s.settings import ModelSettings
+from helpers.label_spaces import generic_label_space
 from tests.data_generator.annotations.tools import TOOLS
 from tests.data_generator.checking import situations
 from tests.data_generator.checking.situations import SITUATIONS
@@ -130,3 +135,40 @@ def test_what_import_makes_trains(kind, tmp_path, capsys, narrow_encoder, shared
     TOOLS[kind](tmp_path / 'my annotations')
     assert main(['import', str(tmp_path / 'my annotations'), str(tmp_path / 'my data')]) == 0
     assert trains(capsys.readouterr().out, narrow_encoder, tmp_path / 'run')['mean_iou'] >= 0
+
+
+FOLDERS = ['--images', 'I', '--labels', 'L', '--classes', '2']
+
+
+@pytest.mark.parametrize(
+    'words, evaluates',
+    [
+        (['--data', 'D'], True),
+        (['--data', 'D', '--hold-out', 'weimar', 'zurich'], True),
+        (['--data', 'D', '--val-split', ''], False),
+        (['--data', 'D', '--size', '64', '128', '--at-input-size', '--rotate', '-10', '10', '0.5'], True),
+        (FOLDERS, False),
+        (FOLDERS + ['--label-suffix=-gt', '--images', 'J', '--labels', 'M'], False),
+        (FOLDERS + ['--hold-out', 'weimar'], True),
+        (FOLDERS + ['--val-images', 'V', '--val-labels', 'W', '--summary-worst', '2'], True),
+    ],
+)
+def test_the_command_on_a_card_is_taken(words, evaluates):
+    typed = vars(build_parser().parse_args(['train', '--encoder', 'E', *words]))
+    options = resolving.resolve_steps(
+        {name: value for name, value in typed.items() if name not in training.NO_OPTIONS}, typed['defaults']
+    )
+    options.class_weights = [0.5, 1.5]  # as --minutes and --resume leave them
+    command = _command_on_the_card(resolving.storable(options))
+    typed = vars(build_parser().parse_args(command[1:]))
+    again = resolving.resolve_steps(
+        {name: value for name, value in typed.items() if name not in training.NO_OPTIONS}, typed['defaults']
+    )
+    assert again.class_weights == '0.5,1.5' and resolving.evaluates(again) is evaluates
+    assert dict(resolving.storable(again), class_weights=[0.5, 1.5]) == resolving.storable(options)
+
+
+def _command_on_the_card(stored):
+    """The words of the command that the card of a run with these stored options shows."""
+    saved = SavedFCN8s('', ModelSettings(generic_label_space(2)), {})
+    return shlex.split(write_card(saved, {'command': stored}, None, None).split('```')[1])

@@ -108,7 +108,7 @@ def test_submissions_error_maps_and_maps_are_the_same_files(small_model, tmp_pat
         write_geotiff(maps / '{}.tif'.format(number), np.random.RandomState(number).randint(0, 256, size + (3,)))
     words = ['--tile', 192, 192, '--overlap', 64, '--ids', '--polygons', 'geojson']
     found = predicted_alone_and_together(small_model, maps, tmp_path / 'of maps', *words)
-    assert {'0_ids.tif', '1.geojson', '2_ids.png'} < set(found)
+    assert {'0_ids.tif', '1.geojson', '2_ids.tif'} < set(found)
 
 
 def predicted_alone_and_together(model, images, out, *words):

@@ -104,7 +104,11 @@ def test_boundaries_and_calibration_are_printed_where_they_are():
     assert max(map(len, format_scores(dict(everything, fitted_temperature=0.5), CLASSES).splitlines())) <= 80
     assert 'temperature that fits all of them (--temperature) 1.20' in ' '.join(table.split())
     alone = format_scores(dict(everything, fitted_temperature=float('nan')), CLASSES)
-    assert 'expected calibration error, 15 bins  5.00' in alone and 'temperature' not in alone
+    assert 'expected calibration error, 15 bins  5.00' in alone and '(--temperature)' not in alone
+    assert 'no temperature is fitted: a half of the batches has no pixel that counts.\nTake a smaller --batch' in alone
+    assert max(map(len, alone.splitlines())) <= 80
+    nothing = dict(everything, fitted_temperature=float('nan'), expected_calibration_error=float('nan'))
+    assert 'no temperature' not in format_scores(nothing, CLASSES)
 
 
 def test_difference_says_which_is_better_only_when_the_interval_does():

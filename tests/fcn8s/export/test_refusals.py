@@ -14,8 +14,11 @@ import pytest
 
 from fcn8s.backend import TF_VERSION
 from fcn8s.cli import main
-from fcn8s.export import formats
+from fcn8s.export import engines, formats
+from fcn8s.saving.descriptions import SavedFCN8s
+from fcn8s.settings import ModelSettings
 from helpers.images import write_image, write_labels
+from helpers.label_spaces import generic_label_space
 
 ON_2 = pytest.mark.skipif(TF_VERSION < (2, 0), reason='exports are made on TensorFlow 2')
 
@@ -341,6 +344,15 @@ def test_engines_and_precisions_that_do_not_go_with_a_model(export, narrow_model
     if importlib.util.find_spec('openvino'):
         with pytest.raises(ValueError, match='For int8, which is calibrated, export it first'):
             fcn8s.open_model(narrow_model, precision='int8', engine='openvino')
+
+
+@pytest.mark.parametrize('precision', ['float16', 'bfloat16'])
+def test_a_precision_that_the_cpu_lacks_is_not_replaced(monkeypatch, precision):
+    openvino = pytest.importorskip('openvino')
+    monkeypatch.setattr(openvino, 'Core', lambda: SimpleNamespace(get_property=lambda *names: ['FP32', 'INT8']))
+    model = SavedFCN8s('MODEL', ModelSettings(generic_label_space(2)), {})
+    with pytest.raises(ValueError, match="'{}', and this CPU does not compute in it".format(precision)):
+        engines._open_in_openvino(model, precision, False)
 
 
 @pytest.mark.parametrize(

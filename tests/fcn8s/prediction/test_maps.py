@@ -1,8 +1,11 @@
 """A GeoTIFF is predicted by windows as it would be at once, and its results lie where it lies."""
 
+import argparse
+import errno
 import json
 import os
 import shutil
+import sys
 import warnings
 
 import cv2
@@ -11,17 +14,23 @@ import pytest
 import tifffile
 
 from fcn8s.cli import main
+from fcn8s.cli.inputs import prediction_plan
+from fcn8s.cli.predict import _predict_maps
 from fcn8s.prediction import maps
 from fcn8s.prediction.drawing import DEFAULT_STYLE
-from fcn8s.prediction.maps import is_map
+from fcn8s.prediction.maps import map_size
+from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.predictor import Predictor
+from fcn8s.prediction.result_files import Job
 from fcn8s.prediction.tiling import FULL_MARGIN, cuts, full_margin_at, stride_at
+from helpers.image_files import places
 from helpers.image_files.windows import window_reader
 from helpers.image_rules import ImageRules
 from helpers.images import read_image, write_image
 from helpers.label_spaces import generic_label_space
 
 rasterio = pytest.importorskip('rasterio')
+pytest.importorskip('rasterio.features')
 
 SIZE = (192, 320)
 
@@ -65,8 +74,8 @@ def test_scales_without_a_common_stride_are_predicted_all_the_same():
 def write_map(path, values, **options):
     bands = values[np.newaxis] if values.ndim == 2 else np.moveaxis(values, -1, 0)
     profile = dict(driver='GTiff', height=values.shape[0], width=values.shape[1], count=len(bands), dtype=values.dtype)
-    place = rasterio.transform.from_origin(500000, 5400000, 0.5, 0.25)
-    with rasterio.open(str(path), 'w', crs='EPSG:25832', transform=place, **dict(profile, **options)) as file:
+    profile.update(crs='EPSG:25832', transform=rasterio.transform.from_origin(500000, 5400000, 0.5, 0.25))
+    with rasterio.open(str(path), 'w', **dict(profile, **options)) as file:
         file.write(bands)
     return str(path)
 
@@ -110,12 +119,10 @@ def windows_read(monkeypatch):
 def test_windows_have_no_seam_and_keep_their_place(small_model, ortho, tmp_path, windows_read):
     drawn = ['--ids', '--color', '--overlay', '--palette', 'color-blind']
     predict(small_model, ortho, tmp_path / 'once', *drawn)
-    predict(small_model, ortho, tmp_path / 'windows', '--tile', '608', '608', '--ids')
     expected = read_image(tmp_path / 'once' / 'ortho_ids.png', convert=True)[..., 0]
-    assert not (tmp_path / 'windows' / 'ortho_ids.tif').exists()  # no larger than a tile: as without --tile
     predict(small_model, ortho, tmp_path / 'windows', '--tile', '192', '192', '--overlap', '64', *drawn)
     # What memory holds of a map does not grow with the map: no part that is read is larger than a tile.
-    assert len(windows_read) > 6 and np.max(windows_read, axis=0).tolist() == [192, 192]
+    assert len(windows_read) > 4 and np.max(windows_read, axis=0).tolist() == [192, 192]
     found, crs, transform = read(tmp_path / 'windows' / 'ortho_ids.tif')
     with rasterio.open(ortho) as source:
         assert (crs, transform) == (source.crs, source.transform)
@@ -185,15 +192,90 @@ def test_polygons_in_map_coordinates(small_model, ortho, tmp_path):
         collection = json.load(file)
     assert collection['crs']['properties']['name'] == 'urn:ogc:def:crs:EPSG::25832'
     ids, _, transform = read(tmp_path / 'ortho_ids.tif')
-    drawn = rasterio.features.rasterize(
-        [(f['geometry'], f['properties']['class_id'] + 1) for f in collection['features']], SIZE, transform=transform
-    )
+    drawn = in_place(collection['features'], SIZE, transform)
     np.testing.assert_array_equal(drawn, ids[0].astype(int) + 1)
     assert sum(f['properties']['pixels'] for f in collection['features']) == SIZE[0] * SIZE[1]
     ring = np.array(collection['features'][0]['geometry']['coordinates'][0])
     x, y = ring[:-1].T
     assert np.dot(x, np.roll(y, -1)) > np.dot(y, np.roll(x, -1))  # counterclockwise
     assert sorted(path.name for path in tmp_path.iterdir()) == ['ortho.geojson', 'ortho_ids.tif']
+
+
+def in_place(features, shape, transform):
+    """Class IDs + 1 that the polygons of a file draw onto a map."""
+    drawn = [(feature['geometry'], feature['properties']['class_id'] + 1) for feature in features]
+    return rasterio.features.rasterize(drawn, shape, transform=transform)
+
+
+def test_a_map_no_larger_than_a_tile_is_a_map_in_one_window(small_model, ortho, tmp_path, windows_read):
+    predict(small_model, ortho, tmp_path / 'map', '--tile', '400', '400', '--ids', 'train')
+    predict(small_model, ortho, tmp_path / 'once', '--ids', 'train')
+    assert windows_read == [SIZE]
+    found, crs, transform = read(tmp_path / 'map' / 'ortho_train_ids.tif')
+    with rasterio.open(ortho) as source:
+        assert (crs, transform) == (source.crs, source.transform)
+    expected = read_image(tmp_path / 'once' / 'ortho_train_ids.png', convert=True)[..., 0]
+    np.testing.assert_array_equal(found[0], expected)
+
+
+def write_polygons(path, class_ids):
+    files = PolygonFiles(os.path.dirname(path), generic_label_space(8), 'geojson')
+    files.write('found', path, class_ids)
+    with open(files.path('found'), encoding='utf-8') as file:
+        return json.load(file)
+
+
+def test_polygons_of_maps_that_are_read_whole_are_in_map_coordinates(ortho, tmp_path):
+    class_ids = np.kron(np.random.RandomState(3).randint(0, 8, (6, 10)), np.ones((32, 32))).astype(np.uint8)
+    path = shutil.copy(ortho, str(tmp_path / 'chip.tif'))
+    collection = write_polygons(path, class_ids)
+    assert collection['crs']['properties']['name'] == 'urn:ogc:def:crs:EPSG::25832'
+    with rasterio.open(ortho) as source:
+        drawn = in_place(collection['features'], SIZE, source.transform)
+    np.testing.assert_array_equal(drawn, class_ids.astype(int) + 1)
+
+
+def test_coordinates_of_no_known_reference_system_are_declared_so(tmp_path):
+    class_ids = np.zeros((8, 12), np.uint8)
+    write_image(str(tmp_path / 'a.png'), np.zeros((8, 12, 3), np.uint8))
+    with_place = write_map(tmp_path / 'a.tif', np.zeros((8, 12, 3), np.uint8), crs=None)
+    for path, corner in (str(tmp_path / 'a.png'), [0, 0]), (with_place, [500000, 5400000]):
+        collection = write_polygons(path, class_ids)
+        assert 'crs' in collection and collection['crs'] is None
+        assert corner in collection['features'][0]['geometry']['coordinates'][0]
+
+
+@pytest.fixture
+def no_rasterio(monkeypatch):
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'rasterio']:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_without_rasterio_maps_are_told_and_their_polygons_refused(ortho, tmp_path, capsys, no_rasterio):
+    (tmp_path / 'plain').mkdir()
+    write_image(str(tmp_path / 'plain' / 'a.tif'), np.zeros((9, 9, 3), np.uint8))
+    arguments = argparse.Namespace(polygons='geojson', tile=None, share=None)
+    check = prediction_plan._check_maps
+    check(arguments, [str(tmp_path / 'plain' / 'a.tif')])
+    with pytest.raises(ValueError, match=r"ortho.tif lies on a map, and rasterio.*pip install 'fcn8s\[geo\]', or take"):
+        check(arguments, [ortho])
+    (tmp_path / 'plain' / 'a.tfw').write_text('1\n0\n0\n-1\n5\n5\n')
+    with pytest.raises(ValueError, match='a.tif lies on a map'):
+        check(arguments, [str(tmp_path / 'plain' / 'a.tif')])
+    arguments.polygons, arguments.tile = None, [640, 640]
+    with pytest.warns(UserWarning, match='ortho.tif lies on a map, but results are PNG files without its place'):
+        check(arguments, [ortho])
+
+
+def test_polygons_of_a_map_that_is_turned_when_shown_need_tiles(ortho, tmp_path):
+    path = str(tmp_path / 'turned.tif')
+    tags = [(33550, 'd', 3, (1.0, 1.0, 0.0), True), (33922, 'd', 6, (0.0, 0.0, 0.0, 5e5, 5e6, 0.0), True)]
+    tifffile.imwrite(path, np.zeros((8, 9), np.uint8), extratags=tags + [(274, 'H', 1, 6, True)], metadata=None)
+    arguments = argparse.Namespace(polygons='geojson', tile=None, share=None)
+    with pytest.raises(ValueError, match='turned.tif lies on a map, but its tag of orientation turns it. For polygons'):
+        prediction_plan._check_maps(arguments, [ortho, path])
+    arguments.tile = [64, 64]
+    prediction_plan._check_maps(arguments, [ortho, path])
 
 
 def test_deep_maps_are_read_by_the_rule(small_model, tmp_path):
@@ -220,13 +302,13 @@ def test_the_range_of_a_map_is_that_of_the_bands_that_are_taken(tmp_path, bands)
     assert found.max() > 250
 
 
-def test_only_placed_tiffs_larger_than_a_tile_are_maps(ortho, tmp_path, monkeypatch):
-    assert is_map(ortho, (128, 128)) and not is_map(ortho, (400, 400))
+def test_only_placed_tiffs_are_maps(ortho, tmp_path):
+    assert map_size(ortho) == SIZE
     write_image(str(tmp_path / 'a.png'), np.zeros((9, 9, 3), np.uint8))
     write_image(str(tmp_path / 'a.tif'), np.zeros((9, 9, 3), np.uint8))
     (tmp_path / 'b.tif').write_bytes(b'II*\0damaged')
     for name in ('a.png', 'a.tif', 'b.tif'):
-        assert not is_map(str(tmp_path / name), (4, 4))
+        assert map_size(str(tmp_path / name)) is None
 
 
 def test_a_large_scan_that_has_to_be_turned_or_has_its_bands_in_pages_is_no_map(tmp_path, monkeypatch):
@@ -242,8 +324,8 @@ def test_a_large_scan_that_has_to_be_turned_or_has_its_bands_in_pages_is_no_map(
                 file.write(page, extratags=tags, metadata=None)
             file.write(page[::2, ::2], subfiletype=1, metadata=None)
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
-            assert is_map(str(tmp_path / name), (16, 16)) is expected, name
+            warnings.simplefilter('error', rasterio.errors.NotGeoreferencedWarning)
+            assert (map_size(str(tmp_path / name)) is not None) is expected, name
 
 
 @pytest.mark.parametrize('kind', ['premultiplied', 'non-premultiplied'])
@@ -266,6 +348,29 @@ def test_a_link_to_nowhere_is_no_reason_to_stop(small_model, ortho, tmp_path, ca
     assert 'x.tif' in capsys.readouterr().err and (tmp_path / 'out' / 'a_ids.tif').is_file()
 
 
+def test_only_maps_that_cannot_be_read_are_passed_over(tmp_path, monkeypatch):
+    ids, places = np.arange(256, dtype=np.uint8), []
+    request = maps.MapRequest(('ids',), generic_label_space(8), DEFAULT_STYLE, ids, ImageRules(), (32, 64), 0)
+    args, predictor = argparse.Namespace(keep_going=True, out=str(tmp_path)), Predictor(cells, 8)
+    for name, bands in (('bands', 5), ('map', 3)):
+        write_map(tmp_path / (name + '.tif'), np.zeros((64, 96, bands), np.uint8))
+    jobs = [
+        (number, Job(str(tmp_path / (name + '.tif')), name)) for number, name in enumerate(('none', 'bands', 'map'))
+    ]
+    failures = _predict_maps(args, jobs, predictor, request)
+    assert [number for number, _ in failures] == [0, 1] and (tmp_path / 'map_ids.tif').is_file()
+    assert 'none.tif cannot be read' in failures[0][1] and 'bands.tif' in failures[1][1]
+
+    def full_disk(place):
+        places.append(place)
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(maps, 'atomic_path', full_disk)
+    with pytest.raises(OSError, match='No space left'):
+        _predict_maps(args, jobs[2:] * 2, predictor, request)
+    assert len(places) == 1
+
+
 def test_results_of_maps_replace_no_input(small_model, ortho, tmp_path, capsys):
     for name in ('a.tif', 'a_ids.tif'):
         shutil.copyfile(ortho, str(tmp_path / name))
@@ -276,7 +381,7 @@ def test_results_of_maps_replace_no_input(small_model, ortho, tmp_path, capsys):
 
 
 def test_polygons_name_longitude_and_latitude_in_the_order_of_their_coordinates():
-    found = [maps._crs_name(rasterio.crs.CRS.from_epsg(code)) for code in (4326, 25832)]
+    found = [places._crs_name(rasterio.crs.CRS.from_epsg(code)) for code in (4326, 25832)]
     assert found == ['urn:ogc:def:crs:OGC:1.3:CRS84', 'urn:ogc:def:crs:EPSG::25832']
 
 
@@ -288,7 +393,7 @@ def test_a_map_that_is_damaged_is_named(small_model, tmp_path, capsys):
         file.write(bytes(500))
     options = ['--out', str(tmp_path / 'out'), '--tile', '192', '192', '--overlap', '64', '--ids']
     assert main(['predict', small_model, path] + options) == 2
-    assert 'ortho.tif cannot be read or its results written' in capsys.readouterr().err
+    assert 'ortho.tif cannot be read: ' in capsys.readouterr().err
     assert not list((tmp_path / 'out').iterdir())
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from data_generator.annotations.dataset import Options, import_annotations
 from data_generator.street_scenes import make_scene
+from fcn8s.cli.predict import Writers, _kept_if_interrupted
+from fcn8s.prediction import polygon_files
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_files import ResultFiles
 from helpers.images import read_labels, write_image
@@ -51,6 +53,33 @@ def test_generated_scenes_keep_their_classes(tmp_path, scene, kind, tolerance):
         assert both.sum() / any_of.sum() >= 0.99
 
 
+def test_a_tolerance_removes_as_many_points_as_the_page_says(tmp_path, scene):
+    points = {}
+    for tolerance in (0.0, 0.5, 1.0):
+        files = PolygonFiles(str(tmp_path), SPACE, 'coco', tolerance)
+        files.write('x', 'x.png', scene[1])
+        files.close()
+        objects = json.loads((tmp_path / 'annotations.json').read_text())['annotations']
+        outlines = [one['segmentation'] for one in objects if isinstance(one['segmentation'], list)]
+        points[tolerance] = sum(len(ring) // 2 for outline in outlines for ring in outline)
+    assert 0.8 < points[0.5] / points[0.0] < 0.9 and points[1.0] / points[0.0] < 0.5
+
+
+@pytest.mark.parametrize('kind', ['labelme', 'coco'])
+def test_what_is_imported_again_has_the_ids_of_the_network(tmp_path, kind):
+    """labelme's files name only the classes that occur, which were numbered by the alphabet."""
+    space = LABEL_SPACES['cityscapes']
+    class_ids = make_scene(np.random.default_rng(5), (128, 256))[1]
+    class_ids = file_ids_to_class_ids(space)[class_ids].astype(np.uint8)
+    assert len(np.unique(class_ids)) < 19
+    names = {'labelme': space.class_names, 'coco': None}[kind]
+    options = Options(rest='void', classes=names)
+    image = np.zeros(class_ids.shape + (3,), np.uint8)
+    imported_again(tmp_path, image, class_ids, kind, 0.0, space, options)
+    found = read_labels(str(tmp_path / 'dataset' / 'labels' / 'train' / 'x.png'))
+    np.testing.assert_array_equal(found, class_ids)
+
+
 @pytest.mark.parametrize('kind', ['labelme', 'coco'])
 def test_background_is_what_nobody_drew_but_in_holes(tmp_path, kind):
     class_ids = np.zeros((12, 16), np.uint8)
@@ -83,6 +112,37 @@ def test_coco_is_what_pycocotools_takes_it_for(tmp_path, scene):
         mask = dataset.annToMask(one).astype(bool)
         assert mask.sum() == one['area'] and (scene[1][mask] == one['category_id'] - 1).all()
         assert one['bbox'] == mask_tools.toBbox(dataset.annToRLE(one)).tolist()
+
+
+@pytest.mark.parametrize('in_memory', [1 << 26, 1])
+def test_annotations_of_many_images_need_no_memory(tmp_path, monkeypatch, in_memory):
+    monkeypatch.setattr(polygon_files._Spool, '_IN_MEMORY', in_memory)
+    files = PolygonFiles(str(tmp_path), SPACE, 'coco')
+    assert files.close() is None and not list(tmp_path.iterdir())
+    for number in range(3):
+        files.write(str(number), '{}.jpg'.format(number), np.full((4, 6), number, np.uint8))
+    other = PolygonFiles(str(tmp_path), SPACE, 'coco')
+    other.take_over(files.described())
+    files._annotations.append('of an image that was interrupted')
+    for of_three in (files, other):
+        content = json.loads((tmp_path / 'annotations.json').read_text()) if of_three.close() else {}
+        assert [image['file_name'] for image in content['images']] == ['0.jpg', '1.jpg', '2.jpg']
+        assert [one['category_id'] for one in content['annotations']] == [1, 2, 3]
+        assert [one['image_id'] for one in content['annotations']] == [image['id'] for image in content['images']]
+        assert len(content['categories']) == SPACE.num_classes
+    assert (files._annotations._file.name is not None) == (in_memory == 1)
+
+
+def test_what_was_predicted_before_an_interruption_is_written(tmp_path, capsys):
+    polygons = PolygonFiles(str(tmp_path), SPACE, 'coco')
+    results = ResultFiles(str(tmp_path), SPACE, ['doubt'])
+    with pytest.raises(KeyboardInterrupt), _kept_if_interrupted(Writers(results, polygons, None, None)):
+        polygons.write('x', 'x.jpg', np.zeros((4, 6), np.uint8))
+        results.take_over_doubts([('x', 0.5, 0.25)])
+        raise KeyboardInterrupt
+    assert len(json.loads((tmp_path / 'annotations.json').read_text())['images']) == 1
+    assert (tmp_path / 'doubt.csv').read_text().splitlines()[1:] == ['x,0.5,0.25']
+    assert capsys.readouterr().err.count('holds the images that were predicted until then') == 2
 
 
 def test_geojson_and_results_of_other_kinds(tmp_path, scene):

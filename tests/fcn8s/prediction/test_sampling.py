@@ -169,6 +169,16 @@ def test_a_run_without_dropout_is_refused_before_it_is_opened(tmp_path, capsys):
     assert '--samples: {} was trained without dropout'.format(run.directory) in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('share, times', [(None, 1), ([0, 2, 'FOLDER'], 0)])
+def test_a_dropout_that_is_not_known_is_told(tmp_path, capsys, share, times):
+    args = argparse.Namespace(samples=2, sample_seed=None, engine=None, model=str(tmp_path), share=share)
+    check_sampling_arguments(args)
+    assert capsys.readouterr().out.count('samples keep a share of 0.5 of fc6 and fc7, as VGG-16 does') == times
+    args.model = runs.create_run(str(tmp_path / 'run'), {'train': {'keep_prob': 0.7}}).directory
+    check_sampling_arguments(args)
+    assert not capsys.readouterr().out
+
+
 def test_a_network_in_bfloat16_has_samples_too(small_model, reference):
     try:
         model = open_model(small_model, precision='bfloat16')

@@ -92,6 +92,17 @@ def test_who_trusts_a_file_opens_it_all_the_same(small_model, tmp_path):
         network.predict(image)
 
 
+def test_a_network_is_packed_with_trust_and_its_zip_still_asks_for_it(small_model, tmp_path, capsys):
+    model, written = shutil.copytree(small_model, str(tmp_path / 'm')), str(tmp_path / 'written')
+    change_graph(model, write_file_when_it_predicts(written))
+    out = str(tmp_path / 'network.zip')
+    assert main(['pack', model, out]) == 2 and '--trust' in capsys.readouterr().err
+    assert main(['pack', model, out, '--trust']) == 0
+    with pytest.raises(ValueError, match='WriteFile'):
+        open_model(out)
+    assert not os.path.exists(written)
+
+
 @pytest.mark.parametrize('op', ['ReadFile', 'PyFunc', 'PyFuncStateless', 'EagerPyFunc', 'MatchingFiles', 'SaveV2'])
 def test_ops_that_reach_outside_are_named(op):
     graph_def = tf.GraphDef()

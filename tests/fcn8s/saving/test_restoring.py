@@ -235,6 +235,26 @@ def test_classes_of_one_name_are_paired_in_their_order(stored, wanted, pairs):
     assert restoring._class_pairs(there, here) == pairs
 
 
+@pytest.mark.parametrize(
+    'stored, wanted, pairs, said',
+    [
+        (2, 2, [(0, 0), (1, 1)], ['  classes without names: taken over by number']),
+        (
+            *(2, 3, []),
+            [
+                '  classes without names: none is taken over',
+                '  classes that start anew: class 0, class 1, class 2',
+                '  classes that are left behind: class 0, class 1',
+            ],
+        ),
+    ],
+)
+def test_classes_without_names_are_taken_over_only_where_there_are_as_many(stored, wanted, pairs, said):
+    there, here = (ModelSettings(generic_label_space(number)) for number in (stored, wanted))
+    assert restoring._class_pairs(there, here) == pairs
+    assert restoring.format_fits([], there, here).splitlines()[1:] == said
+
+
 def test_classes_of_biases_and_score_kernels():
     stored, value = np.array([10.0, 11.0, 12.0]), np.array([-1.0, -2.0, -3.0, -4.0])
     np.testing.assert_array_equal(restoring.copy_classes(stored, value, PAIRS), [12, -2, 10, -4])

@@ -1,6 +1,7 @@
 """What has to agree among workers, and between a run and who goes on with it."""
 
 import contextlib
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -81,6 +82,30 @@ def counted_images(network, sizes):
         yield
     finally:
         del network.training_feed
+
+
+@pytest.mark.parametrize(
+    'stored, changed',
+    [
+        ({'dataset_fingerprint': 'a', 'val_dataset_fingerprint': 'b'}, []),
+        ({'dataset_fingerprint': 'a', 'val_dataset_fingerprint': 'x'}, ['validation']),
+        ({'dataset_fingerprint': 'x', 'val_dataset_fingerprint': 'x'}, ['training', 'validation']),
+        ({'dataset_fingerprint': 'a', 'val_dataset_fingerprint': None}, ['validation']),
+        ({'dataset_fingerprint': 'a'}, []),
+    ],
+)
+def test_data_that_have_changed_since_a_run_was_started_are_told(monkeypatch, stored, changed):
+    """Runs of before hold no fingerprint of their validation data."""
+    monkeypatch.setattr(agreement, 'check_is_whole', lambda *_: None)
+    monkeypatch.setattr(agreement, '_has_to_agree', lambda *_: {})
+    generators = [SimpleNamespace(fingerprint=name) for name in 'ab']
+    request = SimpleNamespace(train_generator=generators[0], val_generator=generators[1])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        agreement.check_run_continues(runs.Run('run'), stored, None, request)
+    assert [str(one.message) for one in caught] == [
+        "The {} data of the run 'run' have changed since it was started.".format(what) for what in changed
+    ]
 
 
 def test_a_run_with_an_ignored_class_goes_on_whatever_its_config_calls_void():

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import signal
+import warnings
 from types import SimpleNamespace
 from unittest import mock
 
@@ -43,6 +44,30 @@ def test_all_images_of_a_step_count_in_each_worker(generator, batch, times, size
             steps = shared.SharedSteps(network_without_dropout(), workers(number, size), dealt)
             images, _ = next(dealt)
             assert steps.count(images) == batch * times, number
+
+
+@pytest.mark.parametrize(
+    'keep_prob, has_run, seed, operations, workers, said',
+    [
+        (0.5, True, 'seed', [], None, []),
+        (0.5, True, None, [], None, ['a resumed run sees the same data but other dropout masks']),
+        (0.5, False, None, [], None, []),
+        (0.5, False, 'seed', [], 3, ['3 workers do not drop what one process would']),
+        (0.5, False, 'seed', ['dropout_first_row'], 3, []),
+        (1.0, True, None, [], 3, []),
+    ],
+)
+def test_dropout_that_is_not_drawn_from_the_seed_is_told(keep_prob, has_run, seed, operations, workers, said):
+    graph = SimpleNamespace(get_operations=lambda: [SimpleNamespace(name=name) for name in operations])
+    network = SimpleNamespace(graph=graph, tensors=SimpleNamespace(encoder=SimpleNamespace(dropout_seed=seed)))
+    training = object.__new__(run._Training)
+    training.network, training.run = network, 'a run' if has_run else None
+    training.request = SimpleNamespace(keep_prob=keep_prob)
+    training.workers = workers and SimpleNamespace(size=workers)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        training._warn_about_dropout()
+    assert len(caught) == len(said) and all(part in str(one.message) for part, one in zip(said, caught))
 
 
 def network_without_dropout():

@@ -223,6 +223,12 @@ def test_stops_early_when_patience_ends(capsys):
     assert 'mean_iou has not improved in 2 evaluations (best 0.5000 at step 3)' in capsys.readouterr().out
 
 
+def test_patience_counts_epochs_where_nothing_is_evaluated(capsys):
+    recorder = Recorder(losses=[3, 3, 3, 2, 2, 2, 4, 4, 4, 1, 1, 1])
+    assert len(recorder.loop(OPTIONS._replace(patience=1)).train()) == 3
+    assert 'loss has not improved in 1 epoch (best 2.0000 at step 6)' in capsys.readouterr().out
+
+
 def test_early_stopping_saves_at_the_end_and_a_resumed_run_trains_no_further():
     recorder = Recorder(scores=[0.5, 0.4, 0.9])
     options = OPTIONS._replace(patience=1, monitor='mean_iou', save_frequency=3)
