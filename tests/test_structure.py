@@ -378,6 +378,7 @@ def test_import_paths_of_version_1_0_go_on_working():
         'import data_generator',
         'import helpers.visualization_utils',
         'import fcn8s',
+        'import fcn8s.distributed.cluster',
         'import fcn8s.cli; fcn8s.cli.build_parser()',
         'from fcn8s import runs, schedules, scores, boundaries, diagnosis',
     ],
