@@ -258,7 +258,7 @@ class _Training:
             self.network.training_feed,
             averaging_op=training.average.update if training.average else None,
             warmup_op=training.warmup and training.warmup.apply_op,
-            warmup_accumulate=training.warmup and training.warmup.accumulate_op,
+            warmup_accumulate_op=training.warmup and training.warmup.accumulate_op,
         )
 
     def _actions(self, stop_request: Callable[[], StopRequest]) -> Actions:
