@@ -17,7 +17,7 @@ from fcn8s.batches import PredictionTensors, as_evaluation_batch, check_same_cla
 from fcn8s.distributed.workers import DistributedSettings, Workers, cluster_settings, join
 from fcn8s.evaluation.evaluate import batches_at_once
 from fcn8s.evaluation.one_pass import run_evaluation
-from fcn8s.graph.assembly import PUBLISHED_TENSORS, Model, TrainingSettings, assemble, check_training_settings
+from fcn8s.graph.assembly import PUBLISHED_TENSORS, NetworkTensors, TrainingSettings, assemble, check_training_settings
 from fcn8s.graph.dropout_rows import with_dropout_rows
 from fcn8s.graph.encoder import as_trained
 from fcn8s.graph.graph_defs import digest_of
@@ -100,7 +100,7 @@ class Network:
                 from fcn8s.distributed.exchange import Exchange
 
                 self.exchange = Exchange(workers.size, lambda: workers.keys(1), workers.wire)
-            self.tensors: Model = assemble(self._graph_to_train(), plan.settings, training, self.exchange)
+            self.tensors: NetworkTensors = assemble(self._graph_to_train(), plan.settings, training, self.exchange)
         check_process()
         config = session_config(*arithmetic)
         self.session = workers.session(self.graph, config) if workers else tf.Session(graph=self.graph, config=config)

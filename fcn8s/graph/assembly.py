@@ -63,8 +63,8 @@ class TrainingTensors(NamedTuple):
     warmup: Optional[TrainOps] = None
 
 
-class Model(NamedTuple):
-    """A whole network in a graph. N images, H and W the image's size, C classes."""
+class NetworkTensors(NamedTuple):
+    """A whole network in a graph: `FCN8s.model`. N images, H and W the image's size, C classes."""
 
     settings: ModelSettings
     encoder: Encoder
@@ -95,7 +95,8 @@ class Model(NamedTuple):
         return self.training.ops.parts + averaged + warmed_up + ((self.training.global_step,),)
 
 
-# The attributes of `FCN8s` that scripts have fed and fetched since its first version: name -> place in a `Model`.
+# The attributes of `FCN8s` that scripts have fed and fetched since its first version, with their places in
+# `NetworkTensors`.
 PUBLISHED_TENSORS = {
     'images_uint8': 'encoder.images_uint8',
     'image_input': 'encoder.image_input',
@@ -120,7 +121,7 @@ def assemble(
     settings: ModelSettings,
     training: TrainingSettings,
     exchange: Optional[Any] = None,
-) -> Model:
+) -> NetworkTensors:
     """Builds a network in the current graph, from an encoder read by `fcn8s.saving.encoder_files.read_encoder`.
 
     exchange: as in `build_train_op`.
@@ -134,7 +135,7 @@ def assemble(
     warmed_up = _warmed_up(encoder.variables, training, exchange) if training.head_warmup else None
     tensors = _build_training(decoder, settings, training, of_encoder, warmed_up, exchange)
     _say_what_stays(of_encoder, tensors.ops.trained)
-    return Model(settings, encoder, decoder, predictor, tensors)
+    return NetworkTensors(settings, encoder, decoder, predictor, tensors)
 
 
 def _say_what_stays(of_encoder: Sequence[Variable], trained: Sequence[Variable]) -> None:
