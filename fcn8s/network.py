@@ -72,7 +72,9 @@ class Network:
         training: TrainingSettings,
         arithmetic: Arithmetic,
         seed: int,
-        workers: Optional[Workers] = None,
+        workers: Optional[Workers],
+        input_size: Optional[Tuple[int, int]],
+        said_image_rules: Optional[ImageRules],
     ) -> None:
         self.settings: ModelSettings = plan.settings
         self.training_settings = training
@@ -82,8 +84,8 @@ class Network:
         self.best_training_loss: Optional[float] = None
         self.last_scores: Dict[str, float] = {}
         self.for_prediction = plan.for_prediction
-        self.input_size: Optional[Tuple[int, int]] = None  # at which its run was evaluated
-        self.said_image_rules: Optional[ImageRules] = None  # given when it was opened
+        self.input_size = input_size  # at which its run was evaluated
+        self.said_image_rules = said_image_rules  # given when it was opened
         self._encoder_meta_graph = plan.encoder.meta_graph
         self._encoder_dir = plan.encoder.directory
         self._saved: Set[Tuple[str, str, int]] = set()
@@ -648,8 +650,6 @@ def _build(request: NetworkRequest, beginning: Beginning, cluster: Optional[Dist
     workers = None if plan.for_prediction else join(cluster, described)
     opened_from = request.beginning.model_load_dir
     size = None if opened_from is None else input_size(opened_from)
-    network = Network(plan, training, arithmetic, request.seed, workers)
-    network.input_size = size
     rules = request.architecture.image_rules
-    network.said_image_rules = None if rules is None else checked_rules(rules)
-    return network
+    said = None if rules is None else checked_rules(rules)
+    return Network(plan, training, arithmetic, request.seed, workers, size, said)
