@@ -360,10 +360,10 @@ class Network:
             batches,
             num_batches,
             label_space,
-            evaluation_bar,
-            training.scoring.fetches(observer.fetches) if observer else None,
-            observer.add if observer else None,
-            batches_at_once(),
+            progress=evaluation_bar,
+            fetches=training.scoring.fetches(observer.fetches) if observer else None,
+            on_batch=observer.add if observer else None,
+            at_once=batches_at_once(),
         )
         scores['loss'] += self.penalty(l2_regularization)
         return scores

@@ -78,16 +78,16 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.planning.memory import GB, PlanRequest, parameter_bytes
 
     request = PlanRequest(
-        args.classes,
-        tuple(args.size),
-        args.batch,
-        args.width_divisor,
-        args.variant,
-        args.upsampling,
-        args.precision,
-        optimizer_settings(args.optimizer, args.accumulate, ema=args.ema, swa=args.swa),
-        parse_head(args.head, args.width_divisor),
-        args.head_warmup > 0,
+        num_classes=args.classes,
+        size=tuple(args.size),
+        batch=args.batch,
+        width_divisor=args.width_divisor,
+        variant=args.variant,
+        upsampling=args.upsampling,
+        precision=args.precision,
+        optimizer=optimizer_settings(args.optimizer, args.accumulate, ema=args.ema, swa=args.swa),
+        head=parse_head(args.head, args.width_divisor),
+        head_warmup=args.head_warmup > 0,
     )
     made = plan.make_plan(request, None if args.memory is None else args.memory * GB, args.seconds)
     print(plan.format_plan(made, request, args.images))

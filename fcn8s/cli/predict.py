@@ -238,15 +238,15 @@ def _map_request(args: argparse.Namespace, model: Any, style: Any, rules: Any) -
         )
     scales = tuple(args.scales or (1.0,))
     request = MapRequest(
-        tuple(kinds_of(args)),
-        model.label_space,
-        style,
-        id_map(model.label_space, args.ids or 'class'),
-        rules,
-        tuple(args.tile),
-        full_margin_at(scales) if args.overlap is None else args.overlap,
-        scales,
-        None if args.polygons is None else args.polygon_tolerance,
+        kinds=tuple(kinds_of(args)),
+        label_space=model.label_space,
+        style=style,
+        id_map=id_map(model.label_space, args.ids or 'class'),
+        rules=rules,
+        tile=tuple(args.tile),
+        margin=full_margin_at(scales) if args.overlap is None else args.overlap,
+        scales=scales,
+        tolerance=None if args.polygons is None else args.polygon_tolerance,
     )
     check_map_request(request)
     return request

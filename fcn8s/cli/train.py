@@ -325,16 +325,16 @@ def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: f
         return 'memory: not estimated, because this encoder has widths of its own'
     width_divisor, head = widths
     request = PlanRequest(
-        model.num_classes,
-        tuple(size),
-        options.batch,
-        width_divisor,
-        model.settings.variant,
-        model.settings.upsampling,
-        options.precision,
-        optimizer_of(options),
-        head,
-        options.head_warmup > 0,
+        num_classes=model.num_classes,
+        size=tuple(size),
+        batch=options.batch,
+        width_divisor=width_divisor,
+        variant=model.settings.variant,
+        upsampling=model.settings.upsampling,
+        precision=options.precision,
+        optimizer=optimizer_of(options),
+        head=head,
+        head_warmup=options.head_warmup > 0,
     )
     needed, there = estimate_memory(request, base_memory), total_memory()
     line = _padding(options, train) + 'images of {} x {}, {} a batch: about {:.1f} GB of memory, of {:.1f} GB'.format(

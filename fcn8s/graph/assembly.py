@@ -244,15 +244,7 @@ def _build_training(
     with tf.name_scope('optimizer/'):
         total_loss = tf.add(loss.value, penalty, name='total_loss')
         learning_rate = tf.placeholder(tf.float32, [], name='learning_rate')
-        global_step = tf.get_variable(
-            GLOBAL_STEP,
-            [],
-            tf.int64,
-            tf.zeros_initializer(),
-            trainable=False,
-            use_resource=False,
-            collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP],
-        )
+        global_step = _global_step()
     of_decoder = decoder.kernels + decoder.biases
     ops = build_train_op(
         loss,
@@ -277,7 +269,30 @@ def _build_training(
     with tf.name_scope('scored_logits'):
         scoring = score_logits(decoder.logits, labels, class_ids, valid, settings.label_space)
     return TrainingTensors(
-        labels, l2_rate, loss, penalty, total_loss, learning_rate, global_step, ops, scoring, step_op, average, warmup
+        labels=labels,
+        l2_rate=l2_rate,
+        loss=loss,
+        penalty=penalty,
+        total_loss=total_loss,
+        learning_rate=learning_rate,
+        global_step=global_step,
+        ops=ops,
+        scoring=scoring,
+        step_op=step_op,
+        average=average,
+        warmup=warmup,
+    )
+
+
+def _global_step() -> Variable:
+    return tf.get_variable(
+        GLOBAL_STEP,
+        [],
+        tf.int64,
+        tf.zeros_initializer(),
+        trainable=False,
+        use_resource=False,
+        collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP],
     )
 
 
