@@ -14,6 +14,7 @@ from fcn8s.graph.update_rules import LossScaling, TrainOps, build_train_op
 from fcn8s.graph.weight_average import WeightAverage, build_weight_average
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings, matching_multipliers
 from fcn8s.settings import ModelSettings, check_loss
+from helpers.counted import join_and_count, join_and_dots
 from helpers.flags import checked_whole, is_whole
 from helpers.user_warnings import warn_user
 
@@ -144,7 +145,7 @@ def _say_what_stays(of_encoder: Sequence[Variable], trained: Sequence[Variable])
     if left:
         warn_user(
             'the encoder calls {} trainable, but no gradient reaches {}: a training leaves {} as in the file.'.format(
-                ', '.join(left[:6]) + (' and {} more'.format(len(left) - 6) if len(left) > 6 else ''),
+                join_and_count(left, 6),
                 *(('it', 'it') if len(left) == 1 else ('them', 'them')),
             )
         )
@@ -186,9 +187,7 @@ def trained_encoder_variables(variables: Sequence[Variable], freeze: Optional[Un
         if not any(_is_of_block(name, block) for name in names):
             raise ValueError(
                 'freeze is {!r}, but the encoder has no variables called {}*, with or without scopes before it: it has '
-                "{}. Pass 'encoder' or None.".format(
-                    freeze, block, ', '.join(names[:4]) + (', ...' if len(names) > 4 else '')
-                )
+                "{}. Pass 'encoder' or None.".format(freeze, block, join_and_dots(names, 4))
             )
     return tuple(v for v in trainable if not any(_is_of_block(v.op.name, block) for block in blocks))
 

@@ -10,6 +10,7 @@ from typing import Any, Iterable, List, Sequence
 
 from fcn8s.backend import Graph, GraphDef, tf
 from fcn8s.graph.graph_defs import called_functions, functions_of, needed_nodes
+from helpers.counted import join_and_count
 
 _STRUCTURE = """
 Const Placeholder PlaceholderV2 PlaceholderWithDefault Identity IdentityN NoOp StopGradient PreventGradient Snapshot
@@ -119,9 +120,8 @@ def check_ops(graph_def: GraphDef, what: str, saver: bool = False, image_files: 
     if not refused:
         refused = _too_deep(graph_def.library.function)
     if refused:
-        shown = ', '.join(refused[:6]) + (' and {} more'.format(len(refused) - 6) if len(refused) > 6 else '')
         text = 'its graph holds {}, which a network does not need and which may reach outside it'
-        raise _refused(what, text, shown)
+        raise _refused(what, text, join_and_count(refused, 6))
 
 
 def check_constants(graph_def: GraphDef, outputs: Sequence[str], what: str) -> None:

@@ -23,6 +23,7 @@ from fcn8s.saving.descriptions import (
     what_a_file_is,
 )
 from fcn8s.saving.packed import is_packed, name_zips, unpack
+from helpers.counted import join_and_count
 from helpers.files import (
     TEMPORARY_PATTERN,
     atomic_path,
@@ -344,10 +345,9 @@ def read_metrics(run: Run) -> List[Dict[str, Any]]:
     records = [_record_in(line) for line in _metrics_lines(run)]
     damaged = [str(number) for number, record in enumerate(records, 1) if record is None]
     if damaged:
-        further = '' if len(damaged) <= _MOST_NAMED else ' and {} more'.format(len(damaged) - _MOST_NAMED)
         warnings.warn(
-            '{} has lines that cannot be read, which are left out: {}{}.'.format(
-                run.metrics_path, ', '.join(damaged[:_MOST_NAMED]), further
+            '{} has lines that cannot be read, which are left out: {}.'.format(
+                run.metrics_path, join_and_count(damaged, _MOST_NAMED)
             ),
             stacklevel=1,  # always from here, so that Python shows a text once, whoever reads the file
         )
@@ -552,5 +552,4 @@ def _what_to_pass_instead_of(directory: str) -> str:
                 + imported
             )
         return (_ENCODER.format(directory) + ' ' if _has_tag_of_encoders(directory) else '') + imported
-    further = '' if len(known) <= 3 else ' and {} more'.format(len(known) - 3)
-    return 'In it are: {}{}. Give one of them.'.format(', '.join(known[:3]), further)
+    return 'In it are: {}. Give one of them.'.format(join_and_count(known, 3))
