@@ -13,9 +13,9 @@ from fcn8s.graph.scoring import PredictorTensors, Scoring, build_predictor, scor
 from fcn8s.graph.update_rules import LossScaling, TrainOps, build_train_op
 from fcn8s.graph.weight_average import WeightAverage, build_weight_average
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings, matching_multipliers
-from fcn8s.settings import ModelSettings, check_loss
+from fcn8s.settings import ModelSettings, check_head_warmup, check_loss
 from helpers.counted import join_and_count, join_and_dots
-from helpers.flags import checked_whole, is_whole
+from helpers.flags import is_whole
 from helpers.user_warnings import warn_user
 
 NUM_BLOCKS = 5
@@ -197,7 +197,7 @@ def check_training_settings(training: TrainingSettings) -> None:
     check_optimizer_settings(training.optimizer)
     check_loss(training.loss, training.normalize, training.class_weights, training.label_smoothing)
     check_freeze(training.freeze)
-    checked_whole('head_warmup', training.head_warmup, 0, remedy='It is a number of epochs, 0 for none.')
+    check_head_warmup(training.head_warmup)
 
 
 def check_freeze(freeze: Any) -> None:
