@@ -196,9 +196,7 @@ def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
     return 1
 
 
-def train_run(
-    options: argparse.Namespace, workers: int = 1, writes: bool = True, callbacks: Sequence[Any] = ()
-) -> None:
+def train_run(options: argparse.Namespace, workers: int, writes: bool, callbacks: Sequence[Any]) -> None:
     """Trains as the options say, and prints where the run is and what to do with it.
 
     workers: how many train together. writes: whether this one makes the run and its report. callbacks: for

@@ -129,8 +129,8 @@ def open_graph_def(
     prefix: Optional[str],
     description: SavedFCN8s,
     precision: str,
-    config: Optional[ConfigProto] = None,
-    trust: bool = False,
+    config: ConfigProto,
+    trust: bool,
 ) -> InferenceGraph:
     """Opens the graph of a network for prediction only; see `open_model`.
 

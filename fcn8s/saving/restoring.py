@@ -205,7 +205,7 @@ def restore_fitting(
     network: NetworkTensors,
     prefix: str,
     stored_settings: ModelSettings,
-    savers: Optional[Savers] = None,
+    savers: Savers,
 ) -> List[Fit]:
     """Starts a network from another one: everything that fits is taken, class by class in the decoder.
 
@@ -216,7 +216,7 @@ def restore_fitting(
     with saved_models.checkpoint_reader(prefix) as reader:
         fits, whole = _restore_by_class(session, network, stored_settings, reader, prefix)
         _check_finite(whole, prefix, reader)
-    _restore_finite(session, whole, prefix, savers or Savers())
+    _restore_finite(session, whole, prefix, savers)
     return fits
 
 
