@@ -14,6 +14,7 @@ import numpy as np
 
 from fcn8s.backend import MetaGraphDef, Tensor, Variable, check_process, tf
 from fcn8s.batches import PredictionTensors, as_evaluation_batch, check_same_classes, predict_in_chunks
+from fcn8s.closing import closed_fcn8s, closing_told
 from fcn8s.distributed.workers import DistributedSettings, Workers, cluster_settings, join
 from fcn8s.evaluation.evaluate import batches_at_once
 from fcn8s.evaluation.one_pass import run_evaluation
@@ -25,7 +26,7 @@ from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.update_rules import LossScaling
 from fcn8s.precision import Arithmetic, check_precision, needs_loss_scaling, session_config, this_machine
 from fcn8s.saving import model_files, restoring, saved_models
-from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags, closed_fcn8s, closing_told
+from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags
 from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_opening
 from fcn8s.saving.packed import is_packed
 from fcn8s.saving.runs import input_size, is_run, open_current
