@@ -374,12 +374,12 @@ class BatchGenerator:
             order,
             make,
             stack,
-            workers,
-            prefetch,
-            self.label_space,
-            self.fingerprint,
-            self.image_rules,
-            dict(plain_options(transforms), seed=seed, shuffle=shuffle),
+            workers=workers,
+            prefetch=prefetch,
+            label_space=self.label_space,
+            fingerprint=self.fingerprint,
+            image_rules=self.image_rules,
+            options=dict(plain_options(transforms), seed=seed, shuffle=shuffle),
         )
 
     def count_class_pixels(self, workers: int = 2, show_progress: bool = False) -> np.ndarray:
@@ -448,19 +448,19 @@ class BatchGenerator:
         if conversion.color_map is None and is_off(transforms.get('convert_colors_to_ids')):
             self._warn_of_ids()
         return Dataset(
-            self.pairs,
-            self.root_dir,
-            self.image_dirs,
-            self.num_classes,
-            self.ignore_id,
-            conversion.id_map,
-            conversion.color_map,
-            self.was_converted,
-            self._meaning.color_rule,
-            self._meaning.named_space(conversion),
-            self.image_rules,
-            self._meaning.labels,
-            self._meaning.color_table(conversion),
+            pairs=self.pairs,
+            root_dir=self.root_dir,
+            image_dirs=self.image_dirs,
+            num_classes=self.num_classes,
+            ignore_id=self.ignore_id,
+            id_map=conversion.id_map,
+            color_map=conversion.color_map,
+            was_converted=self.was_converted,
+            color_rule=self._meaning.color_rule,
+            space=self._meaning.named_space(conversion),
+            image_rules=self.image_rules,
+            palette_labels=self._meaning.labels,
+            color_table=self._meaning.color_table(conversion),
         )
 
     def _warn_of_ids(self) -> None:

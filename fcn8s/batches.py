@@ -257,7 +257,7 @@ def predict_in_chunks(
     tensors: PredictionTensors,
     images: Union[np.ndarray, Sequence[np.ndarray]],
     num_classes: int,
-    argmax: bool = True,
+    argmax: bool,
 ) -> np.ndarray:
     """Predicts images of one size, a few at a time; an empty list gives an empty result.
 

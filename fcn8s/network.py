@@ -14,10 +14,11 @@ import numpy as np
 
 from fcn8s.backend import MetaGraphDef, Tensor, Variable, check_process, tf
 from fcn8s.batches import PredictionTensors, as_evaluation_batch, check_same_classes, predict_in_chunks
+from fcn8s.closing import closed_fcn8s, closing_told
 from fcn8s.distributed.workers import DistributedSettings, Workers, cluster_settings, join
 from fcn8s.evaluation.evaluate import batches_at_once
 from fcn8s.evaluation.one_pass import run_evaluation
-from fcn8s.graph.assembly import PUBLISHED_TENSORS, Model, TrainingSettings, assemble, check_training_settings
+from fcn8s.graph.assembly import PUBLISHED_TENSORS, NetworkTensors, TrainingSettings, assemble, check_training_settings
 from fcn8s.graph.dropout_rows import with_dropout_rows
 from fcn8s.graph.encoder import as_trained
 from fcn8s.graph.graph_defs import digest_of
@@ -25,7 +26,7 @@ from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.update_rules import LossScaling
 from fcn8s.precision import Arithmetic, check_precision, needs_loss_scaling, session_config, this_machine
 from fcn8s.saving import model_files, restoring, saved_models
-from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags, closed_fcn8s, closing_told
+from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags
 from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_opening
 from fcn8s.saving.packed import is_packed
 from fcn8s.saving.runs import input_size, is_run, open_current
@@ -72,7 +73,9 @@ class Network:
         training: TrainingSettings,
         arithmetic: Arithmetic,
         seed: int,
-        workers: Optional[Workers] = None,
+        workers: Optional[Workers],
+        input_size: Optional[Tuple[int, int]],
+        said_image_rules: Optional[ImageRules],
     ) -> None:
         self.settings: ModelSettings = plan.settings
         self.training_settings = training
@@ -82,8 +85,8 @@ class Network:
         self.best_training_loss: Optional[float] = None
         self.last_scores: Dict[str, float] = {}
         self.for_prediction = plan.for_prediction
-        self.input_size: Optional[Tuple[int, int]] = None  # at which its run was evaluated
-        self.said_image_rules: Optional[ImageRules] = None  # given when it was opened
+        self.input_size = input_size  # at which its run was evaluated
+        self.said_image_rules = said_image_rules  # given when it was opened
         self._encoder_meta_graph = plan.encoder.meta_graph
         self._encoder_dir = plan.encoder.directory
         self._saved: Set[Tuple[str, str, int]] = set()
@@ -100,7 +103,7 @@ class Network:
                 from fcn8s.distributed.exchange import Exchange
 
                 self.exchange = Exchange(workers.size, lambda: workers.keys(1), workers.wire)
-            self.tensors: Model = assemble(self._graph_to_train(), plan.settings, training, self.exchange)
+            self.tensors: NetworkTensors = assemble(self._graph_to_train(), plan.settings, training, self.exchange)
         check_process()
         config = session_config(*arithmetic)
         self.session = workers.session(self.graph, config) if workers else tf.Session(graph=self.graph, config=config)
@@ -358,10 +361,10 @@ class Network:
             batches,
             num_batches,
             label_space,
-            evaluation_bar,
-            training.scoring.fetches(observer.fetches) if observer else None,
-            observer.add if observer else None,
-            batches_at_once(),
+            progress=evaluation_bar,
+            fetches=training.scoring.fetches(observer.fetches) if observer else None,
+            on_batch=observer.add if observer else None,
+            at_once=batches_at_once(),
         )
         scores['loss'] += self.penalty(l2_regularization)
         return scores
@@ -648,8 +651,6 @@ def _build(request: NetworkRequest, beginning: Beginning, cluster: Optional[Dist
     workers = None if plan.for_prediction else join(cluster, described)
     opened_from = request.beginning.model_load_dir
     size = None if opened_from is None else input_size(opened_from)
-    network = Network(plan, training, arithmetic, request.seed, workers)
-    network.input_size = size
     rules = request.architecture.image_rules
-    network.said_image_rules = None if rules is None else checked_rules(rules)
-    return network
+    said = None if rules is None else checked_rules(rules)
+    return Network(plan, training, arithmetic, request.seed, workers, size, said)

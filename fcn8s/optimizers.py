@@ -7,7 +7,7 @@ import fnmatch
 import re
 from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-from helpers.flags import checked_whole, is_positive, is_real
+from helpers.flags import check_rule, checked_whole, is_positive, is_real
 
 # pool3 and pool4 are scaled before they are scored. The small factors are those of the at-once FCN-8s in Shelhamer,
 # Long, Darrell (TPAMI 2017), made for SGD: they shrink the gradients of the two score layers. Adam's steps do not
@@ -129,12 +129,14 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
     for name, value in settings._asdict().items():
         is_number = name not in ('name', 'rate_multipliers')
         may_be_none = value is None and OptimizerSettings._field_defaults[name] is None
-        _check(not is_number or may_be_none or is_real(value), name, repr(value), 'a number')
+        check_rule(not is_number or may_be_none or is_real(value), name, repr(value), 'a number')
     momentum = default_momentum if settings.momentum is None else settings.momentum
-    _check(momentum is None or 0 <= momentum < 1, 'momentum', momentum, 'at least 0 and below 1')
-    _check(0 <= settings.weight_decay < float('inf'), 'weight_decay', settings.weight_decay, 'at least 0')
-    _check(is_positive(settings.bias_rate_multiplier), 'bias_rate_multiplier', settings.bias_rate_multiplier, 'above 0')
-    _check(
+    check_rule(momentum is None or 0 <= momentum < 1, 'momentum', momentum, 'at least 0 and below 1')
+    check_rule(0 <= settings.weight_decay < float('inf'), 'weight_decay', settings.weight_decay, 'at least 0')
+    check_rule(
+        is_positive(settings.bias_rate_multiplier), 'bias_rate_multiplier', settings.bias_rate_multiplier, 'above 0'
+    )
+    check_rule(
         settings.gradient_clip_norm is None or is_positive(settings.gradient_clip_norm),
         'gradient_clip_norm',
         settings.gradient_clip_norm,
@@ -212,13 +214,13 @@ def _multiplier_pairs(multipliers: Any) -> Tuple[Tuple[str, float], ...]:
             "rate_multipliers is {!r}; it has to be a dict such as {{'fc6': 10}}.".format(multipliers)
         ) from None
     for pattern, factor in pairs:
-        _check(
+        check_rule(
             isinstance(pattern, str) and bool(pattern),
             'a pattern of rate_multipliers',
             repr(pattern),
             'a part of a name',
         )
-        _check(
+        check_rule(
             is_positive(factor),
             'the rate multiplier of {!r}'.format(pattern),
             repr(factor),
@@ -228,7 +230,7 @@ def _multiplier_pairs(multipliers: Any) -> Tuple[Tuple[str, float], ...]:
 
 
 def _check_average(settings: OptimizerSettings) -> None:
-    _check(
+    check_rule(
         settings.ema is None or 0 < settings.ema < 1,
         'ema',
         settings.ema,
@@ -242,8 +244,3 @@ def _check_average(settings: OptimizerSettings) -> None:
                 settings.ema, settings.swa
             )
         )
-
-
-def _check(holds: bool, name: str, value: object, rule: str) -> None:
-    if not holds:
-        raise ValueError('{} is {}; it has to be {}.'.format(name, value, rule))

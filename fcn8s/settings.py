@@ -5,7 +5,7 @@ import re
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES
-from helpers.flags import check_choice, is_real, is_whole
+from helpers.flags import check_choice, checked_whole, is_real, is_whole
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules, image_rules_from_json
 from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, checked_label_space, generic_label_space
 
@@ -200,6 +200,11 @@ def check_loss(
     }
     for option in (option for option, is_given in given.items() if is_given):
         _check_loss_takes(loss, option)
+
+
+def check_head_warmup(epochs: Any, name: str = 'head_warmup') -> None:
+    """Raises ValueError unless it is a number of epochs. name: what messages call it."""
+    checked_whole(name, epochs, 0, remedy='It is a number of epochs, 0 for none.')
 
 
 def _check_loss_takes(loss: Union[str, Callable], option: str) -> None:

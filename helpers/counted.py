@@ -1,6 +1,6 @@
-"""Numbers with their nouns."""
+"""Numbers with their nouns, and lists of which messages show the beginning."""
 
-from typing import Any
+from typing import Any, Sequence
 
 
 def counted(number: Any, noun: str) -> str:
@@ -10,3 +10,13 @@ def counted(number: Any, noun: str) -> str:
     """
     ending = '' if str(number) == '1' else 'es' if noun.endswith(('s', 'tch')) else 's'
     return '{} {}{}'.format(number, noun, ending)
+
+
+def join_and_count(texts: Sequence[str], most: int) -> str:
+    """Joins the first `most` texts with commas, and says how many others there are: 'a, b and 3 more'."""
+    return ', '.join(texts[:most]) + (' and {} more'.format(len(texts) - most) if len(texts) > most else '')
+
+
+def join_and_dots(texts: Sequence[str], most: int) -> str:
+    """Joins the first `most` texts with commas, and says whether there are others: 'a, b, ...'."""
+    return ', '.join(texts[:most]) + (', ...' if len(texts) > most else '')

@@ -24,6 +24,12 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     return value
 
 
+def check_rule(holds: bool, name: str, value: Any, rule: str) -> None:
+    """Raises ValueError, naming the argument, its value and the rule, unless the rule holds."""
+    if not holds:
+        raise ValueError('{} is {}; it has to be {}.'.format(name, value, rule))
+
+
 def check_function(name: str, value: Any, what: str) -> None:
     """Raises ValueError, naming the argument, for a value that is not callable. what: its arguments, and an example."""
     if not callable(value):

@@ -17,12 +17,11 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
-from workplace import shell_commands, working_in
+from workplace import read_page, shell_commands, working_in
 
 from fcn8s.backend import TF_VERSION
 from helpers.images import read_image, write_image
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NAMES = ['road', 'car', 'tree', 'sky', 'person']
 pytestmark = [
     pytest.mark.slow,
@@ -30,13 +29,8 @@ pytestmark = [
 ]
 
 
-def page():
-    with open(os.path.join(ROOT, 'docs', 'deploying.md'), encoding='utf-8') as file:
-        return file.read()
-
-
 def section(heading):
-    return page().split('\n## {}\n'.format(heading))[1].split('\n## ')[0]
+    return read_page('deploying.md').split('\n## {}\n'.format(heading))[1].split('\n## ')[0]
 
 
 def programs(heading, language):
@@ -83,7 +77,7 @@ def exports(place):
     from fcn8s.export.formats import check_packages
 
     with working_in(place):
-        for command in shell_commands(page()):
+        for command in shell_commands(read_page('deploying.md')):
             words = shlex.split(command)[1:]
             if 'camvid' in command:
                 continue

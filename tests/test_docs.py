@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 from thorough import THOROUGH
-from workplace import make_workplace, python_blocks, shell_commands, working_in
+from workplace import make_workplace, python_blocks, read_page, shell_commands, working_in
 
 from data_generator.transforms.pipeline import build_pipeline
 from helpers.visualization_utils import colorize
@@ -24,11 +24,6 @@ MEASURED = {'ablation.md', 'plan.md'}
 WITHOUT_AIM = {'api.md'}
 # What takes hours, a download or a GPU, or the run of such a command: the words are checked, and nothing is run.
 NOT_RUN = re.compile(r'--weights (keras|hed|vgg|VGG)|--recipe|runs/camvid100|SOURCE|mixed_float16|camera:|fcn8s demo')
-
-
-def page(name):
-    with open(os.path.join(ROOT, 'docs', name), encoding='utf-8') as file:
-        return file.read()
 
 
 PAGES = sorted(os.path.basename(path) for path in glob.glob(os.path.join(ROOT, 'docs', '*.md')))
@@ -49,24 +44,25 @@ def place(tmp_path_factory, tiny_encoder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', [name for name in PAGES if python_blocks(page(name)) and name not in ELSEWHERE])
+@pytest.mark.parametrize('name', [name for name in PAGES if python_blocks(read_page(name)) and name not in ELSEWHERE])
 def test_python_is_executed(place, name):
     namespace = {'__name__': 'page'}
     with working_in(place):
-        for block in python_blocks(page(name)):
+        for block in python_blocks(read_page(name)):
             exec(compile(block, name, 'exec'), namespace)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.version_info < (3, 8) and not THOROUGH, reason='tests/test_readme.py runs commands on 1.15')
 @pytest.mark.parametrize(
-    'name', [name for name in PAGES if shell_commands(page(name)) and name not in MEASURED | WITHOUT_AIM | ELSEWHERE]
+    'name',
+    [name for name in PAGES if shell_commands(read_page(name)) and name not in MEASURED | WITHOUT_AIM | ELSEWHERE],
 )
 def test_commands_are_run(place, name):
     from fcn8s.cli import main
 
     with working_in(place):
-        for command in shell_commands(page(name)):
+        for command in shell_commands(read_page(name)):
             words = shlex.split(command, comments=True)[1:]
             if not NOT_RUN.search(command):
                 assert main(words) == 0, command
@@ -76,7 +72,7 @@ def test_commands_are_run(place, name):
 def test_commands_are_spelled_right(name):
     from fcn8s.cli import build_parser
 
-    for command in shell_commands(page(name)):
+    for command in shell_commands(read_page(name)):
         words = shlex.split(command, comments=True)[1:]
         if '--help' not in words and '--version' not in words and '--list-recipes' not in words:
             assert callable(build_parser().parse_args(words).run), command
@@ -91,7 +87,7 @@ def anchors(text):
 @pytest.mark.parametrize('name', PAGES + ['../README.md', '../CONTRIBUTING.md', '../CHANGELOG.md'])
 def test_links_lead_somewhere(name):
     folder = os.path.join(ROOT, 'docs', os.path.dirname(name))
-    text = re.sub(r'^```.*?^```', '', page(name), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r'^```.*?^```', '', read_page(name), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r'\]\(([^)\s]+)\)', text):
         if re.match(r'\w+:', target):
             assert target.startswith('https://'), target
@@ -108,19 +104,19 @@ def test_links_lead_somewhere(name):
 def test_files_that_are_named_are_there(name):
     # What a user has, and what 2017 had, is called otherwise.
     folders = 'fcn8s|tests|data_generator|benchmarks|docs|example_images'
-    for path in re.findall(r'`(?:python )?((?:{})/[\w/.-]+\.\w+)'.format(folders), page(name)):
+    for path in re.findall(r'`(?:python )?((?:{})/[\w/.-]+\.\w+)'.format(folders), read_page(name)):
         assert os.path.exists(os.path.join(ROOT, path)), path
 
 
 @pytest.mark.parametrize('name', [name for name in PAGES if name not in WITHOUT_AIM])
 def test_a_page_says_what_one_will_be_able_to_do_and_what_to_read_next(name):
-    text = page(name)
+    text = read_page(name)
     assert re.search(r'you will be able to', text[:700], re.IGNORECASE), name
     assert re.search(r'read next', text[-900:], re.IGNORECASE), name
 
 
 def test_every_page_is_linked_from_another():
-    texts = {name: page(name) for name in PAGES + ['../README.md']}
+    texts = {name: read_page(name) for name in PAGES + ['../README.md']}
     for name in PAGES:
         assert any(
             '({})'.format(name) in text or '(docs/{})'.format(name) in text or name + '#' in text
@@ -134,8 +130,8 @@ def test_the_api_reference_is_current():
     spec = importlib.util.spec_from_file_location('make_api', os.path.join(ROOT, 'docs', 'make_api.py'))
     make_api = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_api)
-    assert make_api.render() == page('api.md'), 'run: python docs/make_api.py'
-    assert '#### FCN8s.train' in page('api.md') and '### helpers.label_spaces.LabelSpace' in page('api.md')
+    assert make_api.render() == read_page('api.md'), 'run: python docs/make_api.py'
+    assert '#### FCN8s.train' in read_page('api.md') and '### helpers.label_spaces.LabelSpace' in read_page('api.md')
 
 
 def test_constants_of_2017_have_their_values():
@@ -143,7 +139,7 @@ def test_constants_of_2017_have_their_values():
     from cityscapesscripts.helpers.labels import labels
 
     namespace = {}
-    blocks = [block for block in python_blocks(page('migrating.md')) if 'IDS_TO_COLORS_DICT' in block]
+    blocks = [block for block in python_blocks(read_page('migrating.md')) if 'IDS_TO_COLORS_DICT' in block]
     exec(blocks[0], namespace)
     train_id = {label.id: label.trainId + 1 if label.trainId not in (-1, 255) else 0 for label in labels}
     for label in labels:

@@ -8,18 +8,10 @@ import types
 
 import numpy as np
 import pytest
+from workplace import python_blocks, read_page
 
 from fcn8s.training.request import TrainingEvent
 from helpers.label_spaces import generic_label_space
-
-
-def read(root_dir, name):
-    with open(os.path.join(root_dir, 'docs', name), encoding='utf-8') as file:
-        return file.read()
-
-
-def python_blocks(page):
-    return re.findall(r'```python\n(.*?)```', page, re.S)
 
 
 @pytest.fixture
@@ -54,9 +46,9 @@ def events():
     yield TrainingEvent('epoch', 1, {'training_loss': 2.0, 'epoch': 1, 'evaluation': evaluation}, model)
 
 
-def test_callbacks_of_the_page_do_what_it_says(root_dir, stand_ins):
+def test_callbacks_of_the_page_do_what_it_says(stand_ins):
     names = {}
-    for block in python_blocks(read(root_dir, 'callbacks.md')):
+    for block in python_blocks(read_page('callbacks.md')):
         exec(block, names)
     for event in events():
         for callback in ('to_mlflow', 'to_wandb', 'plot'):

@@ -120,3 +120,12 @@ def take_environment(config, path):
 def read_text(path):
     with open(path, encoding='utf-8', errors='replace') as file:
         return file.read()
+
+
+def is_running(process_id):
+    """Whether a process, of anybody, is there and has not ended."""
+    try:
+        with open('/proc/{}/stat'.format(process_id)) as file:
+            return file.read().rsplit(')', 1)[1].split()[0] not in 'ZX'
+    except OSError:
+        return False

@@ -172,6 +172,12 @@ def working_in(place):
         os.chdir(before)
 
 
+def read_page(name):
+    """The text of a page of docs/."""
+    with open(os.path.join(os.path.dirname(__file__), os.pardir, 'docs', name), encoding='utf-8') as file:
+        return file.read()
+
+
 def python_blocks(text):
     """The Python of a page, in order."""
     return re.findall(r'^```python\n(.*?)^```', text, re.MULTILINE | re.DOTALL)

@@ -6,6 +6,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 from data_generator.annotations.shapes import VOID, LeftOut, Source
 from data_generator.files.legends import VOID_NAMES
 from helpers.aliases import Color
+from helpers.counted import join_and_dots
 from helpers.image_search import natural_sort_key
 from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, checked_label_space, generic_label_space
 
@@ -78,9 +79,8 @@ def plan_classes(
     names = ([BACKGROUND] if rest == BACKGROUND else []) + [name for name in names if name not in background]
     if not 2 <= len(names) <= MAX_CLASSES:
         raise ValueError(
-            'The annotations have the classes {}{}; it takes from 2 to {}. {}'.format(
-                ', '.join(names[:5]) or 'none',
-                ', ...' if len(names) > 5 else '',
+            'The annotations have the classes {}; it takes from 2 to {}. {}'.format(
+                join_and_dots(names, 5) or 'none',
                 MAX_CLASSES,
                 'Choose with --classes.' if len(names) > 2 else 'Take --rest background, or other annotations.',
             )
@@ -122,7 +122,7 @@ def _check_names(flag: str, unknown: Sequence[str], names: Sequence[str]) -> Non
     if unknown:
         raise ValueError(
             '{} names {}, but the annotations have {}. Take names of these.'.format(
-                flag, ', '.join(unknown), ', '.join(names[:30]) + (', ...' if len(names) > 30 else '')
+                flag, ', '.join(unknown), join_and_dots(names, 30)
             )
         )
 

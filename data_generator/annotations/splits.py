@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Set
 
 from data_generator.annotations.lists import Line, lines_by_image, lines_of
 from data_generator.annotations.shapes import LeftOut
-from helpers.counted import counted
+from helpers.counted import counted, join_and_dots
 
 DEFAULT_VAL_SHARE = 0.2
 
@@ -133,6 +133,6 @@ def _refuse_useless(path: str, lines: Sequence[Line], used: Set[str], names: Seq
             '{} names none of the images: {}, and the images are called {}. Write a name a line.'.format(
                 path,
                 'it begins with {!r:.80}'.format(lines[0].text) if lines else 'it is empty',
-                ', '.join(map(repr, names[:2])) + (', ...' if len(names) > 2 else ''),
+                join_and_dots([repr(name) for name in names], 2),
             )
         )

@@ -9,7 +9,7 @@ from data_generator.checking.faults import FAULT_KINDS, Fault
 from data_generator.files.discovery import Pair
 from data_generator.files.layouts import Layout
 from data_generator.files.masks import spell
-from helpers.counted import counted
+from helpers.counted import counted, join_and_count
 from helpers.label_spaces import LabelSpace
 from helpers.tables import SCREEN_COLUMNS, align_columns, fit_names, one_line
 
@@ -309,9 +309,7 @@ def _remarks(report: DatasetReport) -> List[str]:
 
 
 def _named(class_ids: Sequence[int], names: Sequence[str]) -> str:
-    named = ', '.join('{} {}'.format(class_id, names[class_id]) for class_id in class_ids[:NUM_NAMED])
-    more = len(class_ids) - NUM_NAMED
-    return named if more <= 0 else '{} and {} more'.format(named, more)
+    return join_and_count(['{} {}'.format(class_id, names[class_id]) for class_id in class_ids], NUM_NAMED)
 
 
 def _class_table(report: DatasetReport) -> List[str]:

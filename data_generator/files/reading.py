@@ -10,7 +10,7 @@ from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
 from data_generator.files.palettes import PaletteRule
 from helpers.aliases import Color
-from helpers.counted import counted
+from helpers.counted import counted, join_and_dots
 from helpers.ground_truth import LARGEST_ID, IdMap, nearest_colors
 from helpers.image_files.windows import open_windowed
 from helpers.image_rules import RGB_RULES, ImageRules
@@ -97,7 +97,7 @@ class LegalIds:
 
     def _message(self, values: np.ndarray, path: str) -> str:
         ids = np.unique(values).tolist()
-        shown = ', '.join(str(i) for i in ids[:10]) + (', ...' if len(ids) > 10 else '')
+        shown = join_and_dots([str(i) for i in ids], 10)
         if self._entries is not None:
             return (
                 '{}: label IDs {} ({}) are not in the ID map, or it maps them to no class. Add them to the '

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.evaluation import check_can_write
-from fcn8s.cli.options.flags import refuse_without
+from fcn8s.cli.options.flags import flag, refuse_without
 from fcn8s.cli.options.folders import Folders, add_folder_arguments, check_counts
 from fcn8s.cli.options.images import add_image_arguments, image_rules, image_words
 from fcn8s.cli.options.layouts import LayoutHelp
@@ -24,8 +24,8 @@ DESCRIPTION = """Reads every file of a dataset and reports what was recognised, 
 the classes with their shares and weights, and the fcn8s train command to go on with. Exit status: 0 if training can
 start, 1 if not, 2 if there is nothing to check."""
 
-_FOLDERS = ('--images', '--labels', '--val-images', '--val-labels')
-_PARTNERS = ('--labels', '--images', '--val-labels', '--val-images')
+_FOLDERS = ('images', 'labels', 'val_images', 'val_labels')
+_PARTNERS = ('labels', 'images', 'val_labels', 'val_images')
 
 # Images of several sizes are trained on in crops. All but this share of the images are at least as high as the crop,
 # and all but this share as wide; the limit below also holds. Smaller images are padded, and padding does not count.
@@ -107,15 +107,15 @@ def run(args: argparse.Namespace) -> int:
 def _folders(args: argparse.Namespace) -> Optional[Dict[str, Tuple[Folders, Folders]]]:
     """The directories that were named one by one; raises ValueError if some are missing, or unless either they or DIR
     are given."""
-    typed = [flag for flag in _FOLDERS if getattr(args, flag[2:].replace('-', '_')) is not None]
+    typed = [name for name in _FOLDERS if getattr(args, name) is not None]
     if bool(typed) == bool(args.dirs):
         raise ValueError(
             'Name a dataset in one of two ways: DIR, or --images DIR and --labels DIR, perhaps with --val-images DIR '
             'and --val-labels DIR.'
         )
-    for flag, other in (*zip(_FOLDERS, _PARTNERS), ('--val-images', '--images')):
-        if flag in typed and other not in typed:
-            refuse_without(other, [flag])
+    for name, other in (*zip(_FOLDERS, _PARTNERS), ('val_images', 'images')):
+        if name in typed and other not in typed:
+            refuse_without(flag(other), [flag(name)])
     if typed and args.layout is not None:
         raise ValueError('--layout says where the images are, and so does --images. Leave one of them out.')
     check_counts(vars(args))
@@ -132,13 +132,10 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise ValueError('--palette is about the preview, and there is none. Add --preview FILE.png, or leave it out.')
     if args.preview is not None:
         check_can_write('--preview', args.preview, 'preview.png', ('.png', '.jpg', '.jpeg'))
-    for flag, value, low, high in (
-        ('--threads', args.threads, 1, 256),
-        ('--num-classes', args.num_classes, 1, MAX_CLASSES),
-        ('--ignore-id', args.ignore_id, 0, 65535),
-    ):
+    for name, low, high in (('threads', 1, 256), ('num_classes', 1, MAX_CLASSES), ('ignore_id', 0, 65535)):
+        value = getattr(args, name)
         if value is not None and not low <= value <= high:
-            raise ValueError('{} is {}; it has to be from {} to {}.'.format(flag, value, low, high))
+            raise ValueError('{} is {}; it has to be from {} to {}.'.format(flag(name), value, low, high))
 
 
 def train_command(

@@ -14,6 +14,7 @@ from fcn8s.cli.options.evaluation import (
     check_data,
     check_resamples,
 )
+from fcn8s.cli.options.flags import flag
 from fcn8s.cli.options.prediction import (
     add_model_argument,
     add_temperature_argument,
@@ -98,9 +99,9 @@ def run(args: argparse.Namespace) -> int:
     if is_sharer(args):
         check_shares(args, subject)
     _check_apart(args.json, args.per_image)
-    for flag, path, example in (('--json', args.json, 'scores.json'), ('--per-image', args.per_image, 'scores.csv')):
-        if path is not None:
-            check_can_write(flag, path, example)
+    for name, example in (('json', 'scores.json'), ('per_image', 'scores.csv')):
+        if getattr(args, name) is not None:
+            check_can_write(flag(name), getattr(args, name), example)
     results = evaluate_subjects(args, subjects)
     evaluation, description = next(results)
     interval = mean_iou_interval(evaluation.image_counts, args.resamples, args.seed)
@@ -113,9 +114,9 @@ def run(args: argparse.Namespace) -> int:
     if args.worst:
         print('\n' + format_worst(names, evaluation.rows, subject.label_space, args.worst))
     other = None
-    for other, report['against'] in results:
+    for other, described in results:
         difference = paired_difference(evaluation.image_counts, other.image_counts, args.resamples, args.seed)
-        report['against'].update(other.scores)
+        report['against'] = dict(described, **other.scores)
         report['mean_iou_difference'] = difference
         print('\n' + format_difference(difference, ' + '.join(subject.paths), args.against))
     if args.per_image is not None:

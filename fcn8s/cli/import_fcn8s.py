@@ -3,6 +3,8 @@
 import argparse
 from typing import Any, Dict, List
 
+from helpers.counted import join_and_dots
+
 DESCRIPTION = """Imports a trained FCN-8s, 16s or 32s of another program: reads it as data, assigns every tensor to a
 layer, verifies that the logits are the same, and writes a saved FCN-8s that fcn8s predict, evaluate and train
 --fine-tune-from open. FILE is the SavedModel or checkpoint of the FCN-8s of 2017, a checkpoint of KittiSeg,
@@ -115,5 +117,4 @@ def _own_graph_line(proof: Dict[str, Any]) -> str:
 
 
 def _left_out(names: List[str]) -> str:
-    shown = ', '.join(names[:8]) + (', ...' if len(names) > 8 else '')
-    return '{} left out{}'.format(len(names), ': ' + shown if names else '')
+    return '{} left out{}'.format(len(names), ': ' + join_and_dots(names, 8) if names else '')

@@ -78,21 +78,21 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.planning.memory import GB, PlanRequest, parameter_bytes
 
     request = PlanRequest(
-        args.classes,
-        tuple(args.size),
-        args.batch,
-        args.width_divisor,
-        args.variant,
-        args.upsampling,
-        args.precision,
-        optimizer_settings(args.optimizer, args.accumulate, ema=args.ema, swa=args.swa),
-        parse_head(args.head, args.width_divisor),
-        args.head_warmup > 0,
+        num_classes=args.classes,
+        size=tuple(args.size),
+        batch=args.batch,
+        width_divisor=args.width_divisor,
+        variant=args.variant,
+        upsampling=args.upsampling,
+        precision=args.precision,
+        optimizer=optimizer_settings(args.optimizer, args.accumulate, ema=args.ema, swa=args.swa),
+        head=parse_head(args.head, args.width_divisor),
+        head_warmup=args.head_warmup > 0,
     )
     made = plan.make_plan(request, None if args.memory is None else args.memory * GB, args.seconds)
     print(plan.format_plan(made, request, args.images))
-    counted = cost.cost_of(request)
-    print(cost.format_cost(counted))
+    operations = cost.cost_of(request)
+    print(cost.format_cost(operations))
     if args.workers is not None and made.seconds_per_step is not None:
         gain = estimate_gain(args.workers, made.seconds_per_step, parameter_bytes(request), args.bandwidth)
         epoch = None
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
             epoch = args.images, epoch_steps(args.images, args.batch, args.accumulate, args.workers)
         print(format_gain(gain, args.workers, args.bandwidth, args.batch * args.accumulate, epoch))
     if args.gpu_tflops is not None:
-        print(cost.format_gpu(counted, request, args.gpu_tflops, args.gpu_gbs, args.images))
+        print(cost.format_gpu(operations, request, args.gpu_tflops, args.gpu_gbs, args.images))
     return 0 if made.memory <= made.memory_limit else 1
 
 

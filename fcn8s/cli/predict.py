@@ -125,7 +125,8 @@ def run(args: argparse.Namespace) -> int:
         if share is not None:
             # Maps come first and take long: dealing out goes on with the rest where the maps end.
             dealt, of_maps = share.of(maps + others), {number for number, _ in maps}
-            maps, others = ([job for job in dealt if (job[0] in of_maps) is wanted] for wanted in (True, False))
+            maps = [job for job in dealt if job[0] in of_maps]
+            others = [job for job in dealt if job[0] not in of_maps]
         failures: Failures = []
         with _kept_if_interrupted(writers) if share is None else contextlib.nullcontext():
             if maps:
@@ -169,7 +170,7 @@ def _share_out(args: argparse.Namespace, jobs: List[Any], style: Any, rules: Any
     return _close(args, failures, writers)
 
 
-def _hand_back(share: Any, numbers: List[int], failures: 'Failures', writers: 'Writers') -> None:
+def _hand_back(share: Any, numbers: List[int], failures: Failures, writers: Writers) -> None:
     """Hands the process that deals the images out its part of files for all images, with the images' positions."""
     failed = {number for number, _ in failures}
     written = [number for number in numbers if number not in failed]
@@ -185,7 +186,7 @@ def _in_order(found: List[Dict[str, Any]], what: str) -> List[Any]:
     return [entry for _, entry in sorted((pair for part in found for pair in part[what]), key=lambda pair: pair[0])]
 
 
-def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style: Any, rules: Any) -> 'Writers':
+def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style: Any, rules: Any) -> Writers:
     """Returns all writers of results. Raises ValueError or DataError where something could not be written."""
     from fcn8s.prediction.polygon_files import PolygonFiles
     from fcn8s.prediction.result_files import ResultFiles
@@ -204,7 +205,7 @@ def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style:
     return Writers(results, polygons, submission, error_maps)
 
 
-def _split_maps(args: argparse.Namespace, jobs: 'Numbered') -> Tuple['Numbered', 'Numbered']:
+def _split_maps(args: argparse.Namespace, jobs: Numbered) -> Tuple[Numbered, Numbered]:
     """The images that are predicted by windows, and the others; each with its position among all images."""
     from fcn8s.prediction.maps import map_size, result_paths
     from fcn8s.prediction.result_files import check_replaces_none
@@ -212,7 +213,8 @@ def _split_maps(args: argparse.Namespace, jobs: 'Numbered') -> Tuple['Numbered',
     if args.tile is None:
         return [], jobs
     are_maps = [map_size(job.image_path) is not None for _, job in jobs]
-    maps, others = ([job for job, by in zip(jobs, are_maps) if by is wanted] for wanted in (True, False))
+    maps = [job for job, by_windows in zip(jobs, are_maps) if by_windows]
+    others = [job for job, by_windows in zip(jobs, are_maps) if not by_windows]
     if maps and args.error_map is not None:
         raise ValueError(
             '--error-map takes images that are read whole, and {} is read by windows. Leave --tile or --error-map '
@@ -236,23 +238,23 @@ def _map_request(args: argparse.Namespace, maps: 'Numbered', model: Any, style: 
         )
     scales = tuple(args.scales or (1.0,))
     request = MapRequest(
-        tuple(kinds_of(args)),
-        model.label_space,
-        style,
-        id_map(model.label_space, args.ids or 'class'),
-        rules,
-        tuple(args.tile),
-        full_margin_at(scales) if args.overlap is None else args.overlap,
-        scales,
-        None if args.polygons is None else args.polygon_tolerance,
-        args.ids or 'class',
+        kinds=tuple(kinds_of(args)),
+        label_space=model.label_space,
+        style=style,
+        id_map=id_map(model.label_space, args.ids or 'class'),
+        rules=rules,
+        tile=tuple(args.tile),
+        margin=full_margin_at(scales) if args.overlap is None else args.overlap,
+        scales=scales,
+        tolerance=None if args.polygons is None else args.polygon_tolerance,
+        ids=args.ids or 'class',
     )
     sizes = [map_size(job.image_path) for _, job in maps]
     check_map_request(request, [size for size in sizes if size is not None])
     return request
 
 
-def _predict_maps(args: argparse.Namespace, maps: 'Numbered', predictor: Any, request: Any) -> 'Failures':
+def _predict_maps(args: argparse.Namespace, maps: Numbered, predictor: Any, request: Any) -> Failures:
     """Predicts maps by windows; returns those that could not be read."""
     from fcn8s.prediction.maps import UnreadableMapError, predict_map
 
@@ -268,7 +270,7 @@ def _predict_maps(args: argparse.Namespace, maps: 'Numbered', predictor: Any, re
     return failures
 
 
-def _read_images(jobs: 'Numbered', keep_going: bool, rules: Any) -> Iterator[Loaded]:
+def _read_images(jobs: Numbered, keep_going: bool, rules: Any) -> Iterator[Loaded]:
     from helpers.images import read_image
 
     for number, job in jobs:
@@ -284,9 +286,9 @@ def _predict_all(
     loaded: Iterable[Loaded],
     count: Optional[int],
     predictor: Any,
-    writers: 'Writers',
+    writers: Writers,
     share: Optional[Any] = None,
-) -> 'Failures':
+) -> Failures:
     """Reads, predicts and writes at the same time; returns the images that could not be read."""
     from tqdm import tqdm
 
@@ -294,8 +296,8 @@ def _predict_all(
 
     failures: Failures = []
     with overlapped(loaded, _predicting(predictor, writers.results)) as predictions:
-        counted = share.counted(predictions) if share else tqdm(predictions, desc='predict', unit='image', total=count)
-        for item, prediction in counted:
+        shown = share.counted(predictions) if share else tqdm(predictions, desc='predict', unit='image', total=count)
+        for item, prediction in shown:
             if item.error is not None:
                 failures.append((item.number, str(item.error)))
                 continue
@@ -319,7 +321,7 @@ def _predicting(predictor: Any, results: Optional[Any]) -> Callable[[Loaded], Tu
     return predict
 
 
-def _predict_streams(sources: Iterable[str], predictor: Any, writers: 'Writers') -> Optional[str]:
+def _predict_streams(sources: Iterable[str], predictor: Any, writers: Writers) -> Optional[str]:
     """Predicts videos and cameras. A camera goes on until somebody stops it; returns the signal that did, or None."""
     from fcn8s.stopping import StopRequest
     from helpers.video import CAMERA_PREFIX
@@ -332,7 +334,7 @@ def _predict_streams(sources: Iterable[str], predictor: Any, writers: 'Writers')
     return None
 
 
-def _predict_stream(source: str, predictor: Any, writers: 'Writers', stop: Optional[Any]) -> None:
+def _predict_stream(source: str, predictor: Any, writers: Writers, stop: Optional[Any]) -> None:
     """Predicts every frame of a video or camera into a folder of its name, until a stop is requested."""
     from helpers.video import open_frames
 
@@ -346,7 +348,7 @@ def _predict_stream(source: str, predictor: Any, writers: 'Writers', stop: Optio
         _predict_all(loaded, frames.num_frames, predictor, writers)
 
 
-def _close(args: argparse.Namespace, failures: 'Failures', writers: 'Writers') -> int:
+def _close(args: argparse.Namespace, failures: Failures, writers: Writers) -> int:
     """Writes the results that cover all images together, and prints what was written; returns the exit status."""
     _write_common(writers)
     if failures:

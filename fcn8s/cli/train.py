@@ -11,22 +11,19 @@ from fcn8s.cli import cross_validation, time_budget
 from fcn8s.cli.inputs.training import (
     network_settings,
     open_datasets,
-    optimizer_of,
     run_arguments,
     train_arguments,
     train_batches,
     val_batches,
     workers_of_the_run,
 )
+from fcn8s.cli.inputs.training_plan import describe_plan, print_faster_precision
 from fcn8s.cli.options import resolving, training
 from fcn8s.cli.options.folders import as_words
-from fcn8s.cli.options.network import DEFAULTS
 from fcn8s.cli.options.prediction import trust_words
 from fcn8s.cli.options.workers import silent_output
 from fcn8s.cli.terminal import program, tensorboard
 from fcn8s.distributed.cluster import cluster_from_environment
-from fcn8s.optimizers import DEFAULT_OPTIMIZER
-from fcn8s.vgg16.weights.layers import VGG16_HEAD
 from helpers.counted import counted
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
@@ -208,9 +205,7 @@ def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
     return 1
 
 
-def train_run(
-    options: argparse.Namespace, workers: int = 1, writes: bool = True, callbacks: Sequence[Any] = ()
-) -> None:
+def train_run(options: argparse.Namespace, workers: int, writes: bool, callbacks: Sequence[Any]) -> None:
     """Trains as the options say, and prints where the run is and what to do with it.
 
     workers: how many train together. writes: whether this one makes the run and its report. callbacks: for
@@ -232,9 +227,9 @@ def train_run(
         distributed = DistributedSettings(timeout=options.timeout, wire=options.wire)
         with FCN8s(distributed=distributed, **settings) as model:
             _announce(options, model, train_data, val_data, arguments['steps_per_epoch'])
-            print(_planned(options, model, train_data, base_memory))
+            print(describe_plan(options, model, train_data, base_memory))
             _print_mean_loss(options, workers)
-            _print_faster_precision(options)
+            print_faster_precision(options)
             _train(model, options, batches, dict(arguments, callbacks=callbacks), writes)
     try:
         if options.report and writes:
@@ -326,51 +321,6 @@ def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dic
         raise
 
 
-def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: float) -> str:
-    """What `fcn8s plan` expects of this training's memory, and the command that measures its time."""
-    from fcn8s.planning.memory import GB, PlanRequest, estimate_memory
-    from helpers.images import read_image
-    from helpers.process.memory import total_memory
-
-    size = options.crop or options.size or read_image(train.pairs[0].image, rules=train.image_rules).shape[:2]
-    widths = _encoder_widths(model.model.encoder.variables)
-    if widths is None:
-        return 'memory: not estimated, because this encoder has widths of its own'
-    width_divisor, head = widths
-    request = PlanRequest(
-        model.num_classes,
-        tuple(size),
-        options.batch,
-        width_divisor,
-        model.settings.variant,
-        model.settings.upsampling,
-        options.precision,
-        optimizer_of(options),
-        head,
-        options.head_warmup > 0,
-    )
-    needed, there = estimate_memory(request, base_memory), total_memory()
-    line = _padding(options, train) + 'images of {} x {}, {} a batch: about {:.1f} GB of memory, of {:.1f} GB'.format(
-        size[0], size[1], options.batch, needed / GB, there / GB
-    )
-    if needed > there:
-        line += '. This will not fit: take a smaller --batch (and --accumulate) or --crop.'
-    return (
-        line
-        + '\ntime of an epoch, measured before it:\n  {} '.format(program())
-        + _plan_command(options, request, train)
-    )
-
-
-def _print_faster_precision(options: argparse.Namespace) -> None:
-    """Prints the precision option that makes a new training faster on this CPU, if there is one."""
-    from fcn8s.precision import fastest_on_cpu
-
-    fastest = fastest_on_cpu()
-    if options.precision == 'float32' and fastest != 'float32' and options.resume is None:
-        print('faster on this CPU, for the same scores: --precision {}'.format(fastest))
-
-
 def _print_mean_loss(options: argparse.Namespace, workers: int) -> None:
     """Prints that a new training does not minimise the loss of its recipe, if it takes more batches a step than that
     and the loss does not add up over batches.
@@ -386,71 +336,6 @@ def _print_mean_loss(options: argparse.Namespace, workers: int) -> None:
             'The loss {} of a step is the mean over its {}, which is not that of one large batch: scores may differ '
             'from those of the recipe {!r}.'.format(options.loss, counted(batches, 'batch'), options.recipe)
         )
-
-
-def _padding(options: argparse.Namespace, train: Any) -> str:
-    """A line on how much of a crop is padding, if crops are larger than the first image; else ''."""
-    if options.crop is None:
-        return ''
-    from helpers.images import read_image
-
-    size = read_image(train.pairs[0].image, rules=train.image_rules).shape[:2]
-    scale = 1.0 if options.random_scale is None else options.random_scale[1]
-    shares = [min(1.0, scale * extent / crop) for extent, crop in zip(size, options.crop)]
-    padding = 1 - shares[0] * shares[1]
-    if padding <= 0:
-        return ''
-    return (
-        'crops of {} x {} are larger than the images, {} x {}{}: {:.0%} of a crop is padding{}, which is computed and '
-        'counts for nothing. A smaller --crop is faster.\n'.format(
-            options.crop[0],
-            options.crop[1],
-            size[0],
-            size[1],
-            '' if options.random_scale is None else ' times {:g} at most'.format(scale),
-            padding,
-            '' if options.random_scale is None else ' or more',
-        )
-    )
-
-
-def _encoder_widths(variables: Any) -> Optional[Tuple[int, Any]]:
-    """The width divisor and the head of an encoder; None if it is not a VGG-16 with widths divided by a number."""
-    from fcn8s.vgg16.weights import layers
-
-    kernels = {variable.op.name: variable.shape.as_list() for variable in variables}
-    first, fc6 = (kernels.get(layers.kernel_variable(name)) for name in ('conv1_1', 'fc6'))
-    if first is None or fc6 is None:
-        return None
-    width_divisor = layers.BLOCKS[0][0] // first[-1]
-    head = layers.Head(fc6[0], fc6[-1] * width_divisor)
-    try:
-        layers.check_width_divisor(width_divisor)
-        expected = layers.kernel_shapes(width_divisor, head)
-    except ValueError:
-        return None
-    found = (kernels.get(layers.kernel_variable(name)) for name in ('conv5_3', 'fc6', 'fc7'))
-    same = all(shape == list(expected[name]) for name, shape in zip(('conv5_3', 'fc6', 'fc7'), found))
-    return (width_divisor, head) if same else None
-
-
-def _plan_command(options: argparse.Namespace, request: Any, train: Any) -> str:
-    command = 'plan --size {} {} --classes {} --batch {} --images {}'.format(
-        request.size[0], request.size[1], request.num_classes, request.batch, train.get_num_files()
-    )
-    changed = [
-        ('--width-divisor', request.width_divisor, 1),
-        ('--head', str(request.head), str(VGG16_HEAD)),
-        ('--accumulate', options.accumulate, 1),
-        ('--variant', request.variant, DEFAULTS['variant']),
-        ('--upsampling', request.upsampling, DEFAULTS['upsampling']),
-        ('--optimizer', options.optimizer, DEFAULT_OPTIMIZER),
-        ('--ema', options.ema, None),
-        ('--swa', options.swa, None),
-        ('--head-warmup', options.head_warmup, 0),
-        ('--precision', request.precision, 'float32'),
-    ]
-    return ' '.join([command] + ['{} {}'.format(name, value) for name, value, default in changed if value != default])
 
 
 def _announce(options: argparse.Namespace, model: Any, train: Any, val: Optional[Any], steps_per_epoch: int) -> None:

@@ -64,13 +64,13 @@ class Standing:
     def begin_to_work(self) -> None:
         """Begins a training: forgets how long batches took, as those of another training may take longer."""
         self.longest = {}
-        self.turn_to('step')
+        self.begin_batches_of('step')
 
-    def turn_to(self, kind: str) -> None:
+    def begin_batches_of(self, kind: str) -> None:
         """Sets what batches are for from now on, 'step' or 'evaluation'; the first of a kind may take long."""
         self.kind, self.done_at = kind, time.monotonic()
 
-    def turn_to_doing(self, what: str) -> None:
+    def set_activity(self, what: str) -> None:
         """Sets what this worker does from now on, a key of `PATIENCE`."""
         self.doing[self.own], self.doing_since = what, time.monotonic()
 

@@ -85,7 +85,7 @@ class Watch:
             raise
         finally:
             self._is_working = False
-            self._turn_to_doing('preparing')
+            self._set_activity('preparing')
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:
@@ -117,22 +117,22 @@ class Watch:
     @contextlib.contextmanager
     def _while_doing(self, what: str) -> Iterator[None]:
         before = self.standing.doing[self.cluster.worker]
-        self._turn_to_doing(what)
+        self._set_activity(what)
         try:
             yield
         finally:
             with self._changed:
-                self.standing.turn_to_doing(before)
+                self.standing.set_activity(before)
                 self.standing.done_at = time.monotonic()
 
-    def _turn_to_doing(self, what: str) -> None:
+    def _set_activity(self, what: str) -> None:
         with self._changed:
-            self.standing.turn_to_doing(what)
+            self.standing.set_activity(what)
 
-    def turn_to(self, kind: str) -> None:
+    def begin_batches_of(self, kind: str) -> None:
         """Says what batches are for from now on, 'step' or 'evaluation'; the first of a kind may take long."""
         with self._changed:
-            self.standing.turn_to(kind)
+            self.standing.begin_batches_of(kind)
 
     def finished(self) -> None:
         """Says that this worker has finished a batch."""
@@ -142,7 +142,7 @@ class Watch:
     def begin(self, step: int) -> None:
         """Says that this worker has begun a step. Raises WorkerLostError if a worker is lost."""
         self.step = step
-        self._turn_to_doing('steps')
+        self._set_activity('steps')
         self.arrive()
 
     def arrive(self) -> None:

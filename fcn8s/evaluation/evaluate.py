@@ -120,10 +120,10 @@ def evaluate_model(
             batches,
             num_batches,
             label_space,
-            progress,
-            scoring.fetches([name for seeing in observers for name in seeing.fetches]),
-            _in_turn(observers),
-            at_once,
+            progress=progress,
+            fetches=scoring.fetches([name for seeing in observers for name in seeing.fetches]),
+            on_batch=_in_turn(observers),
+            at_once=at_once,
         )
         scores.update(statistics.boundary_scores())
         if calibration and fit:

@@ -5,11 +5,12 @@ from typing import Any, Dict, Optional, Sequence, Union
 import numpy as np
 
 from fcn8s.batches import as_evaluation_batch, check_same_classes, class_ids_of
+from fcn8s.closing import closed_fcn8s
 from fcn8s.evaluation.evaluate import Scorer, attach_scorer
 from fcn8s.evaluation.one_pass import run_evaluation
 from fcn8s.export.engines import open_model
 from fcn8s.export.formats import check_engine
-from fcn8s.saving.descriptions import closed_fcn8s, read_description
+from fcn8s.saving.descriptions import read_description
 from fcn8s.saving.opening import NetworkRequest
 from fcn8s.saving.runs import resolve_model
 from helpers.label_spaces import LabelSpace

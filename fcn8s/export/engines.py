@@ -8,10 +8,11 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Union
 import numpy as np
 
 from fcn8s.batches import as_image_batch
+from fcn8s.closing import closed_model
 from fcn8s.export import runtimes
 from fcn8s.export.formats import FORMATS, check_engine, check_packages
 from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
-from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, check_tags_of_export, closed_model, read_description
+from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, check_tags_of_export, read_description
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import open_current
 from helpers.image_rules import ImageRules

@@ -146,16 +146,16 @@ def _export_saved(
             request.verify, request.labels, request.scenes, description.settings, network_size, checked_size is None
         )
         wanted = _Export(
-            model_dir,
-            source_of(model_dir),
-            request.format,
-            request.precision,
-            checked_size,
-            network_size,
-            calibration_paths,
-            description,
-            request.trust,
-            _digests_of(model_dir),
+            model_dir=model_dir,
+            source=source_of(model_dir),
+            format=request.format,
+            precision=request.precision,
+            size=checked_size,
+            input_size=network_size,
+            calibration=calibration_paths,
+            description=description,
+            trust=request.trust,
+            digests=_digests_of(model_dir),
         )
         return _export(wanted, request.out_dir, check, request.allow_loss, request.progress)
 

@@ -13,8 +13,9 @@ from fcn8s.graph.scoring import PredictorTensors, Scoring, build_predictor, scor
 from fcn8s.graph.update_rules import LossScaling, TrainOps, build_train_op
 from fcn8s.graph.weight_average import WeightAverage, build_weight_average
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings, matching_multipliers
-from fcn8s.settings import ModelSettings, check_loss
-from helpers.flags import checked_whole, is_whole
+from fcn8s.settings import ModelSettings, check_head_warmup, check_loss
+from helpers.counted import join_and_count, join_and_dots
+from helpers.flags import is_whole
 from helpers.user_warnings import warn_user
 
 NUM_BLOCKS = 5
@@ -63,8 +64,8 @@ class TrainingTensors(NamedTuple):
     warmup: Optional[TrainOps] = None
 
 
-class Model(NamedTuple):
-    """A whole network in a graph. N images, H and W the image's size, C classes."""
+class NetworkTensors(NamedTuple):
+    """A whole network in a graph: `FCN8s.model`. N images, H and W the image's size, C classes."""
 
     settings: ModelSettings
     encoder: Encoder
@@ -95,7 +96,8 @@ class Model(NamedTuple):
         return self.training.ops.parts + averaged + warmed_up + ((self.training.global_step,),)
 
 
-# The attributes of `FCN8s` that scripts have fed and fetched since its first version: name -> place in a `Model`.
+# The attributes of `FCN8s` that scripts have fed and fetched since its first version, with their places in
+# `NetworkTensors`.
 PUBLISHED_TENSORS = {
     'images_uint8': 'encoder.images_uint8',
     'image_input': 'encoder.image_input',
@@ -120,7 +122,7 @@ def assemble(
     settings: ModelSettings,
     training: TrainingSettings,
     exchange: Optional[Any] = None,
-) -> Model:
+) -> NetworkTensors:
     """Builds a network in the current graph, from an encoder read by `fcn8s.saving.encoder_files.read_encoder`.
 
     exchange: as in `build_train_op`.
@@ -134,7 +136,7 @@ def assemble(
     warmed_up = _warmed_up(encoder.variables, training, exchange) if training.head_warmup else None
     tensors = _build_training(decoder, settings, training, of_encoder, warmed_up, exchange)
     _say_what_stays(of_encoder, tensors.ops.trained)
-    return Model(settings, encoder, decoder, predictor, tensors)
+    return NetworkTensors(settings, encoder, decoder, predictor, tensors)
 
 
 def _say_what_stays(of_encoder: Sequence[Variable], trained: Sequence[Variable]) -> None:
@@ -143,7 +145,7 @@ def _say_what_stays(of_encoder: Sequence[Variable], trained: Sequence[Variable])
     if left:
         warn_user(
             'the encoder calls {} trainable, but no gradient reaches {}: a training leaves {} as in the file.'.format(
-                ', '.join(left[:6]) + (' and {} more'.format(len(left) - 6) if len(left) > 6 else ''),
+                join_and_count(left, 6),
                 *(('it', 'it') if len(left) == 1 else ('them', 'them')),
             )
         )
@@ -185,9 +187,7 @@ def trained_encoder_variables(variables: Sequence[Variable], freeze: Optional[Un
         if not any(_is_of_block(name, block) for name in names):
             raise ValueError(
                 'freeze is {!r}, but the encoder has no variables called {}*, with or without scopes before it: it has '
-                "{}. Pass 'encoder' or None.".format(
-                    freeze, block, ', '.join(names[:4]) + (', ...' if len(names) > 4 else '')
-                )
+                "{}. Pass 'encoder' or None.".format(freeze, block, join_and_dots(names, 4))
             )
     return tuple(v for v in trainable if not any(_is_of_block(v.op.name, block) for block in blocks))
 
@@ -197,7 +197,7 @@ def check_training_settings(training: TrainingSettings) -> None:
     check_optimizer_settings(training.optimizer)
     check_loss(training.loss, training.normalize, training.class_weights, training.label_smoothing)
     check_freeze(training.freeze)
-    checked_whole('head_warmup', training.head_warmup, 0, remedy='It is a number of epochs, 0 for none.')
+    check_head_warmup(training.head_warmup)
 
 
 def check_freeze(freeze: Any) -> None:
@@ -243,15 +243,7 @@ def _build_training(
     with tf.name_scope('optimizer/'):
         total_loss = tf.add(loss.value, penalty, name='total_loss')
         learning_rate = tf.placeholder(tf.float32, [], name='learning_rate')
-        global_step = tf.get_variable(
-            GLOBAL_STEP,
-            [],
-            tf.int64,
-            tf.zeros_initializer(),
-            trainable=False,
-            use_resource=False,
-            collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP],
-        )
+        global_step = _global_step()
     of_decoder = decoder.kernels + decoder.biases
     ops = build_train_op(
         loss,
@@ -276,7 +268,30 @@ def _build_training(
     with tf.name_scope('scored_logits'):
         scoring = score_logits(decoder.logits, labels, class_ids, valid, settings.label_space)
     return TrainingTensors(
-        labels, l2_rate, loss, penalty, total_loss, learning_rate, global_step, ops, scoring, step_op, average, warmup
+        labels=labels,
+        l2_rate=l2_rate,
+        loss=loss,
+        penalty=penalty,
+        total_loss=total_loss,
+        learning_rate=learning_rate,
+        global_step=global_step,
+        ops=ops,
+        scoring=scoring,
+        step_op=step_op,
+        average=average,
+        warmup=warmup,
+    )
+
+
+def _global_step() -> Variable:
+    return tf.get_variable(
+        GLOBAL_STEP,
+        [],
+        tf.int64,
+        tf.zeros_initializer(),
+        trainable=False,
+        use_resource=False,
+        collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP],
     )
 
 

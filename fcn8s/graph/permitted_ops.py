@@ -10,6 +10,7 @@ from typing import Any, Iterable, List, Sequence
 
 from fcn8s.backend import Graph, GraphDef, tf
 from fcn8s.graph.graph_defs import called_functions, functions_of, needed_nodes
+from helpers.counted import join_and_count
 
 _STRUCTURE = """
 Const Placeholder PlaceholderV2 PlaceholderWithDefault Identity IdentityN NoOp StopGradient PreventGradient Snapshot
@@ -119,12 +120,8 @@ def check_ops(graph_def: GraphDef, what: str, saver: bool = False, image_files: 
     if not refused:
         refused = _too_deep(graph_def.library.function)
     if refused:
-        shown = ', '.join(refused[:6]) + (' and {} more'.format(len(refused) - 6) if len(refused) > 6 else '')
-        raise ValueError(
-            '{} is refused, and nothing of it was run: its graph holds {}, which a network does not need and which may '
-            'reach outside it. Get it from a source that you trust; --trust (trust=True in Python) opens it all the '
-            'same.'.format(what, shown)
-        )
+        text = 'its graph holds {}, which a network does not need and which may reach outside it'
+        raise _refused(what, text, join_and_count(refused, 6))
 
 
 def check_constants(graph_def: GraphDef, outputs: Sequence[str], what: str) -> None:
@@ -138,7 +135,7 @@ def check_constants(graph_def: GraphDef, outputs: Sequence[str], what: str) -> N
     for function in called_functions(graph_def.library, nodes).values():
         nodes.extend(function.node_def)
     if len(nodes) > MOST_NODES:
-        raise _too_large(what, 'it predicts by {:,} nodes, and a network has at most {:,}', len(nodes), MOST_NODES)
+        raise _refused(what, 'it predicts by {:,} nodes, and a network has at most {:,}', len(nodes), MOST_NODES)
     left = MOST_REPEATED
     for node in nodes:
         if node.op != 'Const':
@@ -147,7 +144,7 @@ def check_constants(graph_def: GraphDef, outputs: Sequence[str], what: str) -> N
         left -= _repeated(node.attr['value'].tensor, shape)
         if left < 0:
             text = 'its constant {!r:.100} is of the shape {}, of which the file holds a few values'
-            raise _too_large(what, text, node.name, shape)
+            raise _refused(what, text, node.name, shape)
 
 
 def check_known_sizes(graph: Graph, what: str) -> None:
@@ -162,10 +159,10 @@ def check_known_sizes(graph: Graph, what: str) -> None:
         for shape in (output.shape for output in operation.outputs):
             if shape.is_fully_defined() and functools.reduce(operator.mul, shape.as_list(), 1) > most:
                 text = 'its {} {!r:.100} makes an array of the shape {}'
-                raise _too_large(what, text, operation.type, operation.name, shape.as_list())
+                raise _refused(what, text, operation.type, operation.name, shape.as_list())
 
 
-def _too_large(what: str, text: str, *values: Any) -> ValueError:
+def _refused(what: str, text: str, *values: Any) -> ValueError:
     return ValueError(
         '{} is refused, and nothing of it was run: {}. Get it from a source that you trust; --trust (trust=True in '
         'Python) opens it all the same.'.format(what, text.format(*values))

@@ -111,7 +111,7 @@ def attach_scoring(
 
 
 def attach_scoring_of_probabilities(
-    probabilities: Tensor, label_space: LabelSpace, with_calibration: bool = False, temperature: float = 1.0
+    probabilities: Tensor, label_space: LabelSpace, with_calibration: bool, temperature: float
 ) -> Scoring:
     """Adds the scoring part behind probabilities (float [N, h, w, C], adding up to 1), such as means of predictions.
 

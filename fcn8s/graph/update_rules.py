@@ -10,6 +10,7 @@ from typing import Any, Collection, List, NamedTuple, Optional, Sequence, Set, T
 from fcn8s.backend import tf
 from fcn8s.graph.losses import Loss
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings, rate_factors
+from helpers.flags import check_rule
 
 STATE_SCOPE = 'optimizer'
 
@@ -422,13 +423,13 @@ class _LossScale:
     """The scale of the loss and the number of good steps since it last changed."""
 
     def __init__(self, scaling: LossScaling) -> None:
-        _check(
+        check_rule(
             MIN_LOSS_SCALE <= scaling.initial <= MAX_LOSS_SCALE,
             'the initial loss scale',
             scaling.initial,
             'from {} to {}'.format(MIN_LOSS_SCALE, MAX_LOSS_SCALE),
         )
-        _check(scaling.growth_steps >= 1, 'growth_steps of the loss scale', scaling.growth_steps, 'at least 1')
+        check_rule(scaling.growth_steps >= 1, 'growth_steps of the loss scale', scaling.growth_steps, 'at least 1')
         self.growth_steps = scaling.growth_steps
         self.scale = _scalar_variable('loss_scale', scaling.initial)
         self.good_steps = _scalar_variable('loss_scale_good_steps', 0, tf.int32)
@@ -443,8 +444,3 @@ class _LossScale:
             tf.assign(self.scale, tf.clip_by_value(scale, MIN_LOSS_SCALE, MAX_LOSS_SCALE)).op,
             tf.assign(self.good_steps, tf.where_v2(grows, 0, good_steps)).op,
         ]
-
-
-def _check(holds: bool, name: str, value: object, rule: str) -> None:
-    if not holds:
-        raise ValueError('{} is {}; it has to be {}.'.format(name, value, rule))

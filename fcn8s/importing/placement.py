@@ -8,6 +8,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.assemble import Shape
+from helpers.counted import join_and_dots
 
 SCORES = ('score_fc7', 'score_pool4', 'score_pool3')
 UPSAMPLINGS = ('upsample_fc7', 'upsample_pool4', 'upsample_image')
@@ -123,8 +124,8 @@ def _check_said(path: str, shapes: Mapping[str, Shape], said: Mapping[str, str],
     unknown += ['--leave-out ' + each for each in leave_out if not any(name.startswith(each) for name in shapes)]
     if unknown:
         raise ValueError(
-            '{}: {} names nothing that is there. The tensors are {}{}.'.format(
-                path, unknown[0], ', '.join(sorted(shapes)[:_MOST_NAMED]), ', ...' if len(shapes) > _MOST_NAMED else ''
+            '{}: {} names nothing that is there. The tensors are {}.'.format(
+                path, unknown[0], join_and_dots(sorted(shapes), _MOST_NAMED)
             )
         )
 

@@ -8,7 +8,7 @@ from typing import Iterable, List, Sequence, Tuple
 
 import numpy as np
 
-from helpers.counted import counted
+from helpers.counted import counted, join_and_count
 from helpers.files import NO_ZIP_TIME, atomic_path
 from helpers.images import read_labels, read_size, write_labels
 from helpers.label_spaces import LabelSpace, class_ids_to_file_ids
@@ -50,11 +50,10 @@ def check_images(image_paths: Sequence[str]) -> None:
         if size is not None and size != (HEIGHT, WIDTH):
             wrong.append('{} ({} x {})'.format(path, *size))
     if wrong:
-        more = ' and {} more'.format(len(wrong) - 3) if len(wrong) > 3 else ''
         raise ValueError(
             'the evaluation server takes predictions of {} x {} pixels only, and {} of {} images have another size: '
-            '{}{}. Give the images as they were downloaded.'.format(
-                HEIGHT, WIDTH, len(wrong), len(image_paths), ', '.join(wrong[:3]), more
+            '{}. Give the images as they were downloaded.'.format(
+                HEIGHT, WIDTH, len(wrong), len(image_paths), join_and_count(wrong, 3)
             )
         )
 

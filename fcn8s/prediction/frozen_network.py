@@ -9,12 +9,13 @@ import numpy as np
 
 from fcn8s.backend import ConfigProto, Graph, GraphDef, Session, check_process, tf
 from fcn8s.batches import PredictionTensors, predict_in_chunks
+from fcn8s.closing import closed_model, closing_told
 from fcn8s.graph.packed_filters import pack_filters
 from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
 from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filters
 from fcn8s.saving import saved_models
-from fcn8s.saving.descriptions import DEFAULT_TAGS, SavedFCN8s, closed_model, closing_told, read_description
+from fcn8s.saving.descriptions import DEFAULT_TAGS, SavedFCN8s, read_description
 from fcn8s.saving.packed import name_of
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
@@ -129,8 +130,8 @@ def open_graph_def(
     prefix: Optional[str],
     description: SavedFCN8s,
     precision: str,
-    config: Optional[ConfigProto] = None,
-    trust: bool = False,
+    config: ConfigProto,
+    trust: bool,
 ) -> InferenceGraph:
     """Opens the graph of a network for prediction only; see `open_model`.
 

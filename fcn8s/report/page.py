@@ -76,8 +76,8 @@ def page_context(
     against: Optional[Evaluated],
     versions: Dict[str, str],
     command: str,
-    resamples: int = 2000,
-    palette: str = 'dataset',
+    resamples: int,
+    palette: str,
 ) -> Dict[str, Any]:
     """Returns all that the template needs, by name."""
     evaluated, against = [part and part._replace(label_space=_named(part.label_space)) for part in (evaluated, against)]

@@ -3,6 +3,7 @@
 import os
 from typing import Any, Dict, Optional
 
+from fcn8s.evaluation.bootstrap import NUM_RESAMPLES
 from fcn8s.report.charts import Chart
 from fcn8s.report.page import Evaluated, Recorded, page_context
 from fcn8s.saving import runs
@@ -16,7 +17,7 @@ def write_report(
     against: Optional[Evaluated] = None,
     path: Optional[str] = None,
     command: str = '',
-    resamples: int = 2000,
+    resamples: int = NUM_RESAMPLES,
     palette: str = 'dataset',
 ) -> str:
     """Writes the report of a run directory, or of a saved FCN-8s; returns its path.

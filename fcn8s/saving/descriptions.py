@@ -1,9 +1,8 @@
 """What a saved network says about itself in `fcn8s.json`; read without TensorFlow."""
 
-import contextlib
 import os
 import shlex
-from typing import Any, Callable, Dict, Iterator, NamedTuple
+from typing import Any, Dict, NamedTuple
 
 import fcn8s
 from fcn8s.settings import ModelSettings
@@ -115,33 +114,6 @@ def how_to_import(path: str) -> str:
     """Returns a sentence that says how to take over a network that another program trained."""
     return 'A trained network of another program is taken over with: fcn8s import-fcn8s {} OUT'.format(
         shlex.quote(path)
-    )
-
-
-def closed_fcn8s() -> ValueError:
-    """Returns the error about an `FCN8s` that is used after `close()` or the end of its `with`."""
-    return _closed('this FCN8s', 'FCN8s(model_load_dir=...)')
-
-
-def closed_model(name: str) -> ValueError:
-    """Returns the error about a network that `open_model` opened under this name and that is used after closing."""
-    return _closed('the network of {!r}'.format(name), 'fcn8s.open_model(...)')
-
-
-@contextlib.contextmanager
-def closing_told(is_closed: Callable[[], bool], error: Callable[[], ValueError]) -> Iterator[None]:
-    """Raises `error()` in place of any exception from a network that another thread has closed meanwhile."""
-    try:
-        yield
-    except Exception as other:
-        if is_closed():
-            raise error() from other
-        raise
-
-
-def _closed(what: str, how_to_open: str) -> ValueError:
-    return ValueError(
-        '{} was closed, by close() or at the end of its with. Open it again: {}.'.format(what, how_to_open)
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from fcn8s.backend import Session, Tensor, Variable, tf
-from fcn8s.graph.assembly import Model
+from fcn8s.graph.assembly import NetworkTensors
 from fcn8s.saving import saved_models
 from fcn8s.saving.paths import plain_directory, plain_prefix
 from fcn8s.settings import ModelSettings
@@ -202,7 +202,11 @@ def restore_present(
 
 
 def restore_fitting(
-    session: Session, model: Model, prefix: str, stored_settings: ModelSettings, savers: Optional[Savers] = None
+    session: Session,
+    network: NetworkTensors,
+    prefix: str,
+    stored_settings: ModelSettings,
+    savers: Savers,
 ) -> List[Fit]:
     """Starts a network from another one: everything that fits is taken, class by class in the decoder.
 
@@ -211,25 +215,25 @@ def restore_fitting(
     other's decoder that this network does not have.
     """
     with saved_models.checkpoint_reader(prefix) as reader:
-        fits, whole = _restore_by_class(session, model, stored_settings, reader, prefix)
+        fits, whole = _restore_by_class(session, network, stored_settings, reader, prefix)
         _check_finite(whole, prefix, reader)
-    _restore_finite(session, whole, prefix, savers or Savers())
+    _restore_finite(session, whole, prefix, savers)
     return fits
 
 
 def _restore_by_class(
-    session: Session, model: Model, stored_settings: ModelSettings, reader: Any, prefix: str
+    session: Session, network: NetworkTensors, stored_settings: ModelSettings, reader: Any, prefix: str
 ) -> Tuple[List[Fit], List[Any]]:
     """Loads what fits class by class; returns all outcomes, and the variables that are still to be restored whole."""
     stored = reader.get_variable_to_shape_map()
-    pairs = _class_pairs(stored_settings, model.settings)
-    same_classes = len(pairs) == stored_settings.num_classes == model.settings.num_classes and all(
+    pairs = _class_pairs(stored_settings, network.settings)
+    same_classes = len(pairs) == stored_settings.num_classes == network.settings.num_classes and all(
         a == b for a, b in pairs
     )
-    encoder = {v.op.name for v in model.encoder.variables}
+    encoder = {v.op.name for v in network.encoder.variables}
     fits: List[Fit] = []
     whole: List[Any] = []
-    for variable in model.weights:
+    for variable in network.weights:
         name, shape = variable.op.name, variable.shape.as_list()
         if name not in stored:
             fits.append(Fit(name, 'new: not in the other network'))
@@ -243,8 +247,8 @@ def _restore_by_class(
             else:
                 saved_models.check_finite(name, copied, prefix)
                 feed_initializer(session, variable, copied)
-                fits.append(Fit(name, 'loaded for {} of {} classes'.format(len(pairs), model.settings.num_classes)))
-    here = {variable.op.name for variable in model.weights}
+                fits.append(Fit(name, 'loaded for {} of {} classes'.format(len(pairs), network.settings.num_classes)))
+    here = {variable.op.name for variable in network.weights}
     left_out = sorted(name for name in stored if name.startswith('decoder/') and name not in here)
     return fits + [Fit(name, LEFT_OUT) for name in left_out], whole
 

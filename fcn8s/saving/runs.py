@@ -7,13 +7,12 @@ runs/NAME/metrics.jsonl           one line per epoch
 runs/NAME/report.html             see fcn8s.report
 """
 
-import json
 import os
 import re
 import shlex
-import warnings
 from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 
+from fcn8s.saving import metrics
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.descriptions import (
     DESCRIPTION_FILE,
@@ -23,28 +22,23 @@ from fcn8s.saving.descriptions import (
     what_a_file_is,
 )
 from fcn8s.saving.packed import is_packed, name_zips, unpack
+from helpers.counted import join_and_count
 from helpers.files import (
     TEMPORARY_PATTERN,
-    atomic_path,
     atomic_write_json,
     check_home,
     explain_os_errors,
     path_of,
     to_json,
 )
-from helpers.json_files import is_count, is_number, is_share, read_json
+from helpers.json_files import is_count, is_number, read_json
 from helpers.process.locks import directory_locked
-from helpers.process.memory import readable_size, require_memory
 
 Opened = TypeVar('Opened')
 
 CONFIG_FILE = 'config.json'
 METRICS_FILE = 'metrics.jsonl'
 REPORT_FILE = 'report.html'
-# Bytes of memory for each byte of the metrics file: as read, cut into lines, and as Python objects.
-_BYTES_OF_A_BYTE = 8
-# At most this many damaged lines are named by their numbers.
-_MOST_NAMED = 5
 # Tables in a config.json that a training wrote; the config.json of other programs has none of them.
 _OWN_TABLES = ('versions', 'command', 'training')
 # Entries of a config.json by which other programs are recognised. The first that is there counts.
@@ -341,25 +335,12 @@ def read_metrics(run: Run) -> List[Dict[str, Any]]:
 
     Lines that hold no epoch, as after a crash or a merge by hand, are left out, and a warning names them.
     """
-    records = [_record_in(line) for line in _metrics_lines(run)]
-    damaged = [str(number) for number, record in enumerate(records, 1) if record is None]
-    if damaged:
-        further = '' if len(damaged) <= _MOST_NAMED else ' and {} more'.format(len(damaged) - _MOST_NAMED)
-        warnings.warn(
-            '{} has lines that cannot be read, which are left out: {}{}.'.format(
-                run.metrics_path, ', '.join(damaged[:_MOST_NAMED]), further
-            ),
-            stacklevel=1,  # always from here, so that Python shows a text once, whoever reads the file
-        )
-    return [record for record in records if record]
+    return metrics.read_records(run.metrics_path)
 
 
 def append_metrics(run: Run, record: Dict[str, Any]) -> None:
     """Appends the record of an epoch; the lines that are there do not change."""
-    lines = _metrics_lines(run)
-    if lines and not lines[-1].endswith((b'\n', b'\r')):
-        lines[-1] += b'\n'
-    _write_lines(run, lines + [json.dumps(to_json(record)).encode() + b'\n'])
+    metrics.append_record(run.metrics_path, record)
 
 
 def forget_metrics_after(run: Run, step: int) -> List[Dict[str, Any]]:
@@ -367,68 +348,7 @@ def forget_metrics_after(run: Run, step: int) -> List[Dict[str, Any]]:
 
     Lines that cannot be read stay in the file.
     """
-    lines = _metrics_lines(run)
-    kept = [line for line in lines if (_record_in(line) or {'step': 0})['step'] <= step]
-    if kept != lines:
-        _write_lines(run, kept)
-    return read_metrics(run)
-
-
-def _metrics_lines(run: Run) -> List[bytes]:
-    """The lines of the file with their ends; none where there is no file."""
-    if not os.path.exists(run.metrics_path):
-        return []
-    if not os.path.isfile(run.metrics_path):  # opening a pipe would wait for a writer
-        raise ValueError('{} is no file. Move it away.'.format(run.metrics_path))
-    size = os.path.getsize(run.metrics_path)
-    require_memory(run.metrics_path, _BYTES_OF_A_BYTE * size, readable_size(size) + ' of records')
-    with open(run.metrics_path, 'rb') as file:
-        return file.read().splitlines(keepends=True)
-
-
-def _write_lines(run: Run, lines: List[bytes]) -> None:
-    """Writes a new file beside the old one and moves it into place."""
-    with atomic_path(run.metrics_path) as temporary, open(temporary, 'wb') as file:
-        file.writelines(lines)
-
-
-def _record_in(line: bytes) -> Optional[Dict[str, Any]]:
-    """The record of an epoch in a line; empty for a blank line, None where it cannot be read."""
-    text = line.decode('utf-8-sig', errors='replace')
-    if not text.strip():
-        return {}
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return record if _is_record(record) else None
-
-
-def _is_record(record: Any) -> bool:
-    """Whether a line records an epoch. Its values are numbers, or null for NaN; scores are from 0 to 1; all but the
-    step may be missing."""
-    if not isinstance(record, dict) or not is_count(record.get('step')):
-        return False
-    evaluation = record.get('evaluation')
-    numbers, shares = [record.get('training_loss'), record.get('learning_rate')], []
-    if isinstance(evaluation, dict):
-        numbers.append(evaluation.get('loss'))
-        shares += [evaluation.get(name) for name in ('mean_iou', 'accuracy')]
-        for name in ('per_class_iou', 'per_class_accuracy', 'precision'):
-            shares += evaluation[name] if isinstance(evaluation.get(name), list) else [evaluation.get(name)]
-        numbers += [count for row in _rows(evaluation.get('confusion_matrix')) for count in row]
-    elif evaluation is not None:
-        return False
-    are_numbers = all(number is None or is_number(number) for number in numbers)
-    return are_numbers and all(share is None or is_share(share) for share in shares)
-
-
-def _rows(matrix: Any) -> List[List[Any]]:
-    """The rows of a matrix; none for None, and for anything else one row with an entry that is no number."""
-    if matrix is None:
-        return []
-    is_matrix = isinstance(matrix, list) and all(isinstance(row, list) and len(row) == len(matrix[0]) for row in matrix)
-    return matrix if is_matrix else [['']]
+    return metrics.forget_records_after(run.metrics_path, step)
 
 
 def is_run(path: str) -> bool:
@@ -552,5 +472,4 @@ def _what_to_pass_instead_of(directory: str) -> str:
                 + imported
             )
         return (_ENCODER.format(directory) + ' ' if _has_tag_of_encoders(directory) else '') + imported
-    further = '' if len(known) <= 3 else ' and {} more'.format(len(known) - 3)
-    return 'In it are: {}{}. Give one of them.'.format(', '.join(known[:3]), further)
+    return 'In it are: {}. Give one of them.'.format(join_and_count(known, 3))

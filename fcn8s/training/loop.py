@@ -58,20 +58,20 @@ class Fetches(NamedTuple):
     loss: 'value' and 'penalty', and 'weight' where the values of accumulated batches are averaged; `step_loss`
         combines them.
     feed(images, labels, keep_prob, dropout_seed, learning_rate, l2_rate) -> feed dict
-    accumulate: adds one batch's gradients to the sum; None without accumulation.
+    accumulate_op: adds one batch's gradients to the sum; None without accumulation.
     count(images): how many images a batch has, including those of other workers.
     averaging_op: adds the weights at the end of an epoch to their average (`average_epochs`); None without one.
-    warmup_op, warmup_accumulate: as train_op and accumulate, but for the head alone; None without a warm-up.
+    warmup_op, warmup_accumulate_op: as step_op and accumulate_op, but for the head alone; None without a warm-up.
     """
 
     loss: Dict[str, Any]
-    train_op: Any
-    accumulate: Optional[Any]
+    step_op: Any
+    accumulate_op: Optional[Any]
     feed: Callable[..., Dict[Any, Any]]
     count: Callable[[Any], int] = len
     averaging_op: Optional[Any] = None
     warmup_op: Optional[Any] = None
-    warmup_accumulate: Optional[Any] = None
+    warmup_accumulate_op: Optional[Any] = None
 
 
 class Actions(NamedTuple):
@@ -300,7 +300,7 @@ class TrainingLoop:
             with self._saved_at_failure(start):  # the whole step is taken again
                 images, labels, feed = self._next_feed(rate, self.state.step * batches + number)
             num_images += self.fetches.count(images)
-            op = self._train_op() if number == batches - 1 else self._accumulate_op()
+            op = self._step_op() if number == batches - 1 else self._accumulate_op()
             losses.append(self.run((self.fetches.loss, op), feed)[0])
         loss = step_loss(losses)
         if not math.isfinite(loss):
@@ -323,12 +323,12 @@ class TrainingLoop:
         return images, labels, feed
 
     def _accumulate_op(self) -> Any:
-        return self.fetches.warmup_accumulate if self._is_warmup() else self.fetches.accumulate
+        return self.fetches.warmup_accumulate_op if self._is_warmup() else self.fetches.accumulate_op
 
     def _is_warmup(self) -> bool:
         return self._epoch() < self.options.warmup_epochs
 
-    def _train_op(self) -> Any:
+    def _step_op(self) -> Any:
         """The op of this step. Averaging is part of a step, so that a saved state depends on its step alone."""
         options = self.options
         if self._is_warmup():
@@ -336,7 +336,7 @@ class TrainingLoop:
         ends_epoch = len(self.state.losses) + 1 == options.steps_per_epoch
         if ends_epoch and self._epoch() + options.average_epochs >= options.epochs:
             return self.fetches.averaging_op
-        return self.fetches.train_op
+        return self.fetches.step_op
 
     def _next_batch(self) -> Any:
         start = time.perf_counter()

@@ -158,7 +158,7 @@ class _Training:
         if self.summaries:
             stack.enter_context(self.summaries)
 
-    def _run_workers(self) -> int:
+    def _num_workers_of_run(self) -> int:
         """Returns how many workers' batches make one batch of the run: the number that it was started with."""
         if self.run is not None and self.request.resume:
             return runs.num_workers(self.run)
@@ -166,7 +166,7 @@ class _Training:
 
     def _take_the_batches_of_the_run(self, stack: contextlib.ExitStack) -> None:
         """Lets a single process go on with batches that several workers made together, until the training ends."""
-        times = self._run_workers()
+        times = self._num_workers_of_run()
         if self.workers is not None or times == 1:
             return
         shared.check_deals(self.request.train_generator, times, 1)
@@ -181,7 +181,7 @@ class _Training:
             mine = {
                 'state': self.state.to_dict(),
                 'run': None if self.run is None else os.path.abspath(self.run.directory),
-                'times': self._run_workers(),
+                'times': self._num_workers_of_run(),
                 'position': position,
                 'worst': num_worst(self.request),
             }
@@ -264,7 +264,7 @@ class _Training:
             self.network.training_feed,
             averaging_op=training.average.update if training.average else None,
             warmup_op=training.warmup and training.warmup.apply_op,
-            warmup_accumulate=training.warmup and training.warmup.accumulate_op,
+            warmup_accumulate_op=training.warmup and training.warmup.accumulate_op,
         )
 
     def _actions(self, stop_request: Callable[[], StopRequest]) -> Actions:

@@ -191,7 +191,7 @@ def evaluate_shared(
     Raises:
         EvaluationAbandoned: in all workers, once one was asked to stop.
     """
-    workers.watch.turn_to('evaluation')
+    workers.watch.begin_batches_of('evaluation')
     mine = _evaluate_part(network, workers, batches, num_batches, stop, worst)
     parts = [Found(*part) for part in workers.watch.gather(mine)]
     if not all(part.is_whole for part in parts):
@@ -199,7 +199,7 @@ def evaluate_shared(
         raise EvaluationAbandoned
     if worst is not None:
         _gather_worst(workers, worst, [key for part in parts for key in part.worst])
-    workers.watch.turn_to('step')
+    workers.watch.begin_batches_of('step')
     loss_sum = 0.0
     for _, loss in sorted(tuple(row) for part in parts for row in part.losses):
         loss_sum += loss

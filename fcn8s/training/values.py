@@ -37,8 +37,8 @@ def check_monitor_name(monitor: Any, name: str = 'monitor') -> None:
 def check_last_epochs(
     epochs: float,
     swa: Optional[int],
-    head_warmup: int = 0,
-    patience: Optional[int] = None,
+    head_warmup: int,
+    patience: Optional[int],
     spell: Callable[[str], str] = str,
 ) -> None:
     """Raises ValueError if the head's warm-up takes all epochs, or the last `swa` epochs cannot be averaged.

@@ -235,8 +235,8 @@ def run_encoder(
     directory: str,
     images: np.ndarray,
     source: Source,
-    trust: bool = False,
-    further: FurtherChannels = NO_FURTHER_CHANNELS,
+    trust: bool,
+    further: FurtherChannels,
 ) -> List[Dict[str, np.ndarray]]:
     """Runs a written encoder on each image, for `fcn8s.vgg16.proof.compare`.
 

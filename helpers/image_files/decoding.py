@@ -12,7 +12,7 @@ import numpy as np
 
 from helpers.aliases import PathLike
 from helpers.image_files.headers import LZW_LIMIT, ImageHeader, png_transparent_grey, require_room
-from helpers.image_files.tiff import read_tiff, turned
+from helpers.image_files.tiff import damaged, read_tiff, turned
 from helpers.image_rules import Pixels
 from helpers.process.memory import require_memory
 
@@ -143,11 +143,7 @@ def decode_by_pillow(data: bytes, kind: str, path: PathLike, as_colours: bool) -
     except Exception as error:  # damaged files make Pillow raise many types
         if str(error).startswith(str(path)):
             raise
-        raise ValueError(
-            '{} cannot be decoded: it is truncated or damaged ({}). Replace it by a whole copy, or take it out.'.format(
-                path, str(error).strip() or type(error).__name__
-            )
-        ) from error
+        raise damaged(path, error) from error
 
 
 def _npy_pixels(data: bytes, path: PathLike) -> Pixels:

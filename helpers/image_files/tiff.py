@@ -90,9 +90,9 @@ def read_tiff(data: bytes, name: Any) -> Pixels:
     except (ValueError, MemoryError) as error:
         if str(error).startswith(str(name)):
             raise
-        raise _damaged(name, error) from error
+        raise damaged(name, error) from error
     except Exception as error:  # damaged files make tifffile raise many types
-        raise _damaged(name, error) from error
+        raise damaged(name, error) from error
     if values is None:
         raise ValueError(_unread(facts, name))
     return Pixels(
@@ -117,7 +117,8 @@ def tiff_palette(path: str) -> Optional[np.ndarray]:
         return _palette(page) if int(page.photometric) == _PALETTE else None
 
 
-def _damaged(name: Any, error: Exception) -> ValueError:
+def damaged(name: Any, error: Exception) -> ValueError:
+    """Returns the error to raise where an image file is damaged or truncated."""
     reason = str(error).strip() or type(error).__name__
     return ValueError(
         '{} cannot be decoded: it is truncated or damaged ({}). Replace it by a whole copy, or take it out.'.format(

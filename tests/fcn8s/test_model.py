@@ -15,6 +15,7 @@ import threading
 
 import numpy as np
 import pytest
+from run_records import timeless_file
 from streams import Stream
 
 from fcn8s import FCN8s, open_model
@@ -593,15 +594,6 @@ def test_events_hold_scalars_pictures_and_weights(shallow_encoder, tmp_path):
     } <= set(tags)
 
 
-def timeless(path):
-    with open(path) as file:
-        records = [json.loads(line) for line in file]
-    return [
-        {k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')}
-        for record in records
-    ]
-
-
 def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, eval_dataset='val', batch=2, **settings):
     class Stopping(Stream):
         def __next__(self):
@@ -667,12 +659,12 @@ def test_interrupted_and_resumed_is_bit_identical(shallow_encoder, copy_of_run, 
         whole = run_training(shallow_encoder, str(tmp_path / 'whole'), **settings)
     else:
         whole = copy_of_run(3, tmp_path / 'whole')
-    records = timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
+    records = timeless_file(str(tmp_path / 'whole' / 'metrics.jsonl'))
     for stop_at in stops:
         parts = tmp_path / 'stopped_at_{}'.format(stop_at)
         run_training(shallow_encoder, str(parts), stop_at=stop_at, **settings)
         assert_equal_values(run_training(shallow_encoder, str(parts), resume=True, **settings), whole)
-        assert timeless(str(parts / 'metrics.jsonl')) == records
+        assert timeless_file(str(parts / 'metrics.jsonl')) == records
 
 
 def test_an_epoch_that_lacks_only_its_evaluation_is_finished_once(shallow_encoder, tmp_path):
@@ -688,7 +680,7 @@ def test_an_epoch_that_lacks_only_its_evaluation_is_finished_once(shallow_encode
         assert not records.exists()
         run(parts, 1, resume=True)
         assert_equal_values(run(parts, 2, resume=True), whole)
-        assert timeless(str(records)) == timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
+        assert timeless_file(str(records)) == timeless_file(str(tmp_path / 'whole' / 'metrics.jsonl'))
 
 
 def test_a_damaged_line_of_the_records_stays_and_hides_no_epoch(shallow_encoder, copy_of_run, tmp_path):
@@ -1509,7 +1501,9 @@ def test_a_resumed_run_reads_its_checkpoint_once(copy_of_run, tmp_path, monkeypa
         )
     names = [variable.op.name for variables in read for variable in variables]
     assert len(names) == len(set(names)) == len(model.model.state)
-    assert timeless(os.path.join(run_dir, 'metrics.jsonl')) == timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
+    assert timeless_file(os.path.join(run_dir, 'metrics.jsonl')) == timeless_file(
+        str(tmp_path / 'whole' / 'metrics.jsonl')
+    )
 
 
 def test_a_checkpoint_is_read_again_where_others_were_refused_once_in_place(copy_of_run, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from fcn8s.cli.options.training import (
 from fcn8s.cli.options.workers import check_threads
 from fcn8s.cli.terminal import Parser
 from fcn8s.optimizers import OPTIMIZERS, parse_rate_multipliers
-from fcn8s.settings import LOSSES, check_loss, loss_name
+from fcn8s.settings import LOSSES, check_head_warmup, check_loss, loss_name
 from fcn8s.training.values import (
     MAX_WORST,
     check_keep_prob,
@@ -137,7 +137,7 @@ def evaluates(options: argparse.Namespace) -> bool:
 def _check_epochs(options: argparse.Namespace) -> None:
     """Raises ValueError for values about epochs and evaluations that no data can make right."""
     checked_whole('--summary-worst', options.summary_worst, 0, MAX_WORST)
-    checked_whole('--head-warmup', options.head_warmup, 0, remedy='It is a number of epochs, 0 for none.')
+    check_head_warmup(options.head_warmup, '--head-warmup')
     epochs = options.epochs if options.minutes is None else math.inf
     check_last_epochs(epochs, options.swa, options.head_warmup, options.patience, _spelled)
     if options.monitor is None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
+from helpers.counted import join_and_count
 from helpers.process.memory import free_memory, readable_size
 
 Shape = Tuple[int, ...]
@@ -119,8 +120,7 @@ def _check_unexpected(path: str, layout: Layout, shapes: Mapping[str, Shape]) ->
 
 
 def _abridged(names: List[str]) -> str:
-    text = ', '.join(repr(name) for name in names[:_MOST_NAMES]) or 'nothing'
-    return text if len(names) <= _MOST_NAMES else '{} and {} more'.format(text, len(names) - _MOST_NAMES)
+    return join_and_count([repr(name) for name in names], _MOST_NAMES) or 'nothing'
 
 
 def _width_divisor(layout: Layout, shapes: Mapping[str, Shape]) -> int:

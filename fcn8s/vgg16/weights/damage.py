@@ -26,6 +26,8 @@ _DAMAGE = (
     SyntaxError,
     TypeError,
 )
+# The reason where an announced size takes all memory.
+LARGER_THAN_MEMORY = 'it claims to hold more than fits into memory'
 # The most characters of a reason that are shown.
 _LONGEST_REASON = 500
 # The longest line of a pickle (a name, a number in digits).
@@ -54,7 +56,7 @@ def explain_damage(path: str) -> Iterator[None]:
             raise
         raise damaged(path, error) from error
     except MemoryError as error:
-        raise damaged(path, 'it claims to hold more than fits into memory') from error
+        raise damaged(path, LARGER_THAN_MEMORY) from error
     except _DAMAGE as error:
         raise damaged(path, '{}: {}'.format(type(error).__name__, error)) from error
 

@@ -8,7 +8,7 @@ package that only keeps its arguments, so nothing else is ever called, and a nam
 import pickle
 from typing import IO, Any, Callable, Mapping, Optional, Tuple
 
-from fcn8s.vgg16.weights.damage import BoundedFile, damaged
+from fcn8s.vgg16.weights.damage import LARGER_THAN_MEMORY, BoundedFile, damaged
 
 StandIns = Mapping[Tuple[str, str], type]
 
@@ -65,6 +65,6 @@ def load_inert(
     except _RefusedError:
         raise
     except MemoryError as error:
-        raise damaged(path, 'it claims to hold more than fits into memory') from error
+        raise damaged(path, LARGER_THAN_MEMORY) from error
     except Exception as error:  # a malformed pickle can raise nearly anything: EOFError, IndexError, TypeError, ...
         raise damaged(path, '{}: {}'.format(type(error).__name__, error)) from error

@@ -167,7 +167,7 @@ def _tensors_of_zip(path: str, archive: zipfile.ZipFile) -> Dict[str, _Tensor]:
             "torch.save(torch.jit.load({0!r}).state_dict(), 'weights.pth')".format(path)
         )
     if folder + 'byteorder' in archive.namelist() and _read_start(archive, folder + 'byteorder') != b'little':
-        raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
+        raise _big_endian(path)
 
     def load_storage(pid):
         dtype, key, size = _parse_storage_id(path, pid)
@@ -175,6 +175,10 @@ def _tensors_of_zip(path: str, archive: zipfile.ZipFile) -> Dict[str, _Tensor]:
         return _Storage(dtype, size, lambda: _read_member(archive, path, name, dtype, size))
 
     return _tensors(path, _load_pickled(archive, pickled[0], path, load_storage))
+
+
+def _big_endian(path: str) -> ValueError:
+    return ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
 
 
 def _load_pickled(archive: zipfile.ZipFile, name: str, path: str, load_storage: Callable[[Any], Any]) -> Any:
@@ -218,7 +222,7 @@ def _tensors_of_pickles(path: str, file: IO[bytes]) -> Dict[str, _Tensor]:
     if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL or not isinstance(system, dict):
         raise ValueError('{} is no PyTorch checkpoint: its magic number is another one.'.format(path))
     if not system.get('little_endian', True):
-        raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
+        raise _big_endian(path)
     dtypes: Dict[str, str] = {}
     sizes: Dict[str, int] = {}
     offsets: Dict[str, int] = {}

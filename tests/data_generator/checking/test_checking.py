@@ -1,6 +1,5 @@
 """`check_dataset` finds every fault, counts right, and leaves sound datasets alone."""
 
-import argparse
 import json
 import os
 import shlex
@@ -9,6 +8,7 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
+from commands import run_command
 from PIL import Image
 
 from data_generator import BatchGenerator, DataError
@@ -244,10 +244,6 @@ def test_classes_are_counted_and_weighted(tmp_path):
     # Frequencies in the images that hold the class: 16/28, 4/16, 8/12; their median is 16/28.
     np.testing.assert_allclose(report.class_weights[:4], [1, (16 / 28) / (4 / 16), (16 / 28) / (8 / 12), 1])
     assert 'Classes that no training image holds: 3 road' in report.to_text()
-
-
-def test_median_frequency_weights_of_no_pixels_are_one():
-    np.testing.assert_array_equal(median_frequency_weights(np.zeros((3, 2))), [1, 1])
 
 
 def test_mean_color_and_deviation_are_over_all_pixels(camvid):
@@ -490,10 +486,7 @@ def test_nothing_to_check_is_an_error(tmp_path):
 
 
 def run(*words):
-    parser = argparse.ArgumentParser()
-    check_command.add_parser(parser.add_subparsers())
-    args = parser.parse_args(['check'] + [str(word) for word in words])
-    return args.run(args)
+    return run_command(check_command, *words)
 
 
 def test_the_command_says_how_to_train(camvid, capsys):

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from commands import run_command
 
 from data_generator.files.layouts import LAYOUTS
 from fcn8s import FCN8s, cli
@@ -81,10 +82,7 @@ def dataset(tmp_path_factory):
 
 
 def evaluate_command(*arguments):
-    parser = argparse.ArgumentParser()
-    evaluate.add_parser(parser.add_subparsers())
-    args = parser.parse_args(['evaluate'] + [str(argument) for argument in arguments])
-    assert args.run(args) == 0
+    assert run_command(evaluate, *arguments) == 0
 
 
 def report_of(tmp_path, *arguments):

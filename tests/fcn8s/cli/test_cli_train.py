@@ -23,6 +23,7 @@ from data_generator.transforms.pipeline import build_pipeline
 from fcn8s import FCN8s
 from fcn8s.backend import tf
 from fcn8s.cli import build_parser, main, report, train
+from fcn8s.cli.inputs import training_plan
 from fcn8s.cli.inputs.training import _label_space
 from fcn8s.cli.options import resolving
 from fcn8s.cli.options import training as train_options
@@ -254,7 +255,7 @@ def test_a_resumed_run_keeps_its_epochs_and_is_compared_with_the_curve_of_its_re
 )
 def test_a_new_training_is_told_of_the_faster_precision(monkeypatch, capsys, fastest, given, is_said):
     monkeypatch.setattr('fcn8s.precision.fastest_on_cpu', lambda: fastest)
-    train._print_faster_precision(argparse.Namespace(**dict({'precision': 'float32', 'resume': None}, **given)))
+    training_plan.print_faster_precision(argparse.Namespace(**dict({'precision': 'float32', 'resume': None}, **given)))
     assert ('--precision bfloat16' in capsys.readouterr().out) == is_said
 
 
@@ -736,6 +737,7 @@ def test_when_a_worker_is_lost_the_exit_status_is_3_and_says_how_to_go_on(
         raise launching.WorkerEndedError('worker 1', status)
 
     monkeypatch.setattr(launching, 'run_workers', run_workers)
+    monkeypatch.setattr(sys, 'argv', ['fcn8s'])
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'a run').mkdir()
     (tmp_path / 'a run' / 'config.json').write_text('{}')
@@ -1003,7 +1005,10 @@ def test_a_warm_up_of_the_head_is_in_the_memory_and_in_the_line_for_plan(tiny_en
     words = ['--data', 'D', '--encoder', 'E', '--size', '16', '24', '--run', str(tmp_path / 'run')]
     data = types.SimpleNamespace(get_num_files=lambda: 3)
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
-        lines = [train._planned(resolve(*words, *more), model, data, 1e9) for more in ([], ['--head-warmup', '1'])]
+        lines = [
+            training_plan.describe_plan(resolve(*words, *more), model, data, 1e9)
+            for more in ([], ['--head-warmup', '1'])
+        ]
     assert planned == [False, True]
     assert [line.partition('--images 3 --width-divisor 16')[2] for line in lines] == ['', ' --head-warmup 1']
 

@@ -245,7 +245,7 @@ def test_crops_larger_than_the_images_say_how_much_is_padding(tmp_path):
     import argparse
 
     from data_generator import BatchGenerator
-    from fcn8s.cli.train import _padding
+    from fcn8s.cli.inputs.training_plan import _padding
 
     make_dataset(str(tmp_path / 'd'))
     data = BatchGenerator.from_layout('camvid', str(tmp_path / 'd'), 'train')

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from thorough import ran_once
+from worker_processes import is_running
 
 from fcn8s.distributed import launching
 from fcn8s.distributed.launching import (
@@ -28,14 +29,6 @@ FOLLOW = 'from fcn8s.distributed.launching import follow_launcher; follow_launch
 
 def worker(number, code, **options):
     return Worker('worker {} of 2'.format(number), [sys.executable, '-c', textwrap.dedent(code)], **options)
-
-
-def is_running(process_id):
-    try:
-        with open('/proc/{}/stat'.format(process_id)) as file:
-            return file.read().rsplit(')', 1)[1].split()[0] not in 'ZX'
-    except OSError:
-        return False
 
 
 def wait_for(condition, seconds=20.0):

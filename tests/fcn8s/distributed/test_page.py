@@ -1,18 +1,17 @@
 """docs/several-workers.md: its scripts and its manifest can be read, and say which workers there are."""
 
-import os
 import re
 import subprocess
 
 import pytest
+from workplace import read_page
 
 from fcn8s.distributed.cluster import cluster_from_environment
 
 
 @pytest.fixture(scope='module')
-def page(root_dir):
-    with open(os.path.join(root_dir, 'docs', 'several-workers.md'), encoding='utf-8') as file:
-        return file.read()
+def page():
+    return read_page('several-workers.md')
 
 
 def blocks(page, language):

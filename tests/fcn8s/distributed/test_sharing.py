@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from worker_processes import is_running
 
 from fcn8s import cli
 from fcn8s.distributed import launching, sharing
@@ -172,14 +173,6 @@ def children_of(process_id):
         return [int(word) for word in file.read().split()]
 
 
-def is_alive(process_id):
-    try:
-        with open('/proc/{}/stat'.format(process_id)) as file:
-            return file.read().rsplit(')', 1)[1].split()[0] not in 'ZX'
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize('number, status', [(signal.SIGKILL, 2), (signal.SIGTERM, 143)])
 def test_a_kill_leaves_nothing_running_and_nothing_half_written(small_model, tmp_path, number, status):
     """SIGKILL hits a worker, SIGTERM the process that was started."""
@@ -200,7 +193,7 @@ def test_a_kill_leaves_nothing_running_and_nothing_half_written(small_model, tmp
     os.kill(workers[1] if number == signal.SIGKILL else started.pid, number)
     err = started.communicate()[1]
     assert started.returncode == status
-    assert not any(map(is_alive, workers)) and len(workers) == 2
+    assert not any(map(is_running, workers)) and len(workers) == 2
     words = ' '.join(err.split())  # a line may be broken where a terminal ends
     assert ('worker 2 of 2 was killed by SIGKILL' if number == signal.SIGKILL else 'stopped by SIGTERM') in words
     for name, content in contents(tmp_path / 'out').items():

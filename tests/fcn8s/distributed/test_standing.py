@@ -107,13 +107,13 @@ def test_what_takes_long_is_no_hang():
     move(standing, 40)
     standing.finish()
     assert 400 < standing.stall_limit() < 401
-    standing.turn_to('evaluation')
+    standing.begin_batches_of('evaluation')
     assert standing.stall_limit() == 300
-    standing.turn_to('step')
+    standing.begin_batches_of('step')
     assert 400 < standing.stall_limit() < 401
-    standing.turn_to_doing('saving')
+    standing.set_activity('saving')
     assert standing.stall_limit() == 300
-    standing.turn_to_doing('steps')
+    standing.set_activity('steps')
     standing.begin_to_work()
     assert standing.stall_limit() == 300
 
@@ -144,10 +144,10 @@ def test_where_one_is_behind_it_is_that_one_that_hangs():
 
 def test_a_gpu_computes_batches_while_its_process_waits():
     standing = standing_with(0, 0)
-    standing.turn_to_doing('steps')
+    standing.set_activity('steps')
     for unseen, doing, signs in ((False, 'steps', 0), (True, 'steps', 1), (True, 'saving', 1), (False, 'steps', 1)):
         standing.computes_unseen = unseen
-        standing.turn_to_doing(doing)
+        standing.set_activity(doing)
         standing.look(False)
         assert standing.said()['worked'] == signs
     standing.look(True)
@@ -176,7 +176,7 @@ def test_who_is_silent_is_lost():
 def test_what_is_being_saved_has_time_as_long_as_it_goes_on():
     standing = standing_with(0, 0)
     assert not standing.may_save()
-    standing.turn_to_doing('saving')
+    standing.set_activity('saving')
     assert standing.may_save()
     standing.doing_since -= 8  # of 7 without a sign of work
     move(standing, 8)

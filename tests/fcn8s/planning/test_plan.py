@@ -1,4 +1,3 @@
-import argparse
 import contextlib
 import json
 import os
@@ -9,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from commands import run_command
 
 from fcn8s import FCN8s, precision
 from fcn8s.backend import TF_VERSION, tf
@@ -281,15 +281,12 @@ def test_a_probe_averages_the_weights_in_each_step_as_the_training_does():
     assert with_average - without == pytest.approx(3 * memory.parameter_bytes(TINY), rel=1e-2)
 
 
-def run_command(*arguments):
-    parser = argparse.ArgumentParser()
-    plan_command.add_parser(parser.add_subparsers())
-    args = parser.parse_args(['plan'] + list(arguments))
-    return args.run(args)
+def run_plan(*words):
+    return run_command(plan_command, *words)
 
 
 def test_the_command(capsys):
-    status = run_command(
+    status = run_plan(
         '--size',
         '32',
         '64',
@@ -317,7 +314,7 @@ def test_the_command_says_what_a_step_costs_and_what_a_gpu_would_take(capsys):
     step = cost.cost_of(request).train
     words = ['--size', '224', '224', '--classes', '20', '--batch', '2', '--accumulate', '2', '--seconds', '0']
     for rates, seconds in (((1e9, 1e3), step.bytes_moved / 1e12), ((1.0, 1e12), 2 * step.multiply_adds / 1e12)):
-        run_command(*words, '--images', '100', '--gpu-tflops', str(rates[0]), '--gpu-gbs', str(rates[1]))
+        run_plan(*words, '--images', '100', '--gpu-tflops', str(rates[0]), '--gpu-gbs', str(rates[1]))
         printed = capsys.readouterr().out
         assert 'cost           {:.4g} G multiply-adds a step'.format(step.multiply_adds / 1e9) in printed
         assert 'GPU            {:.3g} s a step or more'.format(seconds) in printed and 'not measured' in printed
@@ -366,7 +363,7 @@ def test_the_costs_of_the_docs_are_those_of_the_model():
 
 
 def test_the_command_says_what_does_not_fit(capsys):
-    status = run_command('--size', '512', '1024', '--classes', '19', '--memory', '0.5')
+    status = run_plan('--size', '512', '1024', '--classes', '19', '--memory', '0.5')
     printed = capsys.readouterr().out
     assert status == 1
     assert 'which does not fit 0.5 GB' in printed and 'not even one image of this size fits' in printed
@@ -401,7 +398,7 @@ def test_the_command_says_what_does_not_fit(capsys):
 )
 def test_the_command_refuses_what_cannot_be_planned(arguments, message):
     with pytest.raises(ValueError) as error:
-        run_command(*arguments)
+        run_plan(*arguments)
     assert message in str(error.value)
 
 

@@ -1,6 +1,5 @@
 """Processes that are killed at any moment leave a state that loads and goes on."""
 
-import json
 import os
 import pathlib
 import random
@@ -8,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from run_records import timeless_file
 from thorough import THOROUGH
 
 from fcn8s.saving.checkpoints import Checkpoints, read_state
@@ -150,15 +150,6 @@ print(steps)
 '''
 
 
-def timeless(run_dir):
-    with open(os.path.join(run_dir, 'metrics.jsonl')) as file:
-        records = [json.loads(line) for line in file]
-    return [
-        {k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')}
-        for record in records
-    ]
-
-
 def test_training_survives_a_kill_at_any_moment_and_repeats_the_uninterrupted_run(shallow_encoder, tmp_path):
     """Every child begins with FCN8s(model_load_dir=RUN), so every kill is followed by a loading of what it left."""
     from fcn8s.backend import tf
@@ -179,7 +170,7 @@ def test_training_survives_a_kill_at_any_moment_and_repeats_the_uninterrupted_ru
     names = readers[0].get_variable_to_shape_map()
     assert sorted(names) == sorted(readers[1].get_variable_to_shape_map())
     assert not [name for name in names if not (readers[0].get_tensor(name) == readers[1].get_tensor(name)).all()]
-    assert timeless(run) == timeless(run + '-whole')
+    assert timeless_file(run + '/metrics.jsonl') == timeless_file(run + '-whole/metrics.jsonl')
     assert sorted(os.listdir(os.path.join(run, 'checkpoints'))) == sorted(
         os.listdir(os.path.join(run + '-whole', 'checkpoints'))
     )

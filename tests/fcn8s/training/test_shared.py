@@ -150,7 +150,7 @@ def test_an_evaluation_is_given_up_by_all_once_one_is_asked_to_stop(generator, a
             other = shared.Found([[0, 0], [0, 0]], [], 0, [], is_whole=asked)
             return [list(mine), list(other)]
 
-        turn_to = finished = lambda *_: None
+        begin_batches_of = finished = lambda *_: None
 
     class Session:
         def run(self, *_):

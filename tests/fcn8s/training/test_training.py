@@ -8,6 +8,7 @@ import signal
 
 import numpy as np
 import pytest
+from run_records import timeless
 
 from fcn8s.stopping import EvaluationAbandoned, StopRequest, TrainingInterrupted, until_stopped
 from fcn8s.training.loop import (
@@ -44,13 +45,6 @@ OPTIONS = LoopOptions(
 def batches():
     for number in itertools.count():
         yield np.full([2, 1, 1, 3], number, np.uint8), np.zeros([2, 1, 1], np.uint8)
-
-
-def timeless(records):
-    return [
-        {k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')}
-        for record in records
-    ]
 
 
 class Recorder:

@@ -1,12 +1,12 @@
 """The encoder that `write_encoder` writes: its interface, its weights, its dropout, and that it fails cleanly."""
 
-import argparse
 import json
 import os
 import subprocess
 
 import numpy as np
 import pytest
+from commands import run_command
 
 from fcn8s.backend import tf
 from fcn8s.cli import vgg16 as command
@@ -333,15 +333,10 @@ def test_a_head_for_weights_that_have_one_is_refused(tiny_encoder, tmp_path):
         write.write_encoder(str(tmp_path / 'out'), tiny_encoder, seed=3)
 
 
-def run_command(*arguments):
-    parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    args = parser.parse_args(['vgg16'] + list(arguments))
-    return args.run(args)
-
-
 def test_the_command_prints_the_proof(tmp_path, capsys):
-    assert run_command(str(tmp_path / 'out'), '--weights', 'random', '--width-divisor', '64', '--seed', '3') == 0
+    assert (
+        run_command(command, str(tmp_path / 'out'), '--weights', 'random', '--width-divisor', '64', '--seed', '3') == 0
+    )
     printed = capsys.readouterr().out
     assert 'source: random, width 1/64' in printed
     assert 'RGB 0 to 255 -> BGR, minus (103.53, 116.28, 123.675)' in printed
