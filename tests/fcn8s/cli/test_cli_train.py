@@ -737,7 +737,7 @@ def test_when_a_worker_is_lost_the_exit_status_is_3_and_says_how_to_go_on(
         raise launching.WorkerEndedError('worker 1', status)
 
     monkeypatch.setattr(launching, 'run_workers', run_workers)
-    monkeypatch.setattr(sys, 'argv', ['fcn8s'])
+    monkeypatch.setattr(sys, 'argv', ['a script'])
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'a run').mkdir()
     (tmp_path / 'a run' / 'config.json').write_text('{}')
