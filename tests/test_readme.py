@@ -88,7 +88,7 @@ def test_the_command_for_a_pretrained_encoder_runs_as_written(root_dir, tmp_path
     assert manifest['initialised'] == ['fc6', 'fc7'] and manifest['width_divisor'] == 1
     assert (manifest['head'], manifest['head_dilation'], manifest['head_norm']) == ('3x3x1024', 2, 'layer')
     assert max(manifest['proof']['relative_errors'].values()) < 1e-4
-    assert json.loads((tmp_path / 'memory.json').read_text()) < 2e9
+    assert json.loads((tmp_path / 'memory.json').read_text()) < 1.2e9  # 0.8, and 0.6 with TensorFlow alone
 
 
 @pytest.mark.slow
