@@ -22,6 +22,8 @@ ELSEWHERE = {'api.md', 'deploying.md', 'callbacks.md'}
 # Pages of measurements, whose commands take long, and the reference.
 MEASURED = {'ablation.md', 'plan.md'}
 WITHOUT_AIM = {'api.md'}
+# The page that is about the reports of trainings.
+WITH_REPORTS = 'looking-at-results.md'
 # What takes hours, a download or a GPU, or the run of such a command: the words are checked, and nothing is run.
 NOT_RUN = re.compile(r'--weights (keras|hed|vgg|VGG)|--recipe|runs/camvid100|SOURCE|mixed_float16|camera:|fcn8s demo')
 
@@ -30,14 +32,14 @@ PAGES = sorted(os.path.basename(path) for path in glob.glob(os.path.join(ROOT, '
 
 
 @pytest.fixture(scope='module')
-def place(tmp_path_factory, tiny_encoder):
+def place(tmp_path_factory, shallow_encoder):
     """What a reader has, the run `runs/first` that the README's command makes, and another, `runs/other`."""
     from fcn8s.cli import main
 
     place = str(tmp_path_factory.mktemp('docs'))
-    make_workplace(place, tiny_encoder)
+    make_workplace(place, shallow_encoder)
     with working_in(place):
-        line = 'train --data cityscapes --encoder VGG16 --epochs 1 --batch 2 --run runs/first'
+        line = 'train --data cityscapes --encoder VGG16 --epochs 1 --batch 2 --no-report --run runs/first'
         assert main(line.split()) == 0
         shutil.copytree('runs/first', 'runs/other')
     return place
@@ -64,6 +66,10 @@ def test_commands_are_run(place, name):
     with working_in(place):
         for command in shell_commands(read_page(name)):
             words = shlex.split(command, comments=True)[1:]
+            if words[0] == 'train' and name != WITH_REPORTS:
+                words.append('--no-report')
+            if words[0] == 'find-rate':
+                words += ['--steps', '10']
             if not NOT_RUN.search(command):
                 assert main(words) == 0, command
 

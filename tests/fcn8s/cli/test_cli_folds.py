@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from thorough import ran_once
 
 from fcn8s.cli import cross_validation, main, train
 from helpers.images import write_image, write_labels
@@ -33,6 +34,7 @@ def read(*parts):
         return json.load(file)
 
 
+@ran_once
 @pytest.mark.slow
 def test_every_image_is_scored_once_and_interruptions_change_nothing(
     data, shallow_encoder, tmp_path, capsys, monkeypatch
@@ -91,6 +93,7 @@ def test_every_image_is_scored_once_and_interruptions_change_nothing(
     assert len(read(tmp_path / 'mean.json')['models']) == 2
 
 
+@ran_once
 @pytest.mark.slow
 def test_a_kill_between_training_and_its_note(data, shallow_encoder, tmp_path, capsys, monkeypatch):
     def killed(*_):

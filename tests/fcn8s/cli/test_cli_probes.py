@@ -94,16 +94,16 @@ def test_epochs_that_fit_into_minutes(arguments, tmp_path, capsys, monkeypatch):
     counted, count = [], BatchGenerator.count_class_pixels
     monkeypatch.setattr(BatchGenerator, 'count_class_pixels', lambda *a, **b: counted.append(1) or count(*a, **b))
     words = arguments + ['--keep-prob', '0.9', '--no-report', '--class-weights', 'median_frequency']
-    assert main(['train'] + words + ['--minutes', '10', '--run', 'timed', '--steps-per-epoch', '20']) == 0
+    assert main(['train'] + words + ['--minutes', '10', '--run', 'timed', '--steps-per-epoch', '4']) == 0
     printed = capsys.readouterr().out
     assert len(counted) == 1  # within the measured time, not after it
     assert printed.startswith('Measuring how fast this machine is, for --minutes')
-    assert re.search(r'a step takes \S+ s .*: 2 epochs of 20 steps fit into 10 minutes', printed)
+    assert re.search(r'a step takes \S+ s .*: 2 epochs of 4 steps fit into 10 minutes', printed)
     with open('timed/config.json') as file:
         command = json.load(file)['command']
     assert command['epochs'] == 2 and 'minutes' not in command
     # The steps that were measured left nothing behind: it is the run that so many epochs make.
-    assert main(['train'] + words + ['--epochs', '2', '--run', 'counted', '--steps-per-epoch', '20']) == 0
+    assert main(['train'] + words + ['--epochs', '2', '--run', 'counted', '--steps-per-epoch', '4']) == 0
     losses = []
     for run in ('timed', 'counted'):
         with open(os.path.join(run, 'metrics.jsonl')) as file:

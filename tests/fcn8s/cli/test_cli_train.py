@@ -16,6 +16,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
+from thorough import ran_once
 
 from data_generator.street_scenes import write_dataset
 from data_generator.transforms.augmentations import AUGMENTATIONS
@@ -446,12 +447,13 @@ def test_images_and_labels_in_folders(folders, shallow_encoder, tmp_path):
     assert read_json(run, 'config.json')['training']['optimizer']['accumulate_batches'] == 3
 
 
+@ran_once
 def test_several_folders(folders, shallow_encoder, tmp_path, capsys):
     """The same images twice, as two datasets: they are kept in the run, go on, and are evaluated on."""
     run = str(tmp_path / 'run')
     words = [word for pair in folders.items() for word in pair]
     words += words + ['--classes', '2', '--ignore-id', '7', '--size', '32', '48', '--encoder', shallow_encoder]
-    assert main(['train', *words, '--run', run, '--epochs', '1', '--batch', '2']) == 0
+    assert main(['train', *words, '--run', run, '--epochs', '1', '--batch', '2', '--no-report']) == 0
     printed = capsys.readouterr().out
     assert '6 training images and 4 to evaluate on' in printed
     command = read_json(run, 'config.json')['command']
@@ -467,6 +469,7 @@ def test_several_folders(folders, shallow_encoder, tmp_path, capsys):
     assert all(card.count('{} {}'.format(*pair)) == 2 for pair in folders.items())
 
 
+@ran_once
 def test_labels_that_are_called_otherwise(folders, shallow_encoder, tmp_path, capsys):
     """One of two kinds of labels is read, in the training, when it goes on, and in the evaluation that it prints."""
     run, words = str(tmp_path / 'run'), []
@@ -481,7 +484,7 @@ def test_labels_that_are_called_otherwise(folders, shallow_encoder, tmp_path, ca
         words += [flag, copied]
     words += ['--image-suffix=_rgb', '--label-suffix=_ids']
     words += ['--classes', '2', '--ignore-id', '7', '--size', '32', '48', '--encoder', shallow_encoder]
-    assert main(['train', *words, '--run', run, '--epochs', '1', '--batch', '1']) == 0
+    assert main(['train', *words, '--run', run, '--epochs', '1', '--batch', '1', '--no-report']) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if ' evaluate ' + run in line)
     assert '--image-suffix _rgb --label-suffix _ids' in line
     assert main(shlex.split(line)[-1 - shlex.split(line)[::-1].index('evaluate') :]) == 0
@@ -489,6 +492,7 @@ def test_labels_that_are_called_otherwise(folders, shallow_encoder, tmp_path, ca
     assert len(records(run)) == 2
 
 
+@ran_once
 def test_a_sequence_that_is_held_out_is_evaluated_on_and_reported(data, shallow_encoder, tmp_path, capsys):
     run, cities = str(tmp_path / 'run'), os.path.join(data, 'leftImg8bit', 'train')
     held = sorted(name for _, _, names in os.walk(cities) for name in names)[0].split('_leftImg8bit')[0]
@@ -848,6 +852,7 @@ def test_a_resumed_run_keeps_its_settings(whole, words, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@ran_once
 def test_a_run_whose_data_have_moved_goes_on_where_they_are_now(data, shallow_encoder, tmp_path, capsys):
     run, before, after = (str(tmp_path / name) for name in ('run', 'before', 'after'))
     shutil.copytree(data, before)
@@ -1051,12 +1056,14 @@ def masks(tmp_path_factory):
     return root
 
 
+@ran_once
 def test_masks_of_0_and_255_are_trained_on_and_scored_by_the_map_in_the_config(
     masks, shallow_encoder, tmp_path, capsys
 ):
     run = str(tmp_path / 'run')
     folder = ['--images', str(masks / 'images'), '--labels', str(masks / 'labels')]
     words = ['--classes', '2', '--val-images', folder[1], '--val-labels', folder[3], '--encoder', shallow_encoder]
+    words += ['--no-report']
     with pytest.warns(UserWarning, match='255 is class 1 and nothing is ignored'):
         assert main(['train', *folder, *words, '--run', run, '--epochs', '1', '--batch', '3']) == 0
     with open(os.path.join(run, 'config.json'), encoding='utf-8') as file:
@@ -1072,6 +1079,7 @@ def test_masks_of_0_and_255_are_trained_on_and_scored_by_the_map_in_the_config(
     assert np.sum(scores['confusion_matrix'], axis=1).tolist() == pixels[::-1]
 
 
+@ran_once
 def test_labels_in_the_colours_and_in_the_numbers_of_cityscapes_are_its_19_classes(
     shallow_encoder, tmp_path, monkeypatch, capsys
 ):
@@ -1087,6 +1095,7 @@ def test_labels_in_the_colours_and_in_the_numbers_of_cityscapes_are_its_19_class
             cv2.imwrite(str(root / folder / '{}.png'.format(number)), pixels)
     run, images = str(tmp_path / 'run'), ['--images', str(root / 'rgb')]
     words = ['--labels', str(root / 'colors'), '--colors', 'cityscapes', '--encoder', shallow_encoder]
+    words += ['--no-report']
     assert main(['train', *images, *words, '--run', run, '--epochs', '1', '--batch', '3']) == 0
     monkeypatch.chdir(tmp_path)
     assert main(['train', '--resume', run, '--epochs', '2']) == 0

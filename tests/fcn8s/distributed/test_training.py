@@ -5,12 +5,14 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
 
 import cv2
 import numpy as np
 import pytest
 from shallow_encoders import write_shallow_encoder
+from thorough import THOROUGH, ran_once
 from worker_processes import be_failing_worker, be_hanging_worker, be_trainer, be_worker, read_text, started
 
 from fcn8s.distributed.cluster import free_addresses, split_address
@@ -21,6 +23,7 @@ TIMEOUT = 10
 # FCN8S_MURDERS=100 kills as many workers, and stops a fifth as many.
 KILLS = int(os.environ.get('FCN8S_MURDERS', '2'))
 STOPS = max(1, KILLS // 5)
+FOUR = sys.version_info >= (3, 8) or THOROUGH  # four workers train on the current TensorFlow
 
 
 @pytest.fixture(scope='module')
@@ -52,16 +55,19 @@ def trained(data, out, workers, run, epochs, cases):
 def test_several_workers_take_the_steps_of_one(data, tmp_path):
     """Of 7 images, not shuffled, the second batch is short, and of 4 workers one has nothing of it.
 
-    What one worker trains in two epochs of a run, case 4, two begin, and four go on with.
+    What one worker trains in two epochs of a run, case 3, two begin, and four go on with.
     """
-    (one,) = trained(data, str(tmp_path / 'out'), 1, str(tmp_path / 'alone'), 2, '01234')
-    assert one['3 optimizer/loss_scale'] == 2.0**21
-    for workers, epochs, cases, finished in ((2, 1, '01234', '0123'), (4, 2, '024', '024')):
+    (one,) = trained(data, str(tmp_path / 'out'), 1, str(tmp_path / 'alone'), 2, '0123')
+    assert one['1 optimizer/loss_scale'] == 2.0**17
+    others = [(2, 1, '0123', '012'), (4, 2, '03', '03')] if FOUR else [(2, 2, '0123', '0123')]
+    for workers, epochs, cases, finished in others:
         for several in trained(data, str(tmp_path / 'out'), workers, str(tmp_path / 'together'), epochs, cases):
             assert set(several) == {name for name in one if name[0] in cases}
             for number in finished:
                 compare_case({n: v for n, v in one.items() if n.startswith(number + ' ')}, several, workers)
-    pictures = [worst_pictures(tmp_path / 'out-{}-0.npz-events'.format(workers)) for workers in (1, 2, 4)]
+    pictures = [
+        worst_pictures(tmp_path / 'out-{}-0.npz-events'.format(workers)) for workers in [1] + [row[0] for row in others]
+    ]
     assert set(pictures[0]) == {'val_worst/1', 'val_worst/2'}
     for number, found in enumerate(pictures[1:]):
         for tag, picture in found.items():
@@ -125,7 +131,8 @@ def test_the_others_stop_in_time_when_one_is_killed_or_stopped(data, tmp_path):
 @pytest.mark.parametrize(
     'hanging, where',
     [
-        (1, 'fcn8s.network:Network._initialize'),  # the other waits in TensorFlow, for weights
+        # The other waits in TensorFlow, for weights.
+        pytest.param(1, 'fcn8s.network:Network._initialize', marks=ran_once),
         (0, 'fcn8s.training.run:_Training._open_run'),  # the other waits for the state of the run
     ],
 )
@@ -149,7 +156,7 @@ def test_the_others_stop_when_one_hangs_before_its_first_step(data, tmp_path, ha
             process.join()
 
 
-@pytest.mark.parametrize('failing', [0, 1])
+@pytest.mark.parametrize('failing', [0, pytest.param(1, marks=ran_once)])
 def test_a_run_is_saved_where_the_data_of_a_worker_fail(data, tmp_path, failing):
     """The other one waits within a step, for gradients that do not come."""
     run = str(tmp_path / 'run')
@@ -164,6 +171,8 @@ def test_a_run_is_saved_where_the_data_of_a_worker_fail(data, tmp_path, failing)
     assert 'x.png is gone' in texts[failing]
     assert 'worker {} ({}) stopped: OSError: x.png is gone'.format(failing, addresses[failing]) in texts[1 - failing]
     assert 'step-00000003' in last_checkpoint(run), texts
+    if failing == 1:  # the run is the same
+        return
     addresses = free_addresses(2)
     again = [started(be_worker, ['train', '--resume', run], addresses, worker, said[worker]) for worker in range(2)]
     assert ended(again) == [0, 0], read_text(said[0])

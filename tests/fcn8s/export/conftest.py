@@ -1,3 +1,6 @@
+import contextlib
+import os
+
 import numpy as np
 import pytest
 
@@ -6,22 +9,53 @@ from fcn8s.backend import TF_VERSION
 CLASSES = ('road', 'car', 'tree', 'sky', 'person')
 
 
+@contextlib.contextmanager
+def locked(path):
+    """While open, no other process has the lock of a path."""
+    import fcntl
+
+    with open(path + '.lock', 'w') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def made_once(tmp_path_factory, name, make):
+    """The folder that `make(folder)` fills: once for all processes of xdist."""
+    if 'PYTEST_XDIST_WORKER' not in os.environ:
+        folder = str(tmp_path_factory.mktemp(name))
+        make(folder)
+        return folder
+    folder = str(tmp_path_factory.getbasetemp().parent / name)
+    with locked(folder):
+        if not os.path.isdir(folder):
+            part = str(tmp_path_factory.mktemp(name))
+            make(part)
+            os.rename(part, folder)
+    return folder
+
+
 @pytest.fixture(scope='session')
 def narrow_model(tmp_path_factory, narrow_encoder):
     """The path of a saved FCN-8s with five named classes; its predictions differ from place to place."""
+    folder = made_once(tmp_path_factory, 'narrow_model', lambda place: save_narrow_model(narrow_encoder, place))
+    (name,) = os.listdir(folder)
+    return os.path.join(folder, name)
+
+
+def save_narrow_model(encoder, folder):
     from fcn8s import FCN8s
     from fcn8s.backend import tf
     from helpers.label_spaces import generic_label_space
 
     space = generic_label_space(5, class_names=list(CLASSES))
     rng = np.random.RandomState(3)
-    with FCN8s(vgg16_dir=narrow_encoder, label_space=space) as network:
+    with FCN8s(vgg16_dir=encoder, label_space=space) as network:
         with network.graph.as_default():
             for variable in tf.trainable_variables():
                 if '/score_' in variable.name:
                     value = rng.normal(0, 0.3, variable.shape.as_list()).astype(np.float32)
                     network.sess.run(tf.assign(variable, value))
-        return network.save(str(tmp_path_factory.mktemp('narrow_model')), name='narrow', force_save=True)
+        network.save(folder, name='narrow', force_save=True)
 
 
 @pytest.fixture(scope='session')
@@ -61,9 +95,12 @@ def export(tmp_path_factory, narrow_model):
         if key not in made:
             if not FORMATS[format_name].takes_any_size:
                 options.setdefault('size', (64, 96))
-            path = str(tmp_path_factory.mktemp('export') / '{}_{}'.format(*key))
-            export_model(narrow_model, path, format_name, precision, **options)
-            made[key] = path
+            name = '{}_{}'.format(*key)
+
+            def make(folder):
+                export_model(narrow_model, os.path.join(folder, name), format_name, precision, **options)
+
+            made[key] = os.path.join(made_once(tmp_path_factory, 'export_' + name, make), name)
         return made[key]
 
     return get

@@ -265,31 +265,6 @@ def folder_of_images(folder, pictures):
         write_labels(os.path.join(folder, 'labels', '{}.png'.format(number)), (image[..., 0] % 5).astype(np.uint8))
 
 
-def test_mean_iou_where_labels_are_given_decides_about_int8(narrow_model, tmp_path, pictures, export):
-    import fcn8s
-    from fcn8s.evaluation.scores import count_classes, count_confusion, mean_iou
-    from fcn8s.export.exporting import export_model
-
-    export('openvino')  # skips where it cannot be
-    os.makedirs(str(tmp_path / 'images'))
-    os.makedirs(str(tmp_path / 'labels'))
-    labels = [(image[..., 0] % 5).astype(np.uint8) for image in pictures]
-    for number, (image, label) in enumerate(zip(pictures, labels)):
-        write_image(str(tmp_path / 'images' / '{}.png'.format(number)), image)
-        write_labels(str(tmp_path / 'labels' / '{}.png'.format(number)), label)
-    certificate = export_model(
-        narrow_model,
-        str(tmp_path / 'out'),
-        'frozen',
-        verify=str(tmp_path / 'images'),
-        labels=str(tmp_path / 'labels'),
-    )
-    with fcn8s.open_model(narrow_model) as model:
-        confusion = sum(count_confusion(label, model.predict([i])[0], 5) for i, label in zip(pictures, labels))
-    expected = float(mean_iou(count_classes(confusion)))
-    assert certificate['comparison']['mean_iou'] == {'tensorflow': expected, 'export': expected, 'images': 2}
-
-
 def test_tolerances_are_those_that_are_said():
     from fcn8s.export.certificate import misses
 
@@ -461,20 +436,13 @@ def test_what_is_said_to_tensorflow_alone_is_refused_of_other_exports(export):
         FCN8s(model_load_dir=export('saved_model'), tags=['default'])
 
 
-def test_the_certificate_names_the_zip_of_a_packed_network(export, narrow_model, tmp_path):
-    from fcn8s.export.exporting import export_model
-    from fcn8s.saving.packing import pack
-
-    export('frozen')
-    archive = pack(narrow_model, str(tmp_path / 'network.zip'))
-    export_model(archive, str(tmp_path / 'out'), 'frozen')
-    assert read_certificate(str(tmp_path / 'out'))['source']['path'] == archive
-
-
-def test_a_run_that_resized_images_is_checked_at_its_size_and_says_so(export, narrow_model, tmp_path, pictures):
+def test_a_packed_run_that_resized_images_is_checked_at_its_size_by_labels_and_says_so(
+    export, narrow_model, tmp_path, pictures
+):
     import fcn8s
     from fcn8s.evaluation.scores import count_classes, count_confusion, mean_iou
     from fcn8s.export.exporting import export_model
+    from fcn8s.saving.packing import pack
     from helpers.images import resize_image, resize_labels
 
     export('frozen')
@@ -485,7 +453,9 @@ def test_a_run_that_resized_images_is_checked_at_its_size_and_says_so(export, na
     folder_of_images(images, pictures)
     shutil.move(labels, str(tmp_path / 'labels'))
     options = dict(verify=images, labels=str(tmp_path / 'labels'))
-    certificate = export_model(run, str(tmp_path / 'out'), 'frozen', **options)
+    archive = pack(run, str(tmp_path / 'network.zip'))
+    certificate = export_model(archive, str(tmp_path / 'out'), 'frozen', **options)
+    assert read_certificate(str(tmp_path / 'out'))['source']['path'] == archive
     assert certificate['comparison']['sizes'] == [(24, 40), size]
     assert certificate['interface']['input_size'] == size
     assert certificate['interface']['preprocessing'].startswith('resize to 32 x 64 (height x width)')
@@ -498,9 +468,9 @@ def test_a_run_that_resized_images_is_checked_at_its_size_and_says_so(export, na
             )
             for image in pictures
         )
-    np.testing.assert_allclose(
-        certificate['comparison']['mean_iou']['export'], mean_iou(count_classes(confusion)), rtol=1e-6
-    )
+    scores = certificate['comparison']['mean_iou']
+    assert scores['tensorflow'] == scores['export'] == float(mean_iou(count_classes(confusion)))
+    assert scores['images'] == 2
 
 
 def _labelled(pictures, one_hot=False, which=0):

@@ -53,17 +53,20 @@ def kind_of_weights(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize('shape', [(1, 1, 1), (2, 33, 47), (1, 64, 96), (1, 260, 70)])
-def test_predicts_what_the_saved_graph_predicts(small_model, saved, kind_of_weights, shape):
-    images = random_images(shape)
-    logits, probabilities, class_ids = saved(images)
+def test_predicts_what_the_saved_graph_predicts(small_model, saved, kind_of_weights):
     with frozen_network.open_model(small_model) as model:
         kinds = [operation.type for operation in model.graph.get_operations()]
         is_split, is_product = kind_of_weights in ('blocks', 'products'), kind_of_weights == 'products'
         assert ('Unpack' in kinds, 'MatMul' in kinds) == (is_split, is_product)
-        np.testing.assert_allclose(model.run(model.logits, {model.images: images}), logits, atol=1e-4)
-        np.testing.assert_allclose(model.predict(images, argmax=False), probabilities, atol=1e-5)
-        predicted = model.predict(images)
+        for shape in ((1, 1, 1), (2, 33, 47), (1, 64, 96), (1, 260, 70)):
+            check_prediction(model, random_images(shape), saved)
+
+
+def check_prediction(model, images, saved):
+    logits, probabilities, class_ids = saved(images)
+    np.testing.assert_allclose(model.run(model.logits, {model.images: images}), logits, atol=1e-4)
+    np.testing.assert_allclose(model.predict(images, argmax=False), probabilities, atol=1e-5)
+    predicted = model.predict(images)
     assert predicted.dtype == np.uint8
     certain = np.diff(np.sort(logits, axis=-1)[..., -2:], axis=-1)[..., 0] > 1e-3
     np.testing.assert_array_equal(predicted[certain], class_ids[certain])

@@ -9,12 +9,14 @@ from urllib.parse import unquote
 
 import pytest
 from made_up_evaluations import CONFIG, HOSTILE, SPACE, evaluated, record, scores
+from thorough import ran_once
 
 from fcn8s.report.run_report import write_report
 from fcn8s.saving import runs
 from helpers.color_vision import with_palette
 from helpers.label_spaces import generic_label_space
 
+pytestmark = ran_once
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
 
 # Runs in the page after its own script, and writes what it found to the console, where the test waits for it: a page that is dumped

@@ -15,7 +15,7 @@ from fcn8s.saving.checkpoints import Checkpoints, read_state
 pytestmark = pytest.mark.slow
 
 TESTS = str(pathlib.Path(__file__).parents[2])
-LIGHT_KILLS, TRAINING_KILLS = (80, 20) if THOROUGH else (24, 6)
+LIGHT_KILLS, TRAINING_KILLS = (80, 20) if THOROUGH else (10, 3)
 
 # Saves checkpoints for ever, with files in place of a network, and says so after each.
 SAVE_FOR_EVER = """

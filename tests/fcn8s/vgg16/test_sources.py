@@ -21,6 +21,7 @@ import foreign_networks
 import h5py
 import numpy as np
 import pytest
+from thorough import ran_once
 
 from fcn8s import FCN8s
 from fcn8s.backend import tf
@@ -396,8 +397,9 @@ WRITERS = {
     'caffe': [write_caffe, write_caffe_of_2014],
     'torchvision': [write_pth, write_pth_legacy, write_safetensors, write_timm_safetensors],
 }
-KINDS_AND_WRITERS = [(kind, writer) for kind, writers in WRITERS.items() for writer in writers]
-IDS = [writer.__name__[len('write_') :] for _, writer in KINDS_AND_WRITERS]
+FIRST_WRITERS = [(kind, writers[0]) for kind, writers in WRITERS.items()]
+OTHER_WRITERS = [(writers[0], writer) for writers in WRITERS.values() for writer in writers[1:]]
+OTHER_NAMES = [writer.__name__[len('write_') :] for _, writer in OTHER_WRITERS]
 
 
 def encoder_fc7(directory, image):
@@ -417,7 +419,7 @@ def logits_of_keras(weights):
     }
 
 
-@pytest.mark.parametrize('kind, write', KINDS_AND_WRITERS, ids=IDS)
+@pytest.mark.parametrize('kind, write', FIRST_WRITERS, ids=list(WRITERS))
 def test_the_encoder_gives_the_logits_of_keras(tmp_path, weights, image, logits_of_keras, kind, write):
     path = str(tmp_path / 'file-without-a-telling-name')
     write(path, weights)
@@ -430,6 +432,22 @@ def test_the_encoder_gives_the_logits_of_keras(tmp_path, weights, image, logits_
     assert manifest['initialised'] == [] and manifest['seed'] is None
     assert set(manifest['proof']['relative_errors']) == {'pool3', 'pool4', 'fc6', 'fc7', 'fc8'}
     assert all(len(digest) == 64 for digest in manifest['source']['sha256'].values()) and manifest['source']['sha256']
+
+
+@pytest.mark.parametrize('write_first, write', OTHER_WRITERS, ids=OTHER_NAMES)
+def test_other_files_of_a_kind_are_read_as_the_first(tmp_path, weights, write_first, write):
+    sources = []
+    for name, writer in (('first', write_first), ('other', write)):
+        writer(str(tmp_path / name), weights)
+        sources.append(read_source(str(tmp_path / name)))
+    first, other = ({**source.convolutions, **source.dense} for source in sources)
+    assert set(first) == set(other) == set(weights)
+    for name, pair in first.items():
+        for array, expected in zip(other[name], pair):
+            assert array.dtype == expected.dtype == np.float32
+            np.testing.assert_array_equal(array, expected, err_msg=name)
+    nothing = {'path': '', 'convolutions': {}, 'dense': {}}
+    assert sources[0]._replace(**nothing) == sources[1]._replace(**nothing)
 
 
 @pytest.mark.parametrize('write', [write_keras_file, write_keras_old, write_npz, write_npy, write_pth, write_slim])
@@ -447,15 +465,20 @@ def test_what_was_drawn_is_in_the_manifest(tmp_path, notop):
     assert manifest['initialised'] == ['fc6', 'fc7'] and manifest['seed'] == 5
 
 
-def with_own_head(vgg16, first):
+def with_own_head(vgg16, _):
     """Dense layers behind the layers of a VGG-16, in one network with them."""
     flat = tf.keras.layers.Flatten(name='own_flatten')(vgg16.layers[-1].output)
     head = tf.keras.layers.Dense(5)(tf.keras.layers.Dense(4)(flat))
-    model = tf.keras.Model(vgg16.input, head)
-    if first:
-        model.compile('adam', 'mse')
+    return tf.keras.Model(vgg16.input, head)
+
+
+def give_optimizer(model):
+    """Has the state of an optimiser saved with a network."""
+    model.compile('adam', 'mse')
+    if tf.__version__.startswith('1.'):
         model.fit(np.zeros((1, 224, 224, 3)), np.zeros((1, 5)), verbose=0)
-    return model
+    else:
+        model.optimizer.build(model.trainable_variables)
 
 
 def as_a_layer(vgg16, first):
@@ -472,9 +495,14 @@ def test_the_vgg16_of_a_larger_keras_network_is_read(tmp_path, weights, notop, a
     path = str(tmp_path / name)
     if name.endswith('.keras') and tf.__version__.startswith('1.'):
         pytest.skip('Keras 3 writes .keras files')
+    has_optimizer = around is with_own_head and first
+    if has_optimizer and name == 'only.weights.h5':
+        pytest.skip('weights alone are saved without an optimiser')
     inside = weights if name == 'whole.h5' else notop
     with keras_session():
         model = around(narrow_keras_vgg16(inside), first)
+        if has_optimizer:
+            give_optimizer(model)
         expected = [np.asarray(array) for array in model.get_weights() if array.shape == weights['conv5_3'][0].shape]
         (model.save if name.startswith('whole') else model.save_weights)(path)
     source = read_source(path)
@@ -1182,6 +1210,7 @@ def test_what_is_wrong_without_the_weights_is_told_before_they_are_fetched(
         write_encoder(**dict(dict(out_dir='out', weights='keras'), **arguments))
 
 
+@ran_once
 @pytest.mark.slow
 def test_full_width_computes_what_keras_computes(tmp_path, image):
     """keras.applications.VGG16(weights=None) as it is: saved by Keras, converted, compared."""
