@@ -179,7 +179,9 @@ def _write_maps(
         for row, column in _windows(source, request):
             with _reading(path):
                 image = read((row.first, row.last), (column.first, column.last))
-            class_ids = predict(_padded(image, stride_at(request.scales)))[: image.shape[0], : image.shape[1]]
+            is_whole = image.shape[:2] == (source.height, source.width)  # has no other window to fit to
+            padded = image if is_whole else _padded(image, stride_at(request.scales))
+            class_ids = predict(padded)[: image.shape[0], : image.shape[1]]
             inside = np.s_[row.inside, column.inside]
             for kind in paths:
                 outputs.write(kind, row, column, _made(kind, image, class_ids, draw, request)[inside])

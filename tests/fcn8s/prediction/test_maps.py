@@ -207,14 +207,16 @@ def in_place(features, shape, transform):
     return rasterio.features.rasterize(drawn, shape, transform=transform)
 
 
-def test_a_map_no_larger_than_a_tile_is_a_map_in_one_window(small_model, ortho, tmp_path, windows_read):
-    predict(small_model, ortho, tmp_path / 'map', '--tile', '400', '400', '--ids', 'train')
-    predict(small_model, ortho, tmp_path / 'once', '--ids', 'train')
-    assert windows_read == [SIZE]
-    found, crs, transform = read(tmp_path / 'map' / 'ortho_train_ids.tif')
-    with rasterio.open(ortho) as source:
+def test_a_map_no_larger_than_a_tile_is_a_map_in_one_window(small_model, tmp_path, windows_read):
+    coarse = np.random.RandomState(0).randint(0, 256, (10, 15, 3)).astype(np.uint8)
+    chip = write_map(tmp_path / 'chip.tif', np.kron(coarse, np.ones((10, 10, 1), np.uint8)))
+    predict(small_model, chip, tmp_path / 'map', '--tile', '400', '400', '--ids', 'train')
+    predict(small_model, chip, tmp_path / 'once', '--ids', 'train')
+    assert windows_read == [(100, 150)]  # no multiples of the stride
+    found, crs, transform = read(tmp_path / 'map' / 'chip_train_ids.tif')
+    with rasterio.open(chip) as source:
         assert (crs, transform) == (source.crs, source.transform)
-    expected = read_image(tmp_path / 'once' / 'ortho_train_ids.png', convert=True)[..., 0]
+    expected = read_image(tmp_path / 'once' / 'chip_train_ids.png', convert=True)[..., 0]
     np.testing.assert_array_equal(found[0], expected)
 
 
