@@ -404,6 +404,14 @@ def numbered(path: str) -> str:
     return next(free for free in paths if not os.path.lexists(free))
 
 
+def place_of_part(path: str) -> str:
+    """Returns where an unfinished PATH goes: to PATH.partial, with a number if that exists. It replaces no file.
+
+    Nothing takes it for a whole file, as its extension is another one.
+    """
+    return numbered(path + '.partial')
+
+
 def _fsync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -350,7 +350,10 @@ def _predict_stream(source: str, predictor: Any, writers: Writers, stop: Optiona
 
 def _close(args: argparse.Namespace, failures: Failures, writers: Writers) -> int:
     """Writes the results that cover all images together, and prints what was written; returns the exit status."""
-    _write_common(writers)
+    if writers.polygons:
+        writers.polygons.close()
+    if writers.results:
+        writers.results.write_doubts()
     if failures:
         heading = '{} of the images could not be read:'.format(len(failures))
         complain('\n'.join([heading] + [one_line(text) for _, text in failures]))
@@ -360,24 +363,22 @@ def _close(args: argparse.Namespace, failures: Failures, writers: Writers) -> in
     return 1 if failures else 0
 
 
-def _write_common(writers: 'Writers') -> List[str]:
-    """Writes the tables and annotations of all images so far; returns their paths."""
-    paths = [
-        writers.polygons.close() if writers.polygons else None,
-        writers.results.write_doubts() if writers.results else None,
-    ]
-    return [path for path in paths if path is not None]
-
-
 @contextlib.contextmanager
 def _kept_if_interrupted(writers: 'Writers') -> Iterator[None]:
-    """Where an error or Ctrl-C ends the work, writes what covers all images for those that were predicted."""
+    """Where an error or Ctrl-C ends the work, writes what covers all images for those that were predicted.
+
+    It goes to files of their own: those of an earlier, whole prediction stay, and a rerun finds its places free.
+    """
     try:
         yield
     except BaseException:
         with contextlib.suppress(OSError):  # the disk may be full, which the error says already
-            for path in _write_common(writers):
-                complain('{} holds the images that were predicted until then.'.format(one_line(path)))
+            for path in (
+                writers.polygons.write_part() if writers.polygons else None,
+                writers.results.write_part_of_doubts() if writers.results else None,
+            ):
+                if path is not None:
+                    complain('{} holds the images that were predicted until then.'.format(one_line(path)))
         raise
 
 

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tupl
 
 import numpy as np
 
-from helpers.files import atomic_path, atomic_write_json
+from helpers.files import atomic_path, atomic_write_json, explain_os_errors, place_of_part
 from helpers.flags import check_choice
 from helpers.image_files.places import raster_of
 from helpers.label_spaces import LabelSpace
@@ -69,8 +69,9 @@ class _Spool:
         self._file = tempfile.SpooledTemporaryFile(self._IN_MEMORY)  # noqa: SIM115 - open as long as images come
 
     def append(self, annotations: List[Dict[str, Any]]) -> None:
-        self._file.seek(0, os.SEEK_END)
-        self._file.write(json.dumps(annotations).encode('ascii') + b'\n')
+        with explain_os_errors(tempfile.gettempdir()):
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(json.dumps(annotations).encode('ascii') + b'\n')
 
     def __iter__(self) -> Iterator[List[Dict[str, Any]]]:
         self._file.seek(0)
@@ -119,14 +120,24 @@ class PolygonFiles:
             self._annotations.append(annotations)
             self._images.append(image)  # an image counts once its annotations are whole
 
-    def close(self) -> Optional[str]:
-        """Writes the one file for all images, numbered in the order in which they came, and returns its path.
+    def close(self) -> None:
+        """Writes the one file for all images, numbered in the order in which they came, if the kind has one."""
+        if self._kind == 'coco':
+            self._write_coco(self.path(''))
+
+    def write_part(self) -> Optional[str]:
+        """Writes what `close` would write so far to a file that replaces none, and returns its path.
 
         None if the kind has no such file, or there is no image.
         """
         if not self._images:
             return None
-        path, names = self.path(''), enumerate(self._space.class_names)
+        path = place_of_part(self.path(''))
+        self._write_coco(path)
+        return path
+
+    def _write_coco(self, path: str) -> None:
+        names = enumerate(self._space.class_names)
         images = [dict({'id': number}, **image) for number, image in enumerate(self._images, 1)]
         categories = [{'id': number + 1, 'name': name} for number, name in names if number != self._background]
         with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
@@ -136,7 +147,6 @@ class PolygonFiles:
                 file.write(separator + json.dumps(annotation))
                 separator = ',\n'
             file.write('\n],\n"categories": {}}}\n'.format(json.dumps(categories)))
-        return path
 
     def _numbered(self) -> Iterator[Dict[str, Any]]:
         count = 0

@@ -10,7 +10,7 @@ from fcn8s.prediction.drawing import DEFAULT_STYLE, Drawing, Style
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, KINDS, RESULT_KINDS, Result
 from helpers.color_vision import with_palette
-from helpers.files import atomic_write_csv, is_below
+from helpers.files import atomic_write_csv, is_below, place_of_part
 from helpers.flags import check_choice
 from helpers.image_search import IMAGE_EXTENSIONS, about_unread, find_images
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
@@ -198,17 +198,27 @@ class ResultFiles:
         """Adds the doubts of images that another process has written."""
         self._doubts.extend(doubts)
 
-    def write_doubts(self) -> Optional[str]:
-        """Writes `doubt.csv`, a line for each image: the means of entropy and mutual information in nats.
+    def write_doubts(self) -> None:
+        """Writes `doubt.csv` if there are to be doubts, a line for each image: the means of entropy and mutual
+        information in nats.
+        """
+        if 'doubt' in self._kinds:
+            self._write_table(os.path.join(self.out_dir, DOUBT_TABLE))
 
-        Returns its path; None if there is no image.
+    def write_part_of_doubts(self) -> Optional[str]:
+        """Writes what `write_doubts` would write so far to a file that replaces none, and returns its path.
+
+        None if there is no image.
         """
         if not self._doubts:
             return None
-        path = os.path.join(self.out_dir, DOUBT_TABLE)
+        path = place_of_part(os.path.join(self.out_dir, DOUBT_TABLE))
+        self._write_table(path)
+        return path
+
+    def _write_table(self, path: str) -> None:
         rows = [(spreadsheet_text(name), *means) for name, *means in self._doubts]
         atomic_write_csv(path, [('image', 'entropy', 'mutual_information'), *rows])
-        return path
 
 
 def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:

@@ -109,7 +109,7 @@ def _check_dropout(path: str, is_told: bool) -> None:
     if is_told and keep_prob(path) is None:
         print(
             'note: --samples: {} does not say with which dropout it was trained; samples keep a share of {:g} of fc6 '
-            'and fc7, as VGG-16 does. A run or a packed network says it.'.format(path, kept)
+            'and fc7, as VGG-16 does. A run, or a network packed from one, says it.'.format(path, kept)
         )
 
 

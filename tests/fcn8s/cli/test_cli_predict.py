@@ -16,6 +16,7 @@ from streams import StoppedCamera
 from fcn8s import FCN8s, cli
 from fcn8s.cli.inputs.prediction_plan import plan_prediction
 from fcn8s.prediction import frozen_network, result_files
+from fcn8s.prediction.polygon_files import check_no_polygons
 from helpers.files import check_folder
 from helpers.images import read_labels, write_image, write_labels
 from helpers.label_spaces import LABEL_SPACES, cityscapes20_to_cityscapes_ids
@@ -338,9 +339,13 @@ def test_grey_and_alpha_images(small_model, tmp_path):
 def test_a_broken_image_is_named_and_stops(small_model, images, tmp_path, capsys):
     broken = os.path.join(images, 'town', 'three.png')
     os.truncate(broken, os.path.getsize(broken) // 2)
-    assert predict(small_model, images, '--out', tmp_path / 'out') == 2
-    assert 'three.png' in capsys.readouterr().err
-    assert files_in(str(tmp_path / 'out')) == ['one_overlay.png']
+    assert predict(small_model, images, '--out', tmp_path / 'out', '--overlay', '--polygons', 'coco') == 2
+    errors = capsys.readouterr().err
+    assert 'three.png' in errors and 'annotations.json.partial holds the images' in errors
+    assert files_in(str(tmp_path / 'out')) == ['annotations.json.partial', 'one_overlay.png']
+    part = json.loads((tmp_path / 'out' / 'annotations.json.partial').read_text())
+    assert [image['file_name'] for image in part['images']] == ['one.png']
+    check_no_polygons(str(tmp_path / 'out'), ['one'], 'coco')  # the same command may come again
 
 
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 0), (signal.SIGTERM, 143)])

@@ -1,13 +1,18 @@
 """Predictions as polygons: what is imported again is what was predicted."""
 
+import argparse
+import errno
 import json
+import os
+import re
+import tempfile
 
 import numpy as np
 import pytest
 
 from data_generator.annotations.dataset import Options, import_annotations
 from data_generator.street_scenes import make_scene
-from fcn8s.cli.predict import Writers, _kept_if_interrupted
+from fcn8s.cli.predict import Writers, _close, _kept_if_interrupted
 from fcn8s.prediction import polygon_files
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_files import ResultFiles
@@ -118,14 +123,15 @@ def test_coco_is_what_pycocotools_takes_it_for(tmp_path, scene):
 def test_annotations_of_many_images_need_no_memory(tmp_path, monkeypatch, in_memory):
     monkeypatch.setattr(polygon_files._Spool, '_IN_MEMORY', in_memory)
     files = PolygonFiles(str(tmp_path), SPACE, 'coco')
-    assert files.close() is None and not list(tmp_path.iterdir())
+    assert files.write_part() is None and not list(tmp_path.iterdir())
     for number in range(3):
         files.write(str(number), '{}.jpg'.format(number), np.full((4, 6), number, np.uint8))
     other = PolygonFiles(str(tmp_path), SPACE, 'coco')
     other.take_over(files.described())
     files._annotations.append('of an image that was interrupted')
     for of_three in (files, other):
-        content = json.loads((tmp_path / 'annotations.json').read_text()) if of_three.close() else {}
+        of_three.close()
+        content = json.loads((tmp_path / 'annotations.json').read_text())
         assert [image['file_name'] for image in content['images']] == ['0.jpg', '1.jpg', '2.jpg']
         assert [one['category_id'] for one in content['annotations']] == [1, 2, 3]
         assert [one['image_id'] for one in content['annotations']] == [image['id'] for image in content['images']]
@@ -133,16 +139,50 @@ def test_annotations_of_many_images_need_no_memory(tmp_path, monkeypatch, in_mem
     assert (files._annotations._file.name is not None) == (in_memory == 1)
 
 
-def test_what_was_predicted_before_an_interruption_is_written(tmp_path, capsys):
+def test_annotations_that_come_after_others_were_read_stand_behind_these():
+    spool = polygon_files._Spool()
+    for number in range(3):
+        spool.append([{'id': number}])
+        assert next(iter(spool)) == [{'id': 0}]
+    assert list(spool) == [[{'id': 0}], [{'id': 1}], [{'id': 2}]]
+
+
+def test_a_full_temporary_disk_is_named(monkeypatch):
+    spool = polygon_files._Spool()
+
+    def write(_):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    monkeypatch.setattr(spool, '_file', argparse.Namespace(seek=lambda *_: None, write=write))
+    with pytest.raises(OSError, match='while writing {}. Raise the limit'.format(re.escape(tempfile.gettempdir()))):
+        spool.append([])
+
+
+def test_what_was_predicted_before_an_interruption_replaces_nothing(tmp_path, capsys):
+    for name in ('annotations.json', 'doubt.csv', 'doubt.csv.partial'):
+        (tmp_path / name).write_text('of before')
     polygons = PolygonFiles(str(tmp_path), SPACE, 'coco')
     results = ResultFiles(str(tmp_path), SPACE, ['doubt'])
     with pytest.raises(KeyboardInterrupt), _kept_if_interrupted(Writers(results, polygons, None, None)):
         polygons.write('x', 'x.jpg', np.zeros((4, 6), np.uint8))
         results.take_over_doubts([('x', 0.5, 0.25)])
         raise KeyboardInterrupt
-    assert len(json.loads((tmp_path / 'annotations.json').read_text())['images']) == 1
-    assert (tmp_path / 'doubt.csv').read_text().splitlines()[1:] == ['x,0.5,0.25']
-    assert capsys.readouterr().err.count('holds the images that were predicted until then') == 2
+    parts = [tmp_path / name for name in ('annotations.json.partial', 'doubt.csv-2.partial')]
+    assert len(json.loads(parts[0].read_text())['images']) == 1
+    assert parts[1].read_text().splitlines()[1:] == ['x,0.5,0.25']
+    printed = capsys.readouterr().err
+    assert all('{} holds the images that were predicted until then.'.format(part) in printed for part in parts)
+    assert [path.read_text() for path in sorted(tmp_path.iterdir()) if path not in parts] == ['of before'] * 3
+
+
+def test_files_for_all_images_are_written_if_there_is_none(tmp_path):
+    (tmp_path / 'doubt.csv').write_text('of before')
+    writers = Writers(
+        ResultFiles(str(tmp_path), SPACE, ['doubt']), PolygonFiles(str(tmp_path), SPACE, 'coco'), None, None
+    )
+    assert _close(argparse.Namespace(out=str(tmp_path)), [(0, 'x.png is damaged')], writers) == 1
+    assert (tmp_path / 'doubt.csv').read_text().splitlines() == ['image,entropy,mutual_information']
+    assert json.loads((tmp_path / 'annotations.json').read_text())['images'] == []
 
 
 def test_geojson_and_results_of_other_kinds(tmp_path, scene):
