@@ -7,7 +7,7 @@ import os
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from fcn8s.cli.error_maps import ErrorMaps, add_error_arguments
-from fcn8s.cli.inputs.prediction import models_of, open_predictor, predictor_options
+from fcn8s.cli.inputs.prediction import common_input_size, models_of, open_predictor, predictor_options
 from fcn8s.cli.inputs.prediction_plan import SUBMISSION_DIR, kinds_of, plan_prediction, stream_folder
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.prediction import (
@@ -212,7 +212,18 @@ def _split_maps(args: argparse.Namespace, jobs: Numbered) -> Tuple[Numbered, Num
 
     if args.tile is None:
         return [], jobs
-    are_maps = [map_size(job.image_path) is not None for _, job in jobs]
+    sizes = [map_size(job.image_path) for _, job in jobs]
+    whole = _not_by_windows(args) if any(sizes) else []
+    # Others that fit into a tile are maps, too: they take one window.
+    are_whole = [
+        bool(whole) and size is not None and size[0] <= args.tile[0] and size[1] <= args.tile[1] for size in sizes
+    ]
+    if any(are_whole):
+        print(
+            'note: with {}, GeoTIFFs that fit into a tile are read whole; their results are files without a place, '
+            'pictures as PNG.'.format(', '.join(whole))
+        )
+    are_maps = [size is not None and not is_whole for size, is_whole in zip(sizes, are_whole)]
     maps = [job for job, by_windows in zip(jobs, are_maps) if by_windows]
     others = [job for job, by_windows in zip(jobs, are_maps) if not by_windows]
     if maps and args.error_map is not None:
@@ -224,6 +235,21 @@ def _split_maps(args: argparse.Namespace, jobs: Numbered) -> Tuple[Numbered, Num
     results = [path for stem in stems for path in result_paths(stem, kinds_of(args), args.ids or 'class').values()]
     check_replaces_none(results, [job.image_path for _, job in jobs])
     return maps, others
+
+
+def _not_by_windows(args: argparse.Namespace) -> List[str]:
+    """What is asked for that takes images that are read whole, in the words of flags."""
+    asked = {
+        '--softmax': args.softmax,
+        '--samples': args.samples is not None,
+        '--polygons {}'.format(args.polygons): args.polygons not in (None, 'geojson'),
+        '--submission': args.submission,
+        '--error-map': args.error_map is not None,
+        '--legend': args.legend,
+        '--zoom': args.zoom != 1,
+        '--size': args.size is not None or (args.scales is None and common_input_size(models_of(args)) is not None),
+    }
+    return [words for words, is_asked in asked.items() if is_asked]
 
 
 def _map_request(args: argparse.Namespace, maps: 'Numbered', model: Any, style: Any, rules: Any) -> Any:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from fcn8s.cli import main
+from fcn8s.cli import build_parser, main
 from fcn8s.cli.inputs import prediction_plan
-from fcn8s.cli.predict import _predict_maps
+from fcn8s.cli.predict import _predict_maps, _split_maps
 from fcn8s.prediction import maps
 from fcn8s.prediction.drawing import DEFAULT_STYLE
 from fcn8s.prediction.maps import map_size
@@ -220,6 +220,28 @@ def test_a_map_no_larger_than_a_tile_is_a_map_in_one_window(small_model, tmp_pat
     np.testing.assert_array_equal(found[0], expected)
 
 
+@pytest.mark.parametrize(
+    'words',
+    [
+        '--softmax',
+        '--samples 2',
+        '--polygons coco',
+        '--submission cityscapes',
+        '--error-map x',
+        '--legend',
+        '--size 8 8',
+    ],
+)
+def test_a_map_that_fits_a_tile_is_read_whole_if_windows_cannot_show_it(small_model, ortho, tmp_path, capsys, words):
+    for tile, is_whole in ('192 320', True), ('192 192', False):
+        typed = ['predict', small_model, ortho, '--out', str(tmp_path), '--tile', *tile.split(), *words.split()]
+        jobs = [(0, Job(ortho, 'ortho'))]
+        if words.startswith('--error') and not is_whole:
+            continue  # refused
+        assert _split_maps(build_parser().parse_args(typed), jobs) == (([], jobs) if is_whole else (jobs, []))
+        assert ('note: with {}'.format(words.split()[0]) in capsys.readouterr().out) == is_whole
+
+
 def write_polygons(path, class_ids):
     files = PolygonFiles(os.path.dirname(path), generic_label_space(8), 'geojson')
     files.write('found', path, class_ids)
@@ -253,7 +275,7 @@ def no_rasterio(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
 
 
-def test_without_rasterio_maps_are_told_and_their_polygons_refused(ortho, tmp_path, capsys, no_rasterio):
+def test_without_rasterio_maps_are_told_and_their_polygons_refused(small_model, ortho, tmp_path, capsys, no_rasterio):
     (tmp_path / 'plain').mkdir()
     write_image(str(tmp_path / 'plain' / 'a.tif'), np.zeros((9, 9, 3), np.uint8))
     arguments = argparse.Namespace(polygons='geojson', tile=None, share=None)
@@ -261,6 +283,8 @@ def test_without_rasterio_maps_are_told_and_their_polygons_refused(ortho, tmp_pa
     check(arguments, [str(tmp_path / 'plain' / 'a.tif')])
     with pytest.raises(ValueError, match=r"ortho.tif lies on a map, and rasterio.*pip install 'fcn8s\[geo\]', or take"):
         check(arguments, [ortho])
+    assert main(['predict', small_model, ortho, '--out', str(tmp_path / 'out'), '--polygons', 'geojson']) == 2
+    assert 'ortho.tif lies on a map' in capsys.readouterr().err
     (tmp_path / 'plain' / 'a.tfw').write_text('1\n0\n0\n-1\n5\n5\n')
     with pytest.raises(ValueError, match='a.tif lies on a map'):
         check(arguments, [str(tmp_path / 'plain' / 'a.tif')])
