@@ -93,7 +93,7 @@ def _read_bytes(path: str, most: Optional[int] = None) -> bytes:
                 _check_size(path, size)
             return file.read(most)
     except OSError as error:
-        raise DataError('{} cannot be read: {}. Mend it, or take it out.'.format(path, error.strerror)) from error
+        raise DataError('{} cannot be read: {}. Mend it.'.format(path, error.strerror)) from error
 
 
 def _check_size(path: str, size: int) -> None:

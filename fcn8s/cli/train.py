@@ -142,6 +142,8 @@ def _launch(argv: List[str], typed: Dict[str, Any], timeout: float, cluster: Any
     try:
         launching.run_workers(started, timeout=timeout)
     except launching.WorkerEndedError as error:
+        if error.status == 141:  # worker 0 has saved; see `fcn8s.cli.main`
+            raise BrokenPipeError from None
         if error.was_killed or error.status == EXIT_STATUS:
             raise WorkerLostError('{} {}'.format(error, _how_to_go_on(typed))) from None
         raise

@@ -45,7 +45,8 @@ class Worker(NamedTuple):
     environment: variables besides those of this process.
     cores: those that it is pinned to from its start; None leaves them to the worker.
     speaks: whether its output goes unchanged where that of this process goes. The output of others is passed on line by
-        line to standard error, with their name in front; a line that another of them has already written is left out.
+        line to standard error, with their name in front; a line that another of these has already written is left out,
+        but not one that a worker that speaks has written.
     """
 
     name: str

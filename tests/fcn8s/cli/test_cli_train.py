@@ -729,6 +729,7 @@ GO_ON = 'Go on from the last checkpoint with: fcn8s train --resume '
         (3, ['--resume', 'a run'], 3, 'stopped with exit status 3, and all others were ended with it. ' + GO_ON),
         (143, DATA, 3, GO_ON + 'RUN --workers 2, where RUN is the run directory that worker 0 has named'),
         (-9, ['--run', 'none'], 3, 'There is no run yet: start the same command again.'),
+        (141, DATA, 141, ''),  # nobody reads the output any more: saved, and no worker is lost
         (-9, ['--folds', '3', '--fold', '1'], 3, 'The same command goes on from the last checkpoint.'),
         (2, DATA, 2, 'fcn8s train: error: worker 1 stopped with exit status 2, and all others were ended with it.'),
     ],
