@@ -15,7 +15,7 @@ import shutil
 import socket
 import tempfile
 import uuid
-from typing import Any, Iterable, Iterator, Optional, Sequence, Set
+from typing import IO, Any, Iterable, Iterator, Optional, Sequence, Set
 
 import numpy as np
 
@@ -216,6 +216,15 @@ def atomic_write_json(path: PathLike, obj: Any) -> None:
         text = json.dumps(obj, indent=2, allow_nan=False)
     with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
         file.write(text + '\n')
+
+
+def write_json_entries(file: IO[str], entries: Iterable[Any]) -> None:
+    """Writes the entries of a JSON list, one a line and without its brackets: more than memory holds at once."""
+    separator = '\n'
+    for entry in entries:
+        file.write(separator + json.dumps(entry))
+        separator = ',\n'
+    file.write('\n')
 
 
 def atomic_write_csv(path: PathLike, rows: Iterable[Sequence[Any]]) -> None:

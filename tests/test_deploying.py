@@ -17,6 +17,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
+from small_models import randomize_decoder
 from workplace import read_page, shell_commands, working_in
 
 from fcn8s.backend import TF_VERSION
@@ -48,20 +49,14 @@ def program(heading, language):
 def place(tmp_path_factory):
     """A folder with the model `runs/first`, a photo and images to calibrate with."""
     from fcn8s import FCN8s, write_encoder
-    from fcn8s.backend import tf
     from fcn8s.export.samples import generated_images
     from helpers.label_spaces import generic_label_space
 
     place = str(tmp_path_factory.mktemp('deploying'))
     encoder = os.path.join(place, 'encoder')
     write_encoder(encoder, weights='random', width_divisor=64, seed=0)
-    rng = np.random.RandomState(3)
     with FCN8s(vgg16_dir=encoder, label_space=generic_label_space(5, class_names=NAMES)) as network:
-        with network.graph.as_default():
-            for variable in tf.trainable_variables():
-                if '/score_' in variable.name:
-                    value = rng.normal(0, 0.3, variable.shape.as_list()).astype(np.float32)
-                    network.sess.run(tf.assign(variable, value))
+        randomize_decoder(network, seed=3, deviation=0.3)
         saved = network.save(os.path.join(place, 'saved'), force_save=True)
     shutil.move(saved, os.path.join(place, 'runs', 'first'))
     for number, image in enumerate(generated_images(4)):
@@ -168,27 +163,15 @@ def test_python_with_tensorflow(exports, expected):
     assert (np.asarray(Image.open(os.path.join(exports, 'photo_ids.png'))) == expected).mean() > 0.99
 
 
-# What the script `saved_model_cli` does, for several lines of a shell: each in a process that has TensorFlow loaded.
-SAVED_MODEL_CLI = """
-import os, shlex, sys
-from tensorflow.python.tools.saved_model_cli import main
-for line in sys.argv[1:]:
-    if not os.fork():
-        sys.argv[1:] = shlex.split(line)
-        main()
-        os._exit(0)
-    if os.wait()[1]:
-        sys.exit(line)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, 'fork'), reason='there is no fork')
 def test_saved_model_cli(exports, expected):
+    tool = os.path.join(os.path.dirname(sys.executable), 'saved_model_cli')
+    if not os.path.exists(tool):
+        pytest.skip('there is no saved_model_cli beside this Python')
     image = read_image(os.path.join(exports, 'photo.jpg'))
     np.save(os.path.join(exports, 'images.npy'), image[np.newaxis])
     lines = re.findall(r'^    saved_model_cli (.+)$', section('Python with TensorFlow'), re.MULTILINE)
     assert [line.split()[0] for line in lines] == ['show', 'run']
-    shown = run(exports, sys.executable, '-c', SAVED_MODEL_CLI, *lines)
+    shown, _ = [run(exports, tool, *shlex.split(line)) for line in lines]
     assert "signature_def['serving_default']" in shown and "inputs['images']" in shown
     np.testing.assert_array_equal(np.load(os.path.join(exports, 'answers', 'class_ids.npy'))[0], expected)
 

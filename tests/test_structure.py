@@ -68,6 +68,7 @@ ARROWS = {
         **{room: set() for room in ('process', 'progress', 'tables')},
         **{room: {'aliases'} for room in ('class_tables', 'color_codes', 'files', 'text_drawing')},
         'json_files': {'aliases', 'process'},
+        'spool': {'files'},
         'label_spaces': {'aliases', 'cityscapes_labels', 'class_tables', 'files', 'flags'},
         'color_vision': {'aliases', 'flags', 'label_spaces'},
         'ground_truth': {'aliases', 'color_codes', 'flags', 'label_spaces'},

@@ -11,7 +11,15 @@ import sys
 from typing import Optional, Sequence
 
 from fcn8s import __version__
-from fcn8s.cli.terminal import Parser, complain, drop_output, ensure_streams, fitted_output, plain_warnings
+from fcn8s.cli.terminal import (
+    READER_IS_GONE,
+    Parser,
+    complain,
+    drop_output,
+    ensure_streams,
+    fitted_output,
+    plain_warnings,
+)
 from fcn8s.distributed import watch
 from fcn8s.distributed.launching import follow_launcher
 from fcn8s.foreign_folders import explained
@@ -72,7 +80,7 @@ def _run(argv: Optional[Sequence[str]]) -> int:
             return status
     except BrokenPipeError:
         drop_output()
-        return 141
+        return READER_IS_GONE
     except ImportError as error:
         complain('fcn8s {}: error: {}'.format(args.command, explained(error)))
         return 2

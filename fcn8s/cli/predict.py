@@ -252,7 +252,7 @@ def _not_by_windows(args: argparse.Namespace) -> List[str]:
     return [words for words, is_asked in asked.items() if is_asked]
 
 
-def _map_request(args: argparse.Namespace, maps: 'Numbered', model: Any, style: Any, rules: Any) -> Any:
+def _map_request(args: argparse.Namespace, maps: Numbered, model: Any, style: Any, rules: Any) -> Any:
     from fcn8s.prediction.maps import MapRequest, check_map_request, map_size
     from fcn8s.prediction.result_files import id_map
     from fcn8s.prediction.tiling import full_margin_at
@@ -390,7 +390,7 @@ def _close(args: argparse.Namespace, failures: Failures, writers: Writers) -> in
 
 
 @contextlib.contextmanager
-def _kept_if_interrupted(writers: 'Writers') -> Iterator[None]:
+def _kept_if_interrupted(writers: Writers) -> Iterator[None]:
     """Where an error or Ctrl-C ends the work, writes what covers all images for those that were predicted.
 
     It goes to files of their own: those of an earlier, whole prediction stay, and a rerun finds its places free.

@@ -25,6 +25,8 @@ _DATA = re.compile(r'\s*["{}\[\]]')
 _CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
 # A line of an error is cut to this many characters: it may quote foreign text.
 _LONGEST = 4000
+# The exit status where the reader of the output has closed it, that of a program which SIGPIPE ends.
+READER_IS_GONE = 141
 # The most lines of a usage above an error: one that fills the screen hides what is wrong.
 _USAGE_LINES = 8
 

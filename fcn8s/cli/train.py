@@ -22,7 +22,7 @@ from fcn8s.cli.options import resolving, training
 from fcn8s.cli.options.folders import as_words
 from fcn8s.cli.options.prediction import trust_words
 from fcn8s.cli.options.workers import silent_output
-from fcn8s.cli.terminal import program, tensorboard
+from fcn8s.cli.terminal import READER_IS_GONE, program, tensorboard
 from fcn8s.distributed.cluster import cluster_from_environment
 from helpers.counted import counted
 
@@ -142,7 +142,7 @@ def _launch(argv: List[str], typed: Dict[str, Any], timeout: float, cluster: Any
     try:
         launching.run_workers(started, timeout=timeout)
     except launching.WorkerEndedError as error:
-        if error.status == 141:  # worker 0 has saved; see `fcn8s.cli.main`
+        if error.status == READER_IS_GONE:  # worker 0 has saved
             raise BrokenPipeError from None
         if error.was_killed or error.status == EXIT_STATUS:
             raise WorkerLostError('{} {}'.format(error, _how_to_go_on(typed))) from None

@@ -13,11 +13,10 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 import numpy as np
 
 from fcn8s.prediction.drawing import Drawing, Style
-from fcn8s.prediction.result_files import ID_SUFFIXES
-from fcn8s.prediction.result_kinds import RESULT_KINDS
+from fcn8s.prediction.result_files import suffixes_of
 from fcn8s.prediction.tiling import Cut, cuts, stride_at
 from helpers.color_vision import with_palette
-from helpers.files import atomic_path
+from helpers.files import atomic_path, write_json_entries
 from helpers.image_files.places import Place, place_of, raster_of, without_place
 from helpers.image_files.windows import is_one_upright_page, rasterio_errors, window_reader
 from helpers.image_rules import ImageRules
@@ -81,8 +80,7 @@ def result_paths(stem: str, kinds: Iterable[str], ids: str = 'class') -> Dict[st
 
     ids: which IDs are written, of `fcn8s.prediction.result_files.ID_SPACES`.
     """
-    suffixes = {kind: RESULT_KINDS[kind].suffix for kind in KINDS}
-    suffixes['ids'] = ID_SUFFIXES[ids]
+    suffixes = suffixes_of(ids)
     return {kind: stem + os.path.splitext(suffixes[kind])[0] + '.tif' for kind in kinds if kind in KINDS}
 
 
@@ -303,12 +301,10 @@ def _write_features(file: Any, shapes: Any, source: Any, request: MapRequest) ->
     place = place_of(source) or Place(None, lambda x, y: (x, y))
     crs = geojson_crs(place.crs)
     file.write('{{"type": "FeatureCollection",\n"crs": {},\n"features": ['.format(json.dumps(crs)))
-    separator = '\n'
-    for shape, value in shapes:
-        if int(value) < request.label_space.num_classes:
-            file.write(separator + json.dumps(_feature(shape, int(value), place, request)))
-            separator = ',\n'
-    file.write('\n]}\n')
+    num_classes = request.label_space.num_classes
+    found = (_feature(shape, int(value), place, request) for shape, value in shapes if int(value) < num_classes)
+    write_json_entries(file, found)
+    file.write(']}\n')
 
 
 def _feature(shape: Any, class_id: int, place: Place, request: MapRequest) -> Dict[str, Any]:

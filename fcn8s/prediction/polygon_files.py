@@ -2,12 +2,11 @@
 
 import json
 import os
-import tempfile
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from helpers.files import atomic_path, atomic_write_json, explain_os_errors, place_of_part
+from helpers.files import atomic_path, atomic_write_json, place_of_part, write_json_entries
 from helpers.flags import check_choice
 from helpers.image_files.places import raster_of
 from helpers.label_spaces import LabelSpace
@@ -22,6 +21,7 @@ from helpers.polygons import (
     regions,
     simplified,
 )
+from helpers.spool import Spool
 
 # An image and its annotations as in COCO, without their numbers.
 Described = Tuple[Dict[str, Any], List[Dict[str, Any]]]
@@ -60,25 +60,6 @@ def check_no_polygons(out_dir: str, stems: Iterable[str], kind: str) -> None:
             )
 
 
-class _Spool:
-    """The annotations of each image, in the order in which they came: beyond 64 MB in a temporary file."""
-
-    _IN_MEMORY = 1 << 26
-
-    def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(self._IN_MEMORY)  # noqa: SIM115 - open as long as images come
-
-    def append(self, annotations: List[Dict[str, Any]]) -> None:
-        with explain_os_errors(tempfile.gettempdir()):
-            self._file.seek(0, os.SEEK_END)
-            self._file.write(json.dumps(annotations).encode('ascii') + b'\n')
-
-    def __iter__(self) -> Iterator[List[Dict[str, Any]]]:
-        self._file.seek(0)
-        for line in self._file:
-            yield json.loads(line.decode('ascii'))
-
-
 class PolygonFiles:
     """Writes the polygons of predictions into a folder: one file for each image, or for COCO one file for all.
 
@@ -95,7 +76,7 @@ class PolygonFiles:
         # The class of what belongs to no other: tools show it as area without polygons.
         self._background = 0 if label_space.class_names[0].lower() == 'background' else None
         self._images: List[Dict[str, Any]] = []
-        self._annotations = _Spool()
+        self._annotations = Spool()
 
     def path(self, stem: str) -> str:
         """Says where the polygons of an image go."""
@@ -112,12 +93,13 @@ class PolygonFiles:
 
     def described(self) -> Iterator[Described]:
         """Yields what `close` would write about each image so far, as numbers, strings, lists and dicts."""
-        return zip(self._images, self._annotations)
+        for number, image in enumerate(self._images):
+            yield image, json.loads(self._annotations[number].decode('ascii'))
 
     def take_over(self, described: Iterable[Described]) -> None:
         """Adds images that another process has `described`."""
         for image, annotations in described:
-            self._annotations.append(annotations)
+            self._annotations.append(json.dumps(annotations).encode('ascii'))
             self._images.append(image)  # an image counts once its annotations are whole
 
     def close(self) -> None:
@@ -142,11 +124,8 @@ class PolygonFiles:
         categories = [{'id': number + 1, 'name': name} for number, name in names if number != self._background]
         with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
             file.write('{{"images": {},\n"annotations": ['.format(json.dumps(images)))
-            separator = '\n'
-            for annotation in self._numbered():
-                file.write(separator + json.dumps(annotation))
-                separator = ',\n'
-            file.write('\n],\n"categories": {}}}\n'.format(json.dumps(categories)))
+            write_json_entries(file, self._numbered())
+            file.write('],\n"categories": {}}}\n'.format(json.dumps(categories)))
 
     def _numbered(self) -> Iterator[Dict[str, Any]]:
         count = 0

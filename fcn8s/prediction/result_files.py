@@ -21,7 +21,7 @@ from helpers.user_warnings import warn_user
 _MAX_NAME_BYTES = 255
 ID_SPACES = ('class', 'dataset', 'train')
 DOUBT_TABLE = 'doubt.csv'
-ID_SUFFIXES = {'class': RESULT_KINDS['ids'].suffix, 'dataset': '_dataset_ids.png', 'train': '_train_ids.png'}
+_ID_SUFFIXES = {'class': RESULT_KINDS['ids'].suffix, 'dataset': '_dataset_ids.png', 'train': '_train_ids.png'}
 
 
 class Job(NamedTuple):
@@ -136,8 +136,7 @@ class ResultFiles:
         self._painted = with_palette(label_space, style.palette)
         self._id_map = id_map(label_space, ids)
         self._doubts: List[Tuple[str, float, float]] = []
-        self._suffixes = {kind: result.suffix for kind, result in RESULT_KINDS.items()}
-        self._suffixes['ids'] = ID_SUFFIXES[ids]
+        self._suffixes = suffixes_of(ids)
 
     def path(self, stem: str, kind: str) -> str:
         """Says where a result goes."""
@@ -219,6 +218,11 @@ class ResultFiles:
     def _write_table(self, path: str) -> None:
         rows = [(spreadsheet_text(name), *means) for name, *means in self._doubts]
         atomic_write_csv(path, [('image', 'entropy', 'mutual_information'), *rows])
+
+
+def suffixes_of(ids: str) -> Dict[str, str]:
+    """Returns what the names of the files of each kind end with. ids: of `ID_SPACES`."""
+    return dict({kind: result.suffix for kind, result in RESULT_KINDS.items()}, ids=_ID_SUFFIXES[ids])
 
 
 def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Small pictures of an image, its labels and its prediction, as WebP."""
 
-import os
-import tempfile
+import io
 from typing import List, NamedTuple, Tuple
 
 import cv2
@@ -9,6 +8,7 @@ import numpy as np
 
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace, are_counted
+from helpers.spool import Spool
 from helpers.visualization_utils import colorize
 
 # Pixels of the longer side, and the WebP quality of photographs, in per cent.
@@ -31,29 +31,25 @@ class Pictures(NamedTuple):
 
 
 class KeptPictures:
-    """The pictures of all images of an evaluation, of which a report shows some: beyond 64 MB in a temporary file."""
-
-    _IN_MEMORY = 1 << 26
+    """The pictures of all images of an evaluation, of which a report shows some."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(self._IN_MEMORY)  # noqa: SIM115 - open as long as the report is made
-        self._places: List[Tuple[int, List[int]]] = []
+        self._spool = Spool()
+        self._lengths: List[List[int]] = []
 
     def append(self, pictures: Pictures) -> None:
         """Keeps the pictures of the next image."""
-        self._file.seek(0, os.SEEK_END)
-        self._places.append((self._file.tell(), [len(part) for part in pictures]))
-        self._file.write(b''.join(pictures))
+        self._spool.append(b''.join(pictures))
+        self._lengths.append([len(part) for part in pictures])
 
     def __getitem__(self, number: int) -> Pictures:
         """Returns the pictures of an image by its number."""
-        place, lengths = self._places[number]
-        self._file.seek(place)
-        return Pictures(*(self._file.read(length) for length in lengths))
+        files = io.BytesIO(self._spool[number])
+        return Pictures(*(files.read(length) for length in self._lengths[number]))
 
     def __len__(self) -> int:
         """Returns the number of images."""
-        return len(self._places)
+        return len(self._spool)
 
 
 def make_pictures(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace) -> Pictures:

@@ -1,22 +1,12 @@
-import contextlib
 import os
 
-import numpy as np
 import pytest
+from small_models import randomize_decoder
 
 from fcn8s.backend import TF_VERSION
+from helpers.process.locks import directory_locked
 
 CLASSES = ('road', 'car', 'tree', 'sky', 'person')
-
-
-@contextlib.contextmanager
-def locked(path):
-    """While open, no other process has the lock of a path."""
-    import fcntl
-
-    with open(path + '.lock', 'w') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def made_once(tmp_path_factory, name, make):
@@ -26,7 +16,8 @@ def made_once(tmp_path_factory, name, make):
         make(folder)
         return folder
     folder = str(tmp_path_factory.getbasetemp().parent / name)
-    with locked(folder):
+    os.makedirs(folder + '.lock', exist_ok=True)
+    with directory_locked(folder + '.lock'):
         if not os.path.isdir(folder):
             part = str(tmp_path_factory.mktemp(name))
             make(part)
@@ -44,17 +35,11 @@ def narrow_model(tmp_path_factory, narrow_encoder):
 
 def save_narrow_model(encoder, folder):
     from fcn8s import FCN8s
-    from fcn8s.backend import tf
     from helpers.label_spaces import generic_label_space
 
     space = generic_label_space(5, class_names=list(CLASSES))
-    rng = np.random.RandomState(3)
     with FCN8s(vgg16_dir=encoder, label_space=space) as network:
-        with network.graph.as_default():
-            for variable in tf.trainable_variables():
-                if '/score_' in variable.name:
-                    value = rng.normal(0, 0.3, variable.shape.as_list()).astype(np.float32)
-                    network.sess.run(tf.assign(variable, value))
+        randomize_decoder(network, seed=3, deviation=0.3)
         network.save(folder, name='narrow', force_save=True)
 
 

@@ -1,11 +1,7 @@
 """Predictions as polygons: what is imported again is what was predicted."""
 
 import argparse
-import errno
 import json
-import os
-import re
-import tempfile
 
 import numpy as np
 import pytest
@@ -13,11 +9,11 @@ import pytest
 from data_generator.annotations.dataset import Options, import_annotations
 from data_generator.street_scenes import make_scene
 from fcn8s.cli.predict import Writers, _close, _kept_if_interrupted
-from fcn8s.prediction import polygon_files
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_files import ResultFiles
 from helpers.images import read_labels, write_image
 from helpers.label_spaces import LABEL_SPACES, LabelSpace, file_ids_to_class_ids, generic_label_space
+from helpers.spool import Spool
 
 SPACE = LABEL_SPACES['cityscapes20']
 VOID = Options(rest='void')
@@ -121,14 +117,14 @@ def test_coco_is_what_pycocotools_takes_it_for(tmp_path, scene):
 
 @pytest.mark.parametrize('in_memory', [1 << 26, 1])
 def test_annotations_of_many_images_need_no_memory(tmp_path, monkeypatch, in_memory):
-    monkeypatch.setattr(polygon_files._Spool, '_IN_MEMORY', in_memory)
+    monkeypatch.setattr(Spool, 'IN_MEMORY', in_memory)
     files = PolygonFiles(str(tmp_path), SPACE, 'coco')
     assert files.write_part() is None and not list(tmp_path.iterdir())
     for number in range(3):
         files.write(str(number), '{}.jpg'.format(number), np.full((4, 6), number, np.uint8))
     other = PolygonFiles(str(tmp_path), SPACE, 'coco')
     other.take_over(files.described())
-    files._annotations.append('of an image that was interrupted')
+    files._annotations.append(b'of an image that was interrupted')
     for of_three in (files, other):
         of_three.close()
         content = json.loads((tmp_path / 'annotations.json').read_text())
@@ -137,25 +133,6 @@ def test_annotations_of_many_images_need_no_memory(tmp_path, monkeypatch, in_mem
         assert [one['image_id'] for one in content['annotations']] == [image['id'] for image in content['images']]
         assert len(content['categories']) == SPACE.num_classes
     assert (files._annotations._file.name is not None) == (in_memory == 1)
-
-
-def test_annotations_that_come_after_others_were_read_stand_behind_these():
-    spool = polygon_files._Spool()
-    for number in range(3):
-        spool.append([{'id': number}])
-        assert next(iter(spool)) == [{'id': 0}]
-    assert list(spool) == [[{'id': 0}], [{'id': 1}], [{'id': 2}]]
-
-
-def test_a_full_temporary_disk_is_named(monkeypatch):
-    spool = polygon_files._Spool()
-
-    def write(_):
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-
-    monkeypatch.setattr(spool, '_file', argparse.Namespace(seek=lambda *_: None, write=write))
-    with pytest.raises(OSError, match='while writing {}. Raise the limit'.format(re.escape(tempfile.gettempdir()))):
-        spool.append([])
 
 
 def test_what_was_predicted_before_an_interruption_replaces_nothing(tmp_path, capsys):

@@ -17,6 +17,7 @@ from fcn8s.report.run_report import write_report
 from fcn8s.saving import runs
 from helpers.color_vision import with_palette
 from helpers.label_spaces import generic_label_space
+from helpers.spool import Spool
 
 
 class Page(HTMLParser):
@@ -75,7 +76,7 @@ def data_of(page):
 
 
 def test_pictures_are_found_again_whether_they_are_in_memory_or_in_a_file(monkeypatch):
-    monkeypatch.setattr(KeptPictures, '_IN_MEMORY', 40)
+    monkeypatch.setattr(Spool, 'IN_MEMORY', 40)
     kept, made = KeptPictures(), [Pictures(*(bytes([number] * (part + 1)) for part in range(4))) for number in range(9)]
     for number, pictures in enumerate(made):
         kept.append(pictures)
