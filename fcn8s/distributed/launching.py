@@ -303,6 +303,19 @@ def _to_standard_error(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def _status(process: Any) -> Optional[int]:
+    """The exit status of a worker, or None. Once it has ended, what it has started is killed."""
+    if process.returncode is None and process.poll() is not None:
+        _kill_group(process)  # now, as its number may be that of others later
+    status: Optional[int] = process.returncode
+    return status
+
+
+def _kill_group(process: Any) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 class _Group:
     """The workers that were started, and their output."""
 
@@ -348,11 +361,11 @@ class _Group:
 
     def process_ids(self) -> Dict[str, int]:
         """Returns the process IDs of the running workers by name."""
-        return {worker.name: process.pid for worker, process in self._started if process.poll() is None}
+        return {worker.name: process.pid for worker, process in self._started if _status(process) is None}
 
     def running(self) -> bool:
         """Tells whether any worker still runs; remembers the first that ended badly of itself."""
-        statuses = [(worker.name, process.poll()) for worker, process in self._started]
+        statuses = [(worker.name, _status(process)) for worker, process in self._started]
         # One that ended because another was lost is the cause only if no other is.
         bad = [(name, status) for name, status in statuses if status and status != EXIT_STATUS]
         bad = bad or [(name, status) for name, status in statuses if status]
@@ -384,7 +397,7 @@ class _Group:
 
     def send(self, number: int) -> None:
         for _, process in self._started:
-            if process.poll() is None:
+            if _status(process) is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, number)
 
@@ -393,14 +406,14 @@ class _Group:
         try:
             self.ask()
             limit = time.monotonic() + GRACE
-            while time.monotonic() < limit and any(process.poll() is None for _, process in self._started):
+            while time.monotonic() < limit and self.process_ids():
                 time.sleep(_POLL)
         finally:
             for _, process in self._started:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                with contextlib.suppress(subprocess.TimeoutExpired):  # nothing ends one that waits for a dead disk
-                    process.wait(GRACE)
+                if _status(process) is None:
+                    _kill_group(process)
+                    with contextlib.suppress(subprocess.TimeoutExpired):  # nothing ends one that waits for a dead disk
+                        process.wait(GRACE)
                 process.stdin.close()
             for reader in self._readers:
                 reader.join(GRACE)
