@@ -216,9 +216,11 @@ def _check_target(
 def claim_targets(targets: Targets, settings: Mapping[str, Any]) -> None:
     """Records that these files come from these settings. Raises ValueError if one exists that does not."""
     settings = json.loads(json.dumps(settings))  # the types that reading it back gives
+    manifest_path = os.path.join(targets.export_dir, MANIFEST_NAME)
+    if not _unclaimed(targets, read_manifest(manifest_path), settings):
+        return
     make_directory(targets.export_dir)
     with directory_locked(targets.export_dir):  # another process may record its files meanwhile
-        manifest_path = os.path.join(targets.export_dir, MANIFEST_NAME)
         runs = read_manifest(manifest_path)
         new = _unclaimed(targets, runs, settings)
         if new:

@@ -153,34 +153,41 @@ def _divide(options: argparse.Namespace, number: int) -> Tuple[List[List[str]], 
 def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) -> None:
     """Writes the settings down, or compares them with those written down before."""
     from fcn8s.saving import runs
-    from helpers.files import atomic_write_json, check_home, to_json
+    from helpers.files import atomic_write_json, check_home, make_directory, to_json
+    from helpers.process.locks import directory_locked
 
     check_home(root)
     command = {name: value for name, value in resolving.storable(options).items() if name not in _MAY_DIFFER}
     settings = to_json(dict(command, folds=number))
     path = os.path.join(root, FOLDS_FILE)
-    if os.path.exists(path):
-        known = _read(path).get('command')
-        if not isinstance(known, dict):
-            raise ValueError('{} is damaged: it has no settings. Take another --run.'.format(path))
-        known.pop('trust', None)  # which older ones hold; it is said anew each time
-        different = sorted(
-            name
-            for name in set(known) | set(settings)
-            if known.get(name) != settings.get(name) and not _has_moved(name, known.get(name), settings.get(name))
-        )
-        if different:
-            raise ValueError(
-                '{} was begun with other settings ({}). Give those, or another --run.'.format(
-                    root, ', '.join(different)
-                )
-            )
-        return
+    if runs.is_run(root) and not os.path.exists(path):
+        raise ValueError('{} holds a run. Give --folds another --run.'.format(root))
     if is_first:
-        if runs.is_run(root):
-            raise ValueError('{} holds a run. Give --folds another --run.'.format(root))
-        os.makedirs(root, exist_ok=True)
-        atomic_write_json(path, {'command': settings})
+        make_directory(root)
+        with directory_locked(root):  # another process may begin with another fold
+            if not os.path.exists(path):
+                atomic_write_json(path, {'command': settings})
+    if os.path.exists(path):
+        _compare(path, settings)
+
+
+def _compare(path: str, settings: Dict[str, Any]) -> None:
+    """Raises ValueError where the cross-validation was begun with other settings."""
+    known = _read(path).get('command')
+    if not isinstance(known, dict):
+        raise ValueError('{} is damaged: it has no settings. Take another --run.'.format(path))
+    known.pop('trust', None)  # which older ones hold; it is said anew each time
+    different = sorted(
+        name
+        for name in set(known) | set(settings)
+        if known.get(name) != settings.get(name) and not _has_moved(name, known.get(name), settings.get(name))
+    )
+    if different:
+        raise ValueError(
+            '{} was begun with other settings ({}). Give those, or another --run.'.format(
+                os.path.dirname(path), ', '.join(different)
+            )
+        )
 
 
 def _has_moved(name: str, before: Any, now: Any) -> bool:
@@ -267,18 +274,20 @@ def summarize(root: str, number: int, further: str = '') -> str:
     further: what the printed command ends with.
     """
     from helpers.files import atomic_write_json, to_json
+    from helpers.process.locks import directory_locked
 
     paths = [os.path.join(root, 'fold-{}'.format(fold), FOLD_FILE) for fold in range(1, number + 1)]
-    done = [_read_fold(path) for path in paths if os.path.exists(path)]
-    names = [name for name in METRICS if all(name in fold['scores'] for fold in done)]
-    of_folds = {name: mean_and_error([fold['scores'][name] for fold in done]) for name in names}
-    content = dict(
-        _read(os.path.join(root, FOLDS_FILE)),
-        folds=done,
-        mean={name: mean for name, (mean, _) in of_folds.items()},
-        standard_error={name: error for name, (_, error) in of_folds.items()},
-    )
-    atomic_write_json(os.path.join(root, FOLDS_FILE), to_json(content))
+    with directory_locked(root):  # another process may finish another fold meanwhile
+        done = [_read_fold(path) for path in paths if os.path.exists(path)]
+        names = [name for name in METRICS if all(name in fold['scores'] for fold in done)]
+        of_folds = {name: mean_and_error([fold['scores'][name] for fold in done]) for name in names}
+        content = dict(
+            _read(os.path.join(root, FOLDS_FILE)),
+            folds=done,
+            mean={name: mean for name, (mean, _) in of_folds.items()},
+            standard_error={name: error for name, (_, error) in of_folds.items()},
+        )
+        atomic_write_json(os.path.join(root, FOLDS_FILE), to_json(content))
     return _table(root, number, done, of_folds) + further
 
 

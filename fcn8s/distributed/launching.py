@@ -180,33 +180,36 @@ def _end_with_input(timeout: Optional[float]) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     if timeout is not None:
-        ending = _Ending(timeout)
-        while not ending.is_over():
+        rest, limit = _Rest(SILENCE * timeout), time.monotonic() + PATIENCE['saving'] * timeout
+        while time.monotonic() < limit and not rest.is_over():
             time.sleep(_POLL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class _Ending:
-    """How long a worker of a training may take to end: as long as others wait for one that saves.
+class _Rest:
+    """The time for which a process has shown no sign of work.
 
+    limit: how many seconds it may last.
     process_id: None for this process.
     """
 
-    def __init__(self, timeout: float, process_id: Optional[int] = None) -> None:
-        self._activity, self._interval = Activity(process_id), min(_LOOK, timeout / 20)
+    def __init__(self, limit: float, process_id: Optional[int] = None) -> None:
+        self._limit, self._activity, self._interval = limit, Activity(process_id), min(_LOOK, limit / 20)
         self._worked = self._looked = time.monotonic()
-        self._limit, self._rest = self._worked + PATIENCE['saving'] * timeout, SILENCE * timeout
 
-    def is_over(self) -> bool:
-        """Tells whether the time is over. May be called at any time; looks for signs of work only once in a while."""
+    def is_over(self, is_excused: bool = False) -> bool:
+        """Tells whether the limit is passed. May be called at any time; looks for signs of work once in a while.
+
+        is_excused: whether it may be waiting for this process.
+        """
         now = time.monotonic()
         passed = now - self._looked
         if passed >= self._interval:
             self._looked = now
-            # All may have been stopped for a while, as a queue does with a job.
-            if self._activity.look() or passed > self._interval + self._rest / 2:
+            # This process may have been stopped together with the other, as a queue does with a job.
+            if self._activity.look() or is_excused or passed > self._interval + self._limit / 4:
                 self._worked = now
-        return now > min(self._limit, self._worked + self._rest)
+        return self._looked > self._worked + self._limit
 
 
 def run_workers(
@@ -236,15 +239,15 @@ def run_workers(
         Interrupted: The workers ended after a signal that was handed on.
     """
     group = _Group(write_line or _to_standard_error, timeout)
-    search = None if patience is None else _HangSearch(group, patience)
+    rests: Dict[str, _Rest] = {}
     try:
         with _noted(timeout is not None) as signals:
             for worker in workers:
                 group.start(worker)
             while group.running() and not group.has_failed:
                 group.hand_on(signals)
-                if search:
-                    search.look()
+                if patience is not None:
+                    _check_none_hangs(group, rests, patience)
                 if tick:
                     tick()
                 time.sleep(_POLL)
@@ -259,16 +262,28 @@ def run_workers(
         tick()
 
 
+def _check_none_hangs(group: '_Group', rests: Dict[str, _Rest], patience: float) -> None:
+    """Raises WorkerHangsError if a running worker shows no sign of work. rests: by name, to be passed each time."""
+    for name, process_id in group.process_ids().items():
+        if name not in rests:
+            rests[name] = _Rest(patience, process_id)
+        if rests[name].is_over(is_excused=group.is_writing):  # then it may be waiting until its output is read
+            raise WorkerHangsError(
+                '{} hangs or is stopped: it has shown no sign of work for {:.0f} s. All others were ended with '
+                'it.'.format(name, patience)
+            )
+
+
 def _let_end(group: '_Group', timeout: float, signals: List[int]) -> None:
     """Waits for the workers of a training, of which one has ended badly: the others notice, and one may be saving."""
-    endings = {process_id: _Ending(timeout, process_id) for process_id in group.process_ids().values()}
-    limit = time.monotonic() + _MOMENT
-    while group.running():
+    rests = {process_id: _Rest(SILENCE * timeout, process_id) for process_id in group.process_ids().values()}
+    begin = time.monotonic()
+    while group.running() and time.monotonic() < begin + PATIENCE['saving'] * timeout:
         group.hand_on(signals)
         # For those that do not watch over the others yet. A second signal would interrupt what is being saved.
-        if not (signals or group.is_asked) and time.monotonic() > limit:
+        if not (signals or group.is_asked) and time.monotonic() > begin + _MOMENT:
             group.ask()
-        are_over = [endings[process_id].is_over() for process_id in group.process_ids().values()]
+        are_over = [rests[process_id].is_over() for process_id in group.process_ids().values()]
         if all(are_over):
             break
         time.sleep(_POLL)
@@ -301,6 +316,19 @@ def _noted(is_wanted: bool) -> Iterator[List[int]]:
 def _to_standard_error(line: str) -> None:
     if sys.stderr is not None:
         print(line, file=sys.stderr, flush=True)
+
+
+def _status(process: Any) -> Optional[int]:
+    """The exit status of a worker, or None. Once it has ended, what it has started is killed."""
+    if process.returncode is None and process.poll() is not None:
+        _kill_group(process)  # now, as its number may be that of others later
+    status: Optional[int] = process.returncode
+    return status
+
+
+def _kill_group(process: Any) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 class _Group:
@@ -348,11 +376,11 @@ class _Group:
 
     def process_ids(self) -> Dict[str, int]:
         """Returns the process IDs of the running workers by name."""
-        return {worker.name: process.pid for worker, process in self._started if process.poll() is None}
+        return {worker.name: process.pid for worker, process in self._started if _status(process) is None}
 
     def running(self) -> bool:
         """Tells whether any worker still runs; remembers the first that ended badly of itself."""
-        statuses = [(worker.name, process.poll()) for worker, process in self._started]
+        statuses = [(worker.name, _status(process)) for worker, process in self._started]
         # One that ended because another was lost is the cause only if no other is.
         bad = [(name, status) for name, status in statuses if status and status != EXIT_STATUS]
         bad = bad or [(name, status) for name, status in statuses if status]
@@ -384,7 +412,7 @@ class _Group:
 
     def send(self, number: int) -> None:
         for _, process in self._started:
-            if process.poll() is None:
+            if _status(process) is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, number)
 
@@ -393,44 +421,14 @@ class _Group:
         try:
             self.ask()
             limit = time.monotonic() + GRACE
-            while time.monotonic() < limit and any(process.poll() is None for _, process in self._started):
+            while time.monotonic() < limit and self.process_ids():
                 time.sleep(_POLL)
         finally:
             for _, process in self._started:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                with contextlib.suppress(subprocess.TimeoutExpired):  # nothing ends one that waits for a dead disk
-                    process.wait(GRACE)
+                if _status(process) is None:
+                    _kill_group(process)
+                    with contextlib.suppress(subprocess.TimeoutExpired):  # nothing ends one that waits for a dead disk
+                        process.wait(GRACE)
                 process.stdin.close()
             for reader in self._readers:
                 reader.join(GRACE)
-
-
-class _HangSearch:
-    """Looks for a worker that shows no sign of work while this process observes it and reads its output."""
-
-    def __init__(self, group: _Group, patience: float) -> None:
-        self._group, self._patience = group, patience
-        self._activities: Dict[str, Activity] = {}
-        self._worked_at: Dict[str, float] = {}
-        self._looked = time.monotonic()
-
-    def look(self) -> None:
-        """Raises WorkerHangsError if a worker hangs. May be called at any time; looks only once in a while."""
-        now = time.monotonic()
-        passed, interval = now - self._looked, min(_LOOK, self._patience / 20)
-        if passed < interval:
-            return
-        self._looked = now
-        # This process was itself stopped, perhaps with its workers, or they are waiting for their output to be read.
-        is_blind = self._group.is_writing or passed > interval + self._patience / 4
-        for name, process_id in self._group.process_ids().items():
-            if name not in self._activities:
-                self._activities[name] = Activity(process_id)
-            if self._activities[name].look() or is_blind:
-                self._worked_at[name] = now
-            elif now - self._worked_at.setdefault(name, now) > self._patience:
-                raise WorkerHangsError(
-                    '{} hangs or is stopped: it has shown no sign of work for {:.0f} s. All others were ended with '
-                    'it.'.format(name, self._patience)
-                )

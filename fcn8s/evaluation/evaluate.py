@@ -1,10 +1,11 @@
 """Evaluates an opened network on batches: wires the scoring part of the graph to the evaluation pass."""
 
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from fcn8s.backend import tf
+from fcn8s.batches import as_iterator, as_label_batch, as_pair, check_same_classes, class_ids_of
 from fcn8s.confidence import NUM_BINS, check_probabilities, check_temperature
 from fcn8s.evaluation.calibration import TemperatureFit, summarize_calibration, summarize_temperature
 from fcn8s.evaluation.one_pass import Evaluation, ImageStatistics, run_evaluation
@@ -170,7 +171,7 @@ def evaluate_predictions(
     Args:
         predict: uint8 [H, W, channels] -> soft-max float32 [H, W, C], as `Predictor.probabilities`.
         label_space: The classes of predictions and labels.
-        batches, num_batches, with_boundaries: As in `fcn8s.evaluation.evaluate.evaluate_model`.
+        batches, num_batches, with_boundaries: As in `fcn8s.evaluation.evaluate.evaluate_model`; labels may be one-hot.
         with_calibration, temperature: As in `fcn8s.evaluation.evaluate.attach_scorer`.
         options: workers, progress, observer, part of `fcn8s.evaluation.evaluate.evaluate_model`.
 
@@ -180,14 +181,25 @@ def evaluate_predictions(
 
     Raises:
         ValueError: As `fcn8s.evaluation.one_pass.run_evaluation`; the temperature is out of its range; `predict` is not
-            a function, or does not return a soft-max.
+            a function, or does not return a soft-max; the labels, or the `label_space` of the batches, have other
+            classes.
     """
     check_temperature(temperature)
     check_function('predict', predict, 'of an image, such as Predictor(model.predict, model.num_classes).probabilities')
+    label_space = check_same_classes(label_space, getattr(batches, 'label_space', None))
+    batches = _with_class_ids(as_iterator(batches), label_space)
     graph = tf.Graph()
     scorer = _scorer_of_predictions(graph, label_space, predict, with_calibration, temperature)
     with tf.Session(graph=graph) as session:
         return evaluate_model(session.run, scorer, batches, num_batches, with_boundaries, **options)
+
+
+def _with_class_ids(batches: Iterator[Any], label_space: LabelSpace) -> Iterator[Tuple[Any, np.ndarray]]:
+    """Yields images and labels [N, H, W]: TensorFlow would silently cast any numbers to the IDs that it is fed."""
+    for batch in batches:
+        images, labels = as_pair(batch)
+        labels = as_label_batch(labels, label_space, len(images))
+        yield images, labels if labels.ndim == 3 else class_ids_of(labels, label_space.ignore_id)
 
 
 def _in_turn(observers: Sequence[Any]) -> Callable:

@@ -5,6 +5,7 @@ runs/NAME/checkpoints/            see fcn8s.saving.checkpoints
 runs/NAME/events/                 TensorBoard
 runs/NAME/metrics.jsonl           one line per epoch
 runs/NAME/report.html             see fcn8s.report
+runs/NAME/.lock                   see helpers.process.locks; there is one in checkpoints, too
 """
 
 import os
@@ -32,7 +33,7 @@ from helpers.files import (
     to_json,
 )
 from helpers.json_files import is_count, is_number, read_json
-from helpers.process.locks import directory_locked
+from helpers.process.locks import LOCK_FILE, directory_locked
 
 Opened = TypeVar('Opened')
 
@@ -103,7 +104,8 @@ def check_free(directory: str) -> None:
         raise ValueError("the directory of the run is ''. Give it a name, or '.' for this folder.")
     if os.path.isfile(run.config_path):
         _check_own(run, 'Choose another directory.')
-    if os.path.exists(run.config_path) or os.path.isdir(run.checkpoints_dir) and os.listdir(run.checkpoints_dir):
+    saved = set(os.listdir(run.checkpoints_dir)) - {LOCK_FILE} if os.path.isdir(run.checkpoints_dir) else set()
+    if saved or os.path.exists(run.config_path):
         raise ValueError(
             '{!r} holds a run already. Continue it with --resume (resume=True in Python), or choose another '
             'directory.'.format(run.directory)
@@ -208,7 +210,8 @@ def only_saver(run: Run) -> ContextManager[None]:
 
 
 def _locked(path: str, message: str) -> ContextManager[None]:
-    return directory_locked(path, message + ' Wait for it, or stop it first.')
+    remedy = ' Wait for it, or stop it first. If it was on a machine that has died, remove {}.'
+    return directory_locked(path, message + remedy.format(os.path.join(path, LOCK_FILE)))
 
 
 def check_no_writer(run: Run) -> None:

@@ -53,18 +53,19 @@ def leave_lost_terminal() -> None:
 
 @contextlib.contextmanager
 def termination_raised() -> Iterator[None]:
-    """Makes SIGTERM raise `Interrupted` within the context, as Ctrl-C raises KeyboardInterrupt.
+    """Makes SIGTERM and SIGHUP raise `Interrupted` within the context, as Ctrl-C raises KeyboardInterrupt.
 
-    It does nothing outside the main thread, or if the surrounding program has set its own handler.
+    It does nothing outside the main thread, nor to a signal for which the surrounding program has set its own handler,
+    or which it ignores, as nohup does with SIGHUP.
     """
-    if not _is_ours():
-        yield
-        return
-    signal.signal(signal.SIGTERM, _terminate)
+    ours = _unhandled()
+    for number in ours:
+        signal.signal(number, _terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
@@ -96,23 +97,32 @@ def interruption_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def termination_delayed() -> Iterator[None]:
-    """Turns SIGTERM into `Interrupted`, as `termination_raised`; at the end of the context SIGTERM ends the process."""
-    is_ours = _is_ours()
+    """Turns signals into `Interrupted`, as `termination_raised`; at the end of the context they end the process."""
+    ours = {signal.Signals(number).name: number for number in _unhandled()}
     try:
         with termination_raised():
             yield
     except Interrupted as interruption:
-        if is_ours and interruption.signal_name == 'SIGTERM':
-            os.kill(os.getpid(), signal.SIGTERM)
+        if interruption.signal_name in ours:
+            os.kill(os.getpid(), ours[interruption.signal_name])
         raise
 
 
-def _is_ours() -> bool:
-    is_main = threading.current_thread() is threading.main_thread()
-    return is_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+def _unhandled() -> List[int]:
+    """SIGTERM and SIGHUP, if they would end the process and this is the main thread, which may handle them."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    others = [number for number in STOP_SIGNALS if number != signal.SIGINT]
+    return [number for number in others if signal.getsignal(number) == signal.SIG_DFL]
 
 
 def _terminate(number: int, frame: Any) -> None:
-    # timeout(1) sends the signal twice, and the second must not interrupt the cleaning up. SIGKILL still works.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Interrupted('stopped by SIGTERM', 'SIGTERM')
+    # timeout(1) sends SIGTERM twice, a terminal that is closed SIGHUP twice, and systemd both. A second signal must not
+    # interrupt the cleaning up. SIGKILL still works.
+    for other in STOP_SIGNALS:
+        if signal.getsignal(other) is _terminate:
+            signal.signal(other, signal.SIG_IGN)
+    name = signal.Signals(number).name
+    if name == 'SIGHUP':
+        leave_lost_terminal()
+    raise Interrupted('stopped by {}'.format(name), name)

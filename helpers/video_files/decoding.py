@@ -231,8 +231,8 @@ class VideoDecoder:
     """A process of ffmpeg that yields frames at a constant rate, by their time stamps.
 
     A frame that is shown for longer is repeated, and some of the frames that come faster are left out. So frame k is
-    what a player shows at k / frame_rate seconds after the start of the file, in sync with the sound. HDR video is
-    converted to the range of standard video.
+    what a player shows at k / frame_rate seconds after the start of the file, to within half a frame, in sync with the
+    sound. HDR video is converted to the range of standard video.
     """
 
     def __init__(self, path: str, facts: VideoFacts):

@@ -55,6 +55,8 @@ _COLOR_TAGS = ('-colorspace', _COLOR_MATRIX, '-color_primaries', _COLOR_MATRIX, 
 def run_ffmpeg(arguments: List[str], log_level: str, stdout: int) -> 'subprocess.CompletedProcess[bytes]':
     """Runs moviepy's ffmpeg or, where that crashes, the one of the system; `args[0]` of the result says which.
 
+    Signals from the terminal, such as Ctrl-C, do not reach it.
+
     Args:
         log_level: ffmpeg's log level, such as 'error'.
         stdout: The destination of its output, as for `subprocess.run`.
@@ -65,7 +67,11 @@ def run_ffmpeg(arguments: List[str], log_level: str, stdout: int) -> 'subprocess
     # https://github.com/gradio-app/gradio/issues/13848
     for binary in filter(None, (config.FFMPEG_BINARY, shutil.which('ffmpeg'))):
         done = subprocess.run(
-            ffmpeg_command(binary, arguments, log_level), stdout=stdout, stderr=subprocess.PIPE, check=False
+            ffmpeg_command(binary, arguments, log_level),
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            check=False,
+            start_new_session=True,
         )
         if done.returncode >= 0:  # negative: a signal ended it
             break

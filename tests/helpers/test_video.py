@@ -22,6 +22,7 @@ from helpers.image_rules import ImageRules
 from helpers.images import write_image
 from helpers.video import VideoWriter, check_source, check_video_path, open_frames
 from helpers.video_files import high_dynamic_range
+from helpers.video_files.ffmpeg import run_ffmpeg
 
 imageio_ffmpeg = pytest.importorskip('imageio_ffmpeg')
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -425,6 +426,14 @@ def test_an_ffmpeg_that_crashes_is_replaced_by_that_of_the_system(tmp_path, vide
     monkeypatch.setattr(shutil, 'which', lambda name: None)
     with pytest.raises(ValueError, match=r'silent\.mp4 cannot be read as a video. The ffmpeg that moviepy .* install'):
         open_frames(videos / 'silent.mp4')
+
+
+@pytest.mark.skipif(not hasattr(os, 'getsid'), reason='Windows')
+def test_ctrl_c_does_not_reach_the_ffmpeg_that_puts_a_video_together(monkeypatch):
+    """It would end, and the video be made again, without its sound."""
+    say_session = [sys.executable, '-c', 'import os; print(os.getsid(0))']
+    monkeypatch.setattr('helpers.video_files.ffmpeg.ffmpeg_command', lambda *_: say_session)
+    assert int(run_ffmpeg([], 'error', subprocess.PIPE).stdout) != os.getsid(0)
 
 
 def test_lists_of_other_files_are_no_videos(tmp_path, videos):

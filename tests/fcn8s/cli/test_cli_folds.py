@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -175,6 +176,31 @@ def test_a_fold_in_which_no_pixel_counts_has_no_score(tmp_path):
         (tmp_path / 'fold-1' / 'fold.json').write_text(json.dumps(other))
         with pytest.raises(ValueError, match='fold-1.fold.json does not say the scores of a fold. Move it away'):
             cross_validation.summarize(str(tmp_path), 2)
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='locks of POSIX')
+def test_of_two_folds_that_end_at_once_both_are_in_the_table(tmp_path, monkeypatch):
+    """Folds of one cross-validation may be trained at the same time, with --fold."""
+    (tmp_path / 'folds.json').write_text('{"command": {}}')
+    second, read_json = threading.Thread(target=end_fold, args=(tmp_path, 2)), cross_validation._read
+
+    def read_while_another_ends(path):
+        if path.endswith('folds.json') and not second.ident:
+            second.start()
+            second.join(0.2)
+        return read_json(path)
+
+    monkeypatch.setattr(cross_validation, '_read', read_while_another_ends)
+    end_fold(tmp_path, 1)
+    second.join()
+    assert [fold['fold'] for fold in read(tmp_path, 'folds.json')['folds']] == [1, 2]
+
+
+def end_fold(root, number):
+    of_fold = {'scores': {'mean_iou': 0.5}, 'run': 'r', 'fold': number, 'num_images': 1, 'epoch': 1}
+    (root / 'fold-{}'.format(number)).mkdir()
+    (root / 'fold-{}'.format(number) / 'fold.json').write_text(json.dumps(dict(of_fold, best=of_fold)))
+    cross_validation.summarize(str(root), 2)
 
 
 def test_settings_that_older_folds_hold_and_that_are_said_anew_do_not_count(tmp_path, monkeypatch):

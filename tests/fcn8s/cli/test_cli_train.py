@@ -150,7 +150,14 @@ def test_a_report_that_cannot_be_written_spoils_no_training(data, shallow_encode
 
 
 def test_leaves_a_run_directory(whole, data, shallow_encoder):
-    assert sorted(os.listdir(whole)) == ['checkpoints', 'config.json', 'events', 'metrics.jsonl', 'report.html']
+    assert sorted(os.listdir(whole)) == [
+        '.lock',
+        'checkpoints',
+        'config.json',
+        'events',
+        'metrics.jsonl',
+        'report.html',
+    ]
     config = read_json(whole, 'config.json')
     assert config['command']['data'] == data and config['command']['encoder'] == shallow_encoder
     assert config['command']['crop'] == [32, 48] and config['seed'] == 3 and len(config['dataset_fingerprint']) == 64

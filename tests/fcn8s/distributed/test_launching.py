@@ -1,11 +1,13 @@
 """Several processes: what they say, and that none is left, whoever dies."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+import types
 
 import pytest
 from thorough import ran_once
@@ -111,6 +113,22 @@ def test_who_ignores_sigterm_or_has_children_is_killed(tmp_path, monkeypatch):
     with pytest.raises(WorkerEndedError, match='worker 2 of 2 stopped with exit status 1'):
         run_workers([worker(1, stubborn), worker(2, ends.format(str(tmp_path / '1')))])
     wait_for(lambda: not any(map(is_running, read_ids(tmp_path, 2))))
+
+
+def test_the_number_of_a_worker_that_has_ended_is_not_killed_later(monkeypatch):
+    """It may be that of another process by then, of the same user."""
+    killed = []
+    monkeypatch.setattr(os, 'killpg', lambda process_id, number: killed.append(process_id))
+    ended, runs = [types.SimpleNamespace(pid=-number, returncode=None, stdin=io.BytesIO()) for number in (1, 2)]
+    ended.poll = lambda: setattr(ended, 'returncode', 0) or 0
+    runs.poll, runs.wait = lambda: runs.returncode, lambda timeout: setattr(runs, 'returncode', -9)
+    monkeypatch.setattr(os, 'kill', lambda *_: None)
+    monkeypatch.setattr(launching, 'GRACE', 0)
+    group = launching._Group(print, None)
+    group._started = [(worker(n, ''), process) for n, process in enumerate((ended, runs), 1)]
+    assert group.running() and killed == [-1]
+    group.end()
+    assert killed == [-1, -2] and not group.running()
 
 
 WORKS = """

@@ -297,3 +297,38 @@ def test_what_is_no_function_predicts_nothing(model):
         ValueError, match=r'predict is of the type SimpleNamespace; .* such as Predictor\(model.predict'
     ):
         evaluate_predictions(model, CLASSES, batches(), 3)
+
+
+def one_hot(labels):
+    return (labels[..., np.newaxis] == np.arange(3)).astype(np.float32)
+
+
+def test_one_hot_labels_are_scored_as_their_class_ids():
+    def predict(image):
+        return np.eye(3, dtype=np.float32)[image[..., 0] % 3]
+
+    data = batches()
+    found, expected = [
+        evaluate_predictions(predict, CLASSES, given, 3, with_boundaries=True).scores
+        for given in ([(images, one_hot(labels)) for images, labels in data], data)
+    ]
+    np.testing.assert_equal(found, expected)
+
+
+@pytest.mark.parametrize('wrong', [-1, 3, 256, 0.7])
+def test_labels_of_other_classes_are_not_scored(wrong):
+    """The uint8 placeholder would take -1 for 255, which is ignored."""
+    images = np.zeros((1, 2, 2, 3), np.uint8)
+    labels = np.full((1, 2, 2), wrong)
+    with pytest.raises(
+        ValueError, match='labels hold the IDs .{}., but the network has the classes 0 to 2'.format(wrong)
+    ):
+        evaluate_predictions(lambda image: image, CLASSES, [(images, labels)], 1)
+
+
+def test_batches_of_another_label_space_are_not_scored():
+    class Batches(list):
+        label_space = generic_label_space(4)
+
+    with pytest.raises(ValueError, match='4 classes, ignoring 255.*3 classes, ignoring 255'):
+        evaluate_predictions(lambda image: image, CLASSES, Batches(batches()), 3)

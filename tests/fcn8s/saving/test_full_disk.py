@@ -71,7 +71,7 @@ def test_training_stops_and_goes_on_when_there_is_space_again(shallow_encoder, s
     assert message.startswith('fcn8s train: error: the variables could not be written: {}'.format(run))
     assert 'No space left on device. Free some space or choose another directory.' in message
     assert os.listdir(os.path.join(run, 'checkpoints')).count('step-00000001') == 1
-    assert not [name for name in os.listdir(os.path.join(run, 'checkpoints')) if name.startswith('.')]
+    assert not [name for name in os.listdir(os.path.join(run, 'checkpoints')) if '.tmp' in name]
     with FCN8s(model_load_dir=run) as model:
         assert model.sess.run(model.global_step) == 1
     small_disk.mount(8 * size, 'remount,')
