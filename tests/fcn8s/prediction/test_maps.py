@@ -201,6 +201,19 @@ def test_polygons_in_map_coordinates(small_model, ortho, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['ortho.geojson', 'ortho_ids.tif']
 
 
+def test_fewer_points_keep_their_places_on_the_map():
+    """In float32, northings of millions lie on a grid of half a metre."""
+    ring = [[0.0, 0.0], [40.0, 0.0], [40.0, 1.0], [77.0, 1.0], [77.0, 51.0], [0.0, 51.0], [0.0, 0.0]]
+    place = places.Place(None, lambda x, y: (691234.37 + 0.2 * x, 5334567.83 - 0.2 * y))
+    request = maps.MapRequest(
+        (), generic_label_space(2), DEFAULT_STYLE, np.arange(256), ImageRules(), (64, 64), 0, tolerance=0.5
+    )
+    found = np.array(maps._feature({'coordinates': [ring]}, 1, place, request)['geometry']['coordinates'][0])
+    pixels = (found - (691234.37, 5334567.83)) / (0.2, -0.2)
+    np.testing.assert_allclose(pixels, np.round(pixels), atol=1e-6)
+    assert {tuple(point) for point in np.round(pixels)} <= {tuple(point) for point in ring}
+
+
 def in_place(features, shape, transform):
     """Class IDs + 1 that the polygons of a file draw onto a map."""
     drawn = [(feature['geometry'], feature['properties']['class_id'] + 1) for feature in features]
