@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tupl
 
 import numpy as np
 
-from helpers.files import atomic_path, atomic_write_json, place_of_part, write_json_entries
+from helpers.files import atomic_path, atomic_write_json, write_json_entries, write_unfinished
 from helpers.flags import check_choice
 from helpers.image_files.places import raster_of
 from helpers.label_spaces import LabelSpace
@@ -114,9 +114,7 @@ class PolygonFiles:
         """
         if not self._images:
             return None
-        path = place_of_part(self.path(''))
-        self._write_coco(path)
-        return path
+        return write_unfinished(self.path(''), self._write_coco)
 
     def _write_coco(self, path: str) -> None:
         names = enumerate(self._space.class_names)

@@ -10,7 +10,7 @@ from fcn8s.prediction.drawing import DEFAULT_STYLE, Drawing, Style
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, KINDS, RESULT_KINDS, Result
 from helpers.color_vision import with_palette
-from helpers.files import atomic_write_csv, is_below, place_of_part
+from helpers.files import atomic_write_csv, is_below, write_unfinished
 from helpers.flags import check_choice
 from helpers.image_search import IMAGE_EXTENSIONS, about_unread, find_images
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
@@ -211,9 +211,7 @@ class ResultFiles:
         """
         if not self._doubts:
             return None
-        path = place_of_part(os.path.join(self.out_dir, DOUBT_TABLE))
-        self._write_table(path)
-        return path
+        return write_unfinished(os.path.join(self.out_dir, DOUBT_TABLE), self._write_table)
 
     def _write_table(self, path: str) -> None:
         rows = [(spreadsheet_text(name), *means) for name, *means in self._doubts]
