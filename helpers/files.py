@@ -244,7 +244,18 @@ def check_folder(directory: PathLike) -> None:
 
 
 def atomic_write_json(path: PathLike, obj: Any) -> None:
-    """Writes `obj` as indented UTF-8 JSON through `atomic_path`.
+    """Writes `obj` as `json_text` in UTF-8 through `atomic_path`.
+
+    Raises:
+        TypeError, ValueError: As `json_text`.
+    """
+    text = json_text(obj)
+    with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+        file.write(text)
+
+
+def json_text(obj: Any) -> str:
+    """Returns `obj` as indented lines of JSON.
 
     Raises:
         TypeError: `obj` holds something that JSON cannot represent.
@@ -254,8 +265,7 @@ def atomic_write_json(path: PathLike, obj: Any) -> None:
     if any('\ud800' <= character <= '\udfff' for character in text):
         # Paths may hold bytes that are not UTF-8: as escapes they can be written, and are read back unchanged.
         text = json.dumps(obj, indent=2, allow_nan=False)
-    with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
-        file.write(text + '\n')
+    return text + '\n'
 
 
 def write_json_entries(file: IO[str], entries: Iterable[Any]) -> None:

@@ -27,8 +27,8 @@ from helpers.tables import one_line
 
 DESCRIPTION = """Predicts every pixel's class, at the size of the image, and writes files named like the image:
 NAME_overlay.png (the default), NAME_ids.png, NAME_color.png, NAME_softmax.npz, NAME_errors.png, polygons. Results of a
-folder keep its subfolders. Existing results of the same names are replaced, but for polygons, which may have been
-corrected; nothing else in the folder is touched."""
+folder keep its subfolders. Existing results of the same names are replaced, but for polygons that were changed
+since, and annotations.json; nothing else in the folder is touched."""
 
 
 class Loaded(NamedTuple):

@@ -22,6 +22,7 @@ from fcn8s.prediction.maps import map_size
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.prediction.result_files import Job
+from fcn8s.prediction.seals import is_sealed
 from fcn8s.prediction.tiling import FULL_MARGIN, cuts, full_margin_at, stride_at
 from helpers.image_files import places
 from helpers.image_files.windows import window_reader
@@ -199,6 +200,7 @@ def test_polygons_in_map_coordinates(small_model, ortho, tmp_path):
     x, y = ring[:-1].T
     assert np.dot(x, np.roll(y, -1)) > np.dot(y, np.roll(x, -1))  # counterclockwise
     assert sorted(path.name for path in tmp_path.iterdir()) == ['ortho.geojson', 'ortho_ids.tif']
+    assert is_sealed(str(tmp_path / 'ortho.geojson'))
 
 
 def test_fewer_points_keep_their_places_on_the_map():

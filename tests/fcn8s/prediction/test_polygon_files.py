@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from data_generator.annotations.dataset import Options, import_annotations
 from data_generator.street_scenes import make_scene
 from fcn8s.cli.predict import Writers, _close, _kept_if_interrupted
-from fcn8s.prediction.polygon_files import PolygonFiles
+from fcn8s.prediction.polygon_files import PolygonFiles, check_no_polygons
 from fcn8s.prediction.result_files import ResultFiles
 from helpers.images import read_labels, write_image
 from helpers.label_spaces import LABEL_SPACES, LabelSpace, file_ids_to_class_ids, generic_label_space
@@ -57,10 +58,11 @@ def test_generated_scenes_keep_their_classes(tmp_path, scene, kind, tolerance):
 def test_a_tolerance_removes_as_many_points_as_the_page_says(tmp_path, scene):
     points = {}
     for tolerance in (0.0, 0.5, 1.0):
-        files = PolygonFiles(str(tmp_path), SPACE, 'coco', tolerance)
+        folder = tmp_path / str(tolerance)
+        files = PolygonFiles(str(folder), SPACE, 'coco', tolerance)
         files.write('x', 'x.png', scene[1])
         files.close()
-        objects = json.loads((tmp_path / 'annotations.json').read_text())['annotations']
+        objects = json.loads((folder / 'annotations.json').read_text())['annotations']
         outlines = [one['segmentation'] for one in objects if isinstance(one['segmentation'], list)]
         points[tolerance] = sum(len(ring) // 2 for outline in outlines for ring in outline)
     assert 0.8 < points[0.5] / points[0.0] < 0.9 and points[1.0] / points[0.0] < 0.5
@@ -128,11 +130,39 @@ def test_annotations_of_many_images_need_no_memory(tmp_path, monkeypatch, in_mem
     for of_three in (files, other):
         of_three.close()
         content = json.loads((tmp_path / 'annotations.json').read_text())
+        os.unlink(str(tmp_path / 'annotations.json'))
         assert [image['file_name'] for image in content['images']] == ['0.jpg', '1.jpg', '2.jpg']
         assert [one['category_id'] for one in content['annotations']] == [1, 2, 3]
         assert [one['image_id'] for one in content['annotations']] == [image['id'] for image in content['images']]
         assert len(content['categories']) == SPACE.num_classes
     assert (files._annotations._file.name is not None) == (in_memory == 1)
+
+
+@pytest.mark.parametrize('kind, name', [('labelme', 'x.json'), ('geojson', 'x.geojson'), ('coco', 'annotations.json')])
+def test_polygons_that_somebody_makes_meanwhile_stay(tmp_path, kind, name):
+    def predict(class_id):
+        files = PolygonFiles(str(tmp_path), SPACE, kind)
+        check_no_polygons(str(tmp_path), ['x'], kind)
+        files.write('x', 'x.png', np.full((4, 6), class_id, np.uint8))
+        files.close()
+        return (tmp_path / name).read_text()
+
+    untouched = predict(3)
+    if kind != 'coco':
+        assert predict(4) != untouched
+        assert predict(3) == untouched
+    (tmp_path / name).write_text(untouched.replace('6', '5'))
+    with pytest.raises(
+        ValueError, match=name + ' is there already, and may hold polygons that were drawn or corrected'
+    ):
+        predict(3)
+    files = PolygonFiles(str(tmp_path), SPACE, kind)  # the file came after the test
+    with pytest.warns(UserWarning, match=name + ' was .* while images were predicted, and stays'):
+        files.write('x', 'x.png', np.full((4, 6), 3, np.uint8))
+        files.close()
+    assert (tmp_path / name).read_text() == untouched.replace('6', '5')
+    others = [path.read_text() for path in tmp_path.iterdir() if path.name != name]
+    assert others == ([untouched] if kind == 'coco' else [])
 
 
 def test_what_was_predicted_before_an_interruption_replaces_nothing(tmp_path, capsys):
