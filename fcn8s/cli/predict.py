@@ -135,10 +135,10 @@ def run(args: argparse.Namespace) -> int:
                 images = _read_images(others, args.keep_going, rules)
                 failures += _predict_all(images, len(others), predictor, writers, share)
             ended_by = _predict_streams(streams, predictor, writers)
-        if share is not None:
-            _hand_back(share, [number for number, _ in others], failures, writers)
-            return 0
-        status = _close(args, failures, writers)
+            if share is not None:
+                _hand_back(share, [number for number, _ in others], failures, writers)
+                return 0
+            status = _close(args, failures, writers)
         if ended_by not in (None, 'SIGINT'):
             raise Interrupted('stopped by {}; the results are complete until then'.format(ended_by), ended_by)
         return status
@@ -376,10 +376,10 @@ def _predict_stream(source: str, predictor: Any, writers: Writers, stop: Optiona
 
 def _close(args: argparse.Namespace, failures: Failures, writers: Writers) -> int:
     """Writes the results that cover all images together, and prints what was written; returns the exit status."""
-    if writers.polygons:
-        writers.polygons.close()
     if writers.results:
         writers.results.write_doubts()
+    if writers.polygons:
+        writers.polygons.close()
     if failures:
         heading = '{} of the images could not be read:'.format(len(failures))
         complain('\n'.join([heading] + [one_line(text) for _, text in failures]))
@@ -393,16 +393,18 @@ def _close(args: argparse.Namespace, failures: Failures, writers: Writers) -> in
 def _kept_if_interrupted(writers: Writers) -> Iterator[None]:
     """Where an error or Ctrl-C ends the work, writes what covers all images for those that were predicted.
 
-    It goes to files of their own: those of an earlier, whole prediction stay, and a rerun finds its places free.
+    It goes to files of their own: those of an earlier, whole prediction stay, and a rerun finds its places free. What
+    is whole already is not written again.
     """
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError):  # the disk may be full, which the error says already
-            for path in (
-                writers.polygons.write_part() if writers.polygons else None,
-                writers.results.write_part_of_doubts() if writers.results else None,
-            ):
+        for write in (
+            writers.results.write_part_of_doubts if writers.results else None,
+            writers.polygons.write_part if writers.polygons else None,
+        ):
+            with contextlib.suppress(OSError):  # the disk may be full, which the error says already
+                path = write() if write else None
                 if path is not None:
                     complain('{} holds the images that were predicted until then.'.format(one_line(path)))
         raise

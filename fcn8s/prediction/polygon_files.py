@@ -96,6 +96,7 @@ class PolygonFiles:
         self._background = 0 if label_space.class_names[0].lower() == 'background' else None
         self._images: List[Dict[str, Any]] = []
         self._annotations = Spool()
+        self._is_whole = False
 
     def path(self, stem: str) -> str:
         """Says where the polygons of an image go."""
@@ -141,13 +142,14 @@ class PolygonFiles:
         except TakenError:
             other = write_unfinished(path, self._write_coco)
             warn_user('{} was made while images were predicted, and stays; theirs are in {}.'.format(path, other))
+        self._is_whole = True
 
     def write_part(self) -> Optional[str]:
         """Writes what `close` would write so far to a file that replaces none, and returns its path.
 
-        None if the kind has no such file, or there is no image.
+        None if the kind has no such file, there is no image, or all of them are written.
         """
-        if not self._images:
+        if self._is_whole or not self._images:
             return None
         return write_unfinished(self.path(''), self._write_coco)
 

@@ -182,6 +182,31 @@ def test_what_was_predicted_before_an_interruption_replaces_nothing(tmp_path, ca
     assert [path.read_text() for path in sorted(tmp_path.iterdir()) if path not in parts] == ['of before'] * 3
 
 
+@pytest.mark.parametrize('fails', ['annotations.json', 'the zip'])
+def test_an_interruption_while_results_for_all_images_are_written_loses_none(tmp_path, monkeypatch, fails):
+    class Submission:
+        def finish(self):
+            raise KeyboardInterrupt
+
+    def interrupted(self, path):
+        if path.endswith('.tmp.json'):
+            raise KeyboardInterrupt
+        write(self, path)
+
+    write = PolygonFiles._write_coco
+    if fails == 'annotations.json':
+        monkeypatch.setattr(PolygonFiles, '_write_coco', interrupted)
+    polygons, results = PolygonFiles(str(tmp_path), SPACE, 'coco'), ResultFiles(str(tmp_path), SPACE, ['doubt'])
+    polygons.write('x', 'x.jpg', np.zeros((4, 6), np.uint8))
+    results.take_over_doubts([('x', 0.5, 0.25)])
+    writers = Writers(results, polygons, Submission(), None)
+    with pytest.raises(KeyboardInterrupt), _kept_if_interrupted(writers):
+        _close(argparse.Namespace(out=str(tmp_path)), [], writers)
+    written = 'annotations.json.partial' if fails == 'annotations.json' else 'annotations.json'
+    assert sorted(path.name for path in tmp_path.iterdir()) == [written, 'doubt.csv']
+    assert len(json.loads((tmp_path / written).read_text())['images']) == 1
+
+
 def test_files_for_all_images_are_written_if_there_is_none(tmp_path):
     (tmp_path / 'doubt.csv').write_text('of before')
     writers = Writers(
