@@ -122,8 +122,14 @@ class PolygonFiles:
         for number, image in enumerate(self._images):
             yield image, json.loads(self._annotations[number].decode('ascii'))
 
+    def handed_over(self) -> List[Described]:
+        """Returns what `close` would write about each image so far, and forgets it."""
+        described = list(self.described())
+        self._images, self._annotations = [], Spool()
+        return described
+
     def take_over(self, described: Iterable[Described]) -> None:
-        """Adds images that another process has `described`."""
+        """Adds images that another process has `handed_over`."""
         for image, annotations in described:
             self._annotations.append(json.dumps(annotations).encode('ascii'))
             self._images.append(image)  # an image counts once its annotations are whole

@@ -190,9 +190,10 @@ class ResultFiles:
             entropy, mutual_information = (float(values.mean()) for values in prediction['doubt'])
             self._doubts.append((stem, entropy, mutual_information))
 
-    def doubts(self) -> List[Tuple[str, float, float]]:
-        """Returns what `write_doubts` would write about each image so far."""
-        return self._doubts
+    def handed_over_doubts(self) -> List[Tuple[str, float, float]]:
+        """Returns what `write_doubts` would write about each image so far, and forgets it."""
+        doubts, self._doubts = self._doubts, []
+        return doubts
 
     def take_over_doubts(self, doubts: Iterable[Tuple[str, float, float]]) -> None:
         """Adds the doubts of images that another process has written."""

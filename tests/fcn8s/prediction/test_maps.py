@@ -398,7 +398,8 @@ def test_only_maps_that_cannot_be_read_are_passed_over(tmp_path, monkeypatch):
     jobs = [
         (number, Job(str(tmp_path / (name + '.tif')), name)) for number, name in enumerate(('none', 'bands', 'map'))
     ]
-    failures = _predict_maps(args, jobs, predictor, request)
+    failures = []
+    _predict_maps(args, jobs, predictor, request, failures)
     assert [number for number, _ in failures] == [0, 1] and (tmp_path / 'map_ids.tif').is_file()
     assert 'none.tif cannot be read' in failures[0][1] and 'bands.tif' in failures[1][1]
 
@@ -408,7 +409,7 @@ def test_only_maps_that_cannot_be_read_are_passed_over(tmp_path, monkeypatch):
 
     monkeypatch.setattr(maps, 'atomic_path', full_disk)
     with pytest.raises(OSError, match='No space left'):
-        _predict_maps(args, jobs[2:] * 2, predictor, request)
+        _predict_maps(args, jobs[2:] * 2, predictor, request, failures)
     assert len(places) == 1
 
 
