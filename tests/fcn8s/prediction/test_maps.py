@@ -24,6 +24,7 @@ from fcn8s.prediction.predictor import Predictor
 from fcn8s.prediction.result_files import Job
 from fcn8s.prediction.seals import is_sealed
 from fcn8s.prediction.tiling import FULL_MARGIN, cuts, full_margin_at, stride_at
+from helpers import files
 from helpers.image_files import places
 from helpers.image_files.windows import window_reader
 from helpers.image_rules import ImageRules
@@ -411,6 +412,17 @@ def test_only_maps_that_cannot_be_read_are_passed_over(tmp_path, monkeypatch):
     with pytest.raises(OSError, match='No space left'):
         _predict_maps(args, jobs[2:] * 2, predictor, request, failures)
     assert len(places) == 1
+
+
+def test_unfinished_files_of_a_map_are_removed_after_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr(maps, '_write_maps', lambda *args: made.extend(args[-2].values()))
+    monkeypatch.setattr(maps, '_write_polygons', lambda rasterio, source, ids_path, path, request: made.append(path))
+    path, made = write_map(tmp_path / 'map.tif', np.zeros((64, 96, 3), np.uint8)), []
+    request = maps.MapRequest((), generic_label_space(8), DEFAULT_STYLE, None, ImageRules(), (32, 64), 0, tolerance=0.0)
+    with pytest.raises(FileNotFoundError):
+        maps.predict_map(None, path, str(tmp_path / 'map'), request)
+    assert [os.path.splitext(name)[1] for name in made] == ['.tif', '.geojson']
+    assert all(files._TEMPORARY.match(os.path.basename(name)) for name in made)
 
 
 def test_results_of_maps_replace_no_input(small_model, ortho, tmp_path, capsys):
