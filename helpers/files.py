@@ -15,7 +15,7 @@ import shutil
 import socket
 import tempfile
 import uuid
-from typing import IO, Any, Iterable, Iterator, Optional, Sequence, Set
+from typing import IO, Any, Callable, Iterable, Iterator, Optional, Sequence, Set
 
 import numpy as np
 
@@ -32,6 +32,10 @@ _TEMPORARY = re.compile(r'^\..*\.' + TEMPORARY_PATTERN + r'(?:\.\w+)?$')
 NO_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 # Directories that this process has looked through for leftovers.
 _cleaned: Set[str] = set()
+
+
+class TakenError(FileExistsError):
+    """Something is where a new file was to be written. It stays as it is."""
 
 
 @contextlib.contextmanager
@@ -62,8 +66,44 @@ def atomic_path(final_path: PathLike) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _moved_into_place(final: str, shown: str) -> Iterator[str]:
-    """Implements `atomic_path`. shown: the path that messages name.
+def atomic_new_path(final_path: PathLike, may_replace: Callable[[str], bool] = lambda path: False) -> Iterator[str]:
+    """Yields a temporary path, as `atomic_path` does, and moves the file written there to `final_path` if that is free.
+
+    Nothing is replaced, whoever writes there at the same time; not a symbolic link either. (File systems without hard
+    links, such as FAT, cannot promise this: there it is tested just before.)
+
+    Args:
+        final_path: The file to write.
+        may_replace: Tells of a file that is there once the new one is whole whether it may be replaced after all.
+
+    Raises:
+        TakenError: Something is at `final_path`.
+        ValueError, FileNotFoundError, OSError: As for `atomic_path`.
+    """
+    check_home(final_path)
+    folder, name = os.path.split(path_of(final_path))
+    final = os.path.join(os.path.realpath(folder), name)
+    with _moved_into_place(final, final, may_replace) as temporary:
+        yield temporary
+
+
+def _move(temporary: str, final: str, may_replace: Optional[Callable[[str], bool]]) -> None:
+    if may_replace is None or (os.path.lexists(final) and may_replace(final)):
+        os.replace(temporary, final)
+        return
+    try:
+        os.link(temporary, final)  # fails where something is, unlike renaming
+    except OSError as error:
+        if os.path.lexists(final):
+            raise TakenError('{} is there already, and is not replaced. Move it away.'.format(final)) from error
+        os.replace(temporary, final)  # this file system has no such links
+    else:
+        os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def _moved_into_place(final: str, shown: str, may_replace: Optional[Callable[[str], bool]] = None) -> Iterator[str]:
+    """Implements `atomic_path`, and `atomic_new_path` if `may_replace` is given. shown: the path that messages name.
 
     Files in the temporary directory of an `atomic_directory` are not synced one by one: the whole directory is synced.
     """
@@ -76,7 +116,7 @@ def _moved_into_place(final: str, shown: str) -> Iterator[str]:
             yield temporary
             if lasts:
                 _fsync(temporary)
-            os.replace(temporary, final)
+            _move(temporary, final, may_replace)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -204,7 +244,18 @@ def check_folder(directory: PathLike) -> None:
 
 
 def atomic_write_json(path: PathLike, obj: Any) -> None:
-    """Writes `obj` as indented UTF-8 JSON through `atomic_path`.
+    """Writes `obj` as `json_text` in UTF-8 through `atomic_path`.
+
+    Raises:
+        TypeError, ValueError: As `json_text`.
+    """
+    text = json_text(obj)
+    with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+        file.write(text)
+
+
+def json_text(obj: Any) -> str:
+    """Returns `obj` as indented lines of JSON.
 
     Raises:
         TypeError: `obj` holds something that JSON cannot represent.
@@ -214,8 +265,7 @@ def atomic_write_json(path: PathLike, obj: Any) -> None:
     if any('\ud800' <= character <= '\udfff' for character in text):
         # Paths may hold bytes that are not UTF-8: as escapes they can be written, and are read back unchanged.
         text = json.dumps(obj, indent=2, allow_nan=False)
-    with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
-        file.write(text + '\n')
+    return text + '\n'
 
 
 def write_json_entries(file: IO[str], entries: Iterable[Any]) -> None:
@@ -413,12 +463,27 @@ def numbered(path: str) -> str:
     return next(free for free in paths if not os.path.lexists(free))
 
 
-def place_of_part(path: str) -> str:
-    """Returns where an unfinished PATH goes: to PATH.partial, with a number if that exists. It replaces no file.
+def write_numbered(path: str, write: Callable[[str], None]) -> str:
+    """Writes a file that replaces none to a path, with a number where that exists, and returns where it is.
+
+    Args:
+        path: As for `numbered`.
+        write: Writes the content to a path that it gets; once more if another process took the number meanwhile.
+    """
+    while True:
+        free = numbered(path)
+        with contextlib.suppress(TakenError):
+            with atomic_new_path(free) as temporary:
+                write(temporary)
+            return free
+
+
+def write_unfinished(path: str, write: Callable[[str], None]) -> str:
+    """Writes what is there of an unfinished PATH to PATH.partial, as `write_numbered` does, and returns where it is.
 
     Nothing takes it for a whole file, as its extension is another one.
     """
-    return numbered(path + '.partial')
+    return write_numbered(path + '.partial', write)
 
 
 def _fsync(path: str) -> None:

@@ -242,7 +242,8 @@ def simplified(ring: np.ndarray, tolerance: float) -> np.ndarray:
     if tolerance == 0:
         return ring
     fewer = cv2.approxPolyDP(ring.astype(np.float32)[:, np.newaxis], tolerance, True)[:, 0, :]
-    return fewer if len(fewer) >= 3 else ring
+    # float32 would stay float32 where a map's coordinates are added, and round them to half a metre.
+    return fewer.astype(np.float64) if len(fewer) >= 3 else ring
 
 
 Transform = Callable[[np.ndarray, np.ndarray], Tuple[np.ndarray, np.ndarray]]

@@ -13,6 +13,7 @@ from data_generator.errors import DataError
 from data_generator.files.discovery import LABEL_EXTENSIONS, list_files, stem_of
 from data_generator.files.masks import BLACK_AND_WHITE
 from helpers.counted import counted
+from helpers.files import atomic_new_path
 from helpers.ground_truth import nearest_colors
 from helpers.images import (
     LOSSY_FORMATS,
@@ -67,14 +68,17 @@ def combine(
     for path in targets.values():
         if os.path.lexists(path):
             raise FileExistsError('{} exists already. Give another out_dir.'.format(path))
-    written: List[str] = []
+    written: Dict[str, int] = {}
     try:
         for name, paths in masks.items():
-            write_labels(targets[name], _combined(paths, ignore_overlaps, color_tolerance))
-            written.append(targets[name])
+            label = _combined(paths, ignore_overlaps, color_tolerance)
+            with atomic_new_path(targets[name]) as temporary:
+                write_labels(temporary, label)
+                written[targets[name]] = os.stat(temporary).st_ino
     except BaseException:
-        for path in written:  # the next call would refuse to replace them
-            os.unlink(path)
+        for path, number in written.items():  # the next call would refuse to replace them
+            if os.path.lexists(path) and os.lstat(path).st_ino == number:  # else it was put there by somebody else
+                os.unlink(path)
         raise
     return sorted(targets.values())
 

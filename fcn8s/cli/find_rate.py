@@ -1,6 +1,7 @@
 """`fcn8s find-rate`: the loss over a rising learning rate, and a rate to begin with."""
 
 import argparse
+import functools
 import math
 from typing import Any
 
@@ -8,7 +9,7 @@ from fcn8s.cli.options import resolving, training
 from fcn8s.cli.options.evaluation import check_can_write
 from fcn8s.cli.terminal import Parser, program
 from fcn8s.training.probes import HIGH, LOW, STEPS, check_sweep, sweep_rates
-from helpers.files import numbered
+from helpers.files import numbered, write_numbered
 
 DESCRIPTION = """Trains for a few steps with a learning rate that rises from step to step until the loss explodes, draws
 the loss over the rate, and suggests a rate: the one at which the loss falls fastest. Takes the options of fcn8s train,
@@ -58,9 +59,7 @@ def run(args: argparse.Namespace) -> int:
     options = resolving.without_validation(resolving.resolve_steps(typed, args.defaults))
     resolving.refuse_size_of_evaluations(typed, options)
     check_sweep(options.low, options.high, options.steps)
-    if 'out' not in typed:
-        options.out = numbered(options.out)
-    check_can_write('--out', options.out, 'rate.svg', ('.svg',))
+    check_can_write('--out', options.out if 'out' in typed else numbered(options.out), 'rate.svg', ('.svg',))
     data, _ = open_datasets(options)
     with train_batches(options, data) as batches:
         settings = network_settings(options, data)
@@ -76,11 +75,15 @@ def run(args: argparse.Namespace) -> int:
                 keep_prob=options.keep_prob,
                 l2_regularization=options.l2,
             )
+    draw = functools.partial(_draw, sweep)
+    if 'out' in typed:
+        draw(options.out)
+    else:
+        options.out = write_numbered(options.out, draw)
     return _tell(sweep, options.out)
 
 
 def _tell(sweep: Any, out: str) -> int:
-    _draw(sweep, out)
     print('curve: {}'.format(out))
     if sweep.suggestion is None:
         print(
@@ -93,6 +96,7 @@ def _tell(sweep: Any, out: str) -> int:
 
 
 def _draw(sweep: Any, path: str) -> None:
+    """Writes the curve of a sweep, which has at least one point."""
     from fcn8s.report.charts import BLUE, PURPLE, VERMILION, Curve, line_chart
     from fcn8s.report.run_report import write_chart
 
@@ -110,5 +114,5 @@ def _draw(sweep: Any, path: str) -> None:
     chart = line_chart(
         'Loss over a rising rate', curves, 'rate, as a power of ten', 'loss', x_limits=(places[0], places[-1] + 1e-9)
     )
-    if chart is not None:
-        write_chart(path, chart)
+    assert chart is not None
+    write_chart(path, chart)

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import itertools
 import os
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
@@ -27,8 +28,8 @@ from helpers.tables import one_line
 
 DESCRIPTION = """Predicts every pixel's class, at the size of the image, and writes files named like the image:
 NAME_overlay.png (the default), NAME_ids.png, NAME_color.png, NAME_softmax.npz, NAME_errors.png, polygons. Results of a
-folder keep its subfolders. Existing results of the same names are replaced, but for polygons, which may have been
-corrected; nothing else in the folder is touched."""
+folder keep its subfolders. Existing results of the same names are replaced, but for polygons that were changed
+since, and annotations.json; nothing else in the folder is touched."""
 
 
 class Loaded(NamedTuple):
@@ -130,15 +131,16 @@ def run(args: argparse.Namespace) -> int:
         failures: Failures = []
         with _kept_if_interrupted(writers) if share is None else contextlib.nullcontext():
             if maps:
-                failures += _predict_maps(args, maps, predictor, _map_request(args, maps, model, style, rules))
+                request = _map_request(args, maps, model, style, rules)
+                dealt_maps = maps if share is None else _handing_back(share, maps, failures, writers)
+                _predict_maps(args, dealt_maps, predictor, request, failures)
             if others:
                 images = _read_images(others, args.keep_going, rules)
                 failures += _predict_all(images, len(others), predictor, writers, share)
             ended_by = _predict_streams(streams, predictor, writers)
-        if share is not None:
-            _hand_back(share, [number for number, _ in others], failures, writers)
-            return 0
-        status = _close(args, failures, writers)
+            if share is not None:
+                return 0
+            status = _close(args, failures, writers)
         if ended_by not in (None, 'SIGINT'):
             raise Interrupted('stopped by {}; the results are complete until then'.format(ended_by), ended_by)
         return status
@@ -160,30 +162,35 @@ def _share_out(args: argparse.Namespace, jobs: List[Any], style: Any, rules: Any
         label_space.num_classes, options['tile'], options['overlap'], options['scales'], options['size']
     )
     writers = _writers(args, jobs, label_space, style, rules)
-    _, others = _split_maps(args, list(enumerate(jobs)))
-    found = share_out(args.argv, args.workers, models, len(others), 'predict', 'image')
-    failures = sorted((number, text) for part in found for number, text in part['failures'])
-    if writers.polygons:
-        writers.polygons.take_over(_in_order(found, 'described'))
-    if writers.results:
-        writers.results.take_over_doubts(_in_order(found, 'doubts'))
-    return _close(args, failures, writers)
+    _split_maps(args, list(enumerate(jobs)))  # says what it says, once
+    failures: Failures = []
+    with _kept_if_interrupted(writers):
+        take_over = functools.partial(_take_over, failures, writers)
+        share_out(args.argv, args.workers, models, len(jobs), 'predict', 'image', take_over)
+        return _close(args, sorted(failures), writers)
 
 
-def _hand_back(share: Any, numbers: List[int], failures: Failures, writers: Writers) -> None:
-    """Hands the process that deals the images out its part of files for all images, with the images' positions."""
-    failed = {number for number, _ in failures}
-    written = [number for number in numbers if number not in failed]
-    found: Dict[str, Any] = {'failures': failures, 'described': [], 'doubts': []}
-    if writers.polygons:
-        found['described'] = list(zip(written, writers.polygons.described()))
-    if writers.results:
-        found['doubts'] = list(zip(written, writers.results.doubts()))
-    share.hand_back(found)
+def _take_over(failures: Failures, writers: Writers, parts: Iterable[Dict[str, Any]]) -> None:
+    """Takes over what the processes that predict have handed back: a part for each image, in their order."""
+    for part in parts:
+        failures.extend((number, text) for number, text in part['failures'])
+        if writers.polygons:
+            writers.polygons.take_over(part['described'])
+        if writers.results:
+            writers.results.take_over_doubts(part['doubts'])
 
 
-def _in_order(found: List[Dict[str, Any]], what: str) -> List[Any]:
-    return [entry for _, entry in sorted((pair for part in found for pair in part[what]), key=lambda pair: pair[0])]
+def _handing_back(share: Any, items: Iterable[Any], failures: Failures, writers: Writers) -> Iterator[Any]:
+    """Yields items, counts them for the process that deals the images out, and hands it back what belongs to each."""
+    for item in share.counted(items):
+        yield item
+        part: Dict[str, Any] = {'failures': list(failures), 'described': [], 'doubts': []}
+        failures.clear()
+        if writers.polygons:
+            part['described'] = writers.polygons.handed_over()
+        if writers.results:
+            part['doubts'] = writers.results.handed_over_doubts()
+        share.hand_back(part)
 
 
 def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style: Any, rules: Any) -> Writers:
@@ -280,11 +287,12 @@ def _map_request(args: argparse.Namespace, maps: Numbered, model: Any, style: An
     return request
 
 
-def _predict_maps(args: argparse.Namespace, maps: Numbered, predictor: Any, request: Any) -> Failures:
-    """Predicts maps by windows; returns those that could not be read."""
+def _predict_maps(
+    args: argparse.Namespace, maps: Iterable[Tuple[int, Any]], predictor: Any, request: Any, failures: Failures
+) -> None:
+    """Predicts maps by windows; notes those that could not be read."""
     from fcn8s.prediction.maps import UnreadableMapError, predict_map
 
-    failures: Failures = []
     untiled = predictor.untiled()
     for number, job in maps:
         try:
@@ -293,7 +301,6 @@ def _predict_maps(args: argparse.Namespace, maps: Numbered, predictor: Any, requ
             if not args.keep_going:
                 raise
             failures.append((number, str(error)))
-    return failures
 
 
 def _read_images(jobs: Numbered, keep_going: bool, rules: Any) -> Iterator[Loaded]:
@@ -322,8 +329,11 @@ def _predict_all(
 
     failures: Failures = []
     with overlapped(loaded, _predicting(predictor, writers.results)) as predictions:
-        shown = share.counted(predictions) if share else tqdm(predictions, desc='predict', unit='image', total=count)
-        for item, prediction in shown:
+        if share:
+            counted = _handing_back(share, predictions, failures, writers)
+        else:
+            counted = tqdm(predictions, desc='predict', unit='image', total=count)
+        for item, prediction in counted:
             if item.error is not None:
                 failures.append((item.number, str(item.error)))
                 continue
@@ -376,10 +386,10 @@ def _predict_stream(source: str, predictor: Any, writers: Writers, stop: Optiona
 
 def _close(args: argparse.Namespace, failures: Failures, writers: Writers) -> int:
     """Writes the results that cover all images together, and prints what was written; returns the exit status."""
-    if writers.polygons:
-        writers.polygons.close()
     if writers.results:
         writers.results.write_doubts()
+    if writers.polygons:
+        writers.polygons.close()
     if failures:
         heading = '{} of the images could not be read:'.format(len(failures))
         complain('\n'.join([heading] + [one_line(text) for _, text in failures]))
@@ -393,16 +403,18 @@ def _close(args: argparse.Namespace, failures: Failures, writers: Writers) -> in
 def _kept_if_interrupted(writers: Writers) -> Iterator[None]:
     """Where an error or Ctrl-C ends the work, writes what covers all images for those that were predicted.
 
-    It goes to files of their own: those of an earlier, whole prediction stay, and a rerun finds its places free.
+    It goes to files of their own: those of an earlier, whole prediction stay, and a rerun finds its places free. What
+    is whole already is not written again.
     """
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError):  # the disk may be full, which the error says already
-            for path in (
-                writers.polygons.write_part() if writers.polygons else None,
-                writers.results.write_part_of_doubts() if writers.results else None,
-            ):
+        for write in (
+            writers.results.write_part_of_doubts if writers.results else None,
+            writers.polygons.write_part if writers.polygons else None,
+        ):
+            with contextlib.suppress(OSError):  # the disk may be full, which the error says already
+                path = write() if write else None
                 if path is not None:
                     complain('{} holds the images that were predicted until then.'.format(one_line(path)))
         raise

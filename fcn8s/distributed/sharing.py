@@ -1,21 +1,23 @@
 """A command whose images several processes of this machine share, with the same results as a single process.
 
 The process that the user started (the sharer) starts the same command N times with a share (`--share I N FOLDER`),
-shows their progress, and combines the results that they write into a temporary folder. Each has as many threads as a
+shows their progress, and combines the results that they hand back in a temporary folder. Each has as many threads as a
 single process would have, because floating-point sums depend on their number, but is pinned to its share of the cores
 once they are there.
 """
 
+import contextlib
+import itertools
 import json
 import os
 import sys
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, TypeVar
+from typing import Any, Callable, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, TypeVar
 
 from tqdm import tqdm
 
 from fcn8s.distributed import launching
 from fcn8s.distributed.watch import TIMEOUT
-from helpers.files import atomic_path, temporary_directory
+from helpers.files import explain_os_errors, temporary_directory
 from helpers.progress import bar_options
 
 Item = TypeVar('Item')
@@ -52,11 +54,13 @@ class Share(NamedTuple):
         """Pins this process to its share of the cores. The threads that compute have to be there already."""
         launching.pin(launching.core_shares(self.processes)[self.number])
 
-    def hand_back(self, found: Dict[str, Any]) -> None:
-        """Gives the sharer the results: numbers, strings, lists and dicts."""
+    def hand_back(self, found: Any) -> None:
+        """Gives the sharer a part of the results: numbers, strings, lists and dicts. It is kept if this process is
+        killed afterwards.
+        """
         path = _result_path(self.folder, self.number)
-        with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
-            json.dump(found, file)
+        with explain_os_errors(path), open(path, 'ab') as file:
+            file.write(json.dumps(found).encode('ascii') + b'\n')
 
 
 def check_count(count: int, num_parts: int, what: str) -> None:
@@ -76,15 +80,24 @@ def check_count(count: int, num_parts: int, what: str) -> None:
 
 
 def share_out(
-    arguments: Sequence[str], count: int, models: Mapping[str, str], total: int, description: str, unit: str
-) -> List[Dict[str, Any]]:
-    """Runs `fcn8s ARGUMENTS` in several processes and returns what each handed back, in their order.
+    arguments: Sequence[str],
+    count: int,
+    models: Mapping[str, str],
+    total: int,
+    description: str,
+    unit: str,
+    take_over: Callable[[Iterator[Any]], None],
+) -> None:
+    """Runs `fcn8s ARGUMENTS` in several processes and takes over what they hand back.
 
     Args:
         arguments: The command first.
         count: How many processes.
         models: Path of a model -> the directory that it stands for.
         total: How many items they count together. description, unit: of the progress bar.
+        take_over: Gets the parts of the results, the first of each process first, then the second of each, and so on:
+            in the order of the items, if each process handed back one part for each. After an error or a signal it
+            gets those that are there.
 
     Raises:
         WorkerEndedError, WorkerHangsError: A process ended before its work was done, or hung; all have ended.
@@ -92,14 +105,19 @@ def share_out(
     with temporary_directory('fcn8s-share') as folder:
         with open(os.path.join(folder, _MODELS), 'w', encoding='utf-8') as file:
             json.dump(dict(models), file)
-        with tqdm(total=total, desc=description, unit=unit, **bar_options()) as bar:
-            launching.run_workers(
-                _workers(arguments, count, folder),
-                write_line=_write_line,
-                tick=lambda: _show(bar, _num_done(folder, count)),
-                patience=_PATIENCE_ON_GPU if launching.visible_gpus() else _PATIENCE,
-            )
-        return [_read(_result_path(folder, index)) for index in range(count)]
+        try:
+            with tqdm(total=total, desc=description, unit=unit, **bar_options()) as bar:
+                launching.run_workers(
+                    _workers(arguments, count, folder),
+                    write_line=_write_line,
+                    tick=lambda: _show(bar, _num_done(folder, count)),
+                    patience=_PATIENCE_ON_GPU if launching.visible_gpus() else _PATIENCE,
+                )
+        except BaseException:
+            with contextlib.suppress(OSError):  # the disk may be full, which the error says already
+                take_over(_handed_back(folder, count))
+            raise
+        take_over(_handed_back(folder, count))
 
 
 def _show(bar: Any, num_done: int) -> None:
@@ -126,9 +144,13 @@ def _num_done(folder: str, count: int) -> int:
     return sum(os.path.getsize(path) for path in paths if os.path.exists(path))
 
 
-def _read(path: str) -> Dict[str, Any]:
-    with open(path, encoding='utf-8') as file:
-        return json.load(file)
+def _handed_back(folder: str, count: int) -> Iterator[Any]:
+    """The parts of the results that are whole: a killed process may have left half a line."""
+    paths = [_result_path(folder, index) for index in range(count)]
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(open(path, 'rb')) for path in paths if os.path.exists(path)]
+        for lines in itertools.zip_longest(*files, fillvalue=b''):
+            yield from (json.loads(line.decode('ascii')) for line in lines if line.endswith(b'\n'))
 
 
 def _progress_path(folder: str, index: int) -> str:
@@ -136,4 +158,4 @@ def _progress_path(folder: str, index: int) -> str:
 
 
 def _result_path(folder: str, index: int) -> str:
-    return os.path.join(folder, 'found-{}.json'.format(index))
+    return os.path.join(folder, 'found-{}'.format(index))

@@ -4,7 +4,7 @@ zip of one 8-bit PNG of labelIds per image, 1024x2048, with a name that begins w
 import os
 import re
 import zipfile
-from typing import Iterable, List, Sequence, Tuple
+from typing import Iterable, List, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -107,7 +107,7 @@ def zip_and_check(
     """Checks the predictions as the server would and zips them.
 
     Args:
-        predictions_dir: Folder with the PNGs of `write_prediction` and nothing else.
+        predictions_dir: Folder with the PNGs of `write_prediction` and nothing else, but for hidden files.
         image_paths: All images that need a prediction.
         zip_path: Where the zip goes; an existing file is replaced once the new one is complete.
 
@@ -141,19 +141,35 @@ def _expected_names(image_paths: Iterable[str]) -> List[str]:
     return names
 
 
+def check_folder_of_predictions(predictions_dir: str, image_paths: Iterable[str]) -> None:
+    """Raises ValueError if an existing folder holds files that are no predictions of these images.
+
+    Hidden files are none: what file managers or killed processes leave does not get into the zip.
+    """
+    _check_extra(predictions_dir, _found_names(predictions_dir) - set(_expected_names(image_paths)))
+
+
+def _found_names(predictions_dir: str) -> Set[str]:
+    return {name for name in os.listdir(predictions_dir) if not name.startswith('.')}
+
+
 def _check_names(predictions_dir: str, names: Sequence[str]) -> None:
-    found = set(os.listdir(predictions_dir))
-    missing, extra = sorted(set(names) - found), sorted(found - set(names))
+    found = _found_names(predictions_dir)
+    missing = sorted(set(names) - found)
     if missing:
         raise ValueError(
             '{} of {} predictions are missing in {}, the first is {}. Predict all images of the split.'.format(
                 len(missing), len(names), predictions_dir, missing[0]
             )
         )
+    _check_extra(predictions_dir, found - set(names))
+
+
+def _check_extra(predictions_dir: str, extra: Set[str]) -> None:
     if extra:
         raise ValueError(
-            '{} holds {} of no image, the first is {}. The server refuses or misreads them; predict into an empty '
-            'folder.'.format(predictions_dir, counted(len(extra), 'file'), extra[0])
+            '{} holds {} of no image, the first is {}. The server refuses or misreads them. Move them away, or predict '
+            'into an empty folder.'.format(predictions_dir, counted(len(extra), 'file'), min(extra))
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 import numpy as np
 
 from fcn8s.prediction.drawing import Drawing, Style
+from fcn8s.prediction.polygon_files import polygons_of_image
 from fcn8s.prediction.result_files import suffixes_of
 from fcn8s.prediction.tiling import Cut, cuts, stride_at
 from helpers.color_vision import with_palette
@@ -125,7 +126,7 @@ def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: st
             if request.tolerance is None:
                 _write_maps(rasterio, predict, source, path, paths, request)
                 return list(paths.values())
-            with atomic_path(stem + _POLYGONS) as temporary, _removed(temporary + '.tif') as ids_path:
+            with polygons_of_image(stem + _POLYGONS) as temporary, _removed(_beside(temporary)) as ids_path:
                 _write_maps(rasterio, predict, source, path, dict(paths, class_ids=ids_path), request)
                 _write_polygons(rasterio, source, ids_path, temporary, request)
             return list(paths.values()) + [stem + _POLYGONS]
@@ -150,6 +151,11 @@ def _reading(path: str) -> Iterator[None]:
         raise UnreadableMapError('{} cannot be read: {}.'.format(path, error)) from error
     except ValueError as error:
         raise UnreadableMapError(str(error)) from error
+
+
+def _beside(temporary: str) -> str:
+    """A TIFF beside a temporary file, with a name by which it, too, is removed after a kill."""
+    return os.path.splitext(temporary)[0] + '.tif'
 
 
 @contextlib.contextmanager

@@ -1,12 +1,14 @@
 """Predictions as polygons, to be corrected in an annotation tool: labelme, COCO JSON, GeoJSON."""
 
+import contextlib
 import json
 import os
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from helpers.files import atomic_path, atomic_write_json, place_of_part, write_json_entries
+from fcn8s.prediction.seals import is_sealed, seal
+from helpers.files import TakenError, atomic_new_path, json_text, write_json_entries, write_unfinished
 from helpers.flags import check_choice
 from helpers.image_files.places import raster_of
 from helpers.label_spaces import LabelSpace
@@ -22,6 +24,7 @@ from helpers.polygons import (
     simplified,
 )
 from helpers.spool import Spool
+from helpers.user_warnings import warn_user
 
 # An image and its annotations as in COCO, without their numbers.
 Described = Tuple[Dict[str, Any], List[Dict[str, Any]]]
@@ -51,13 +54,29 @@ def polygon_path(out_dir: str, stem: str, kind: str) -> str:
 
 
 def check_no_polygons(out_dir: str, stems: Iterable[str], kind: str) -> None:
-    """Raises ValueError where a file of polygons exists already: somebody may have drawn or corrected them."""
+    """Raises ValueError where there is a file of polygons that somebody may have drawn or corrected: any but those of
+    single images that are as they were predicted.
+    """
     for path in (polygon_path(out_dir, stem, kind) for stem in stems):
-        if os.path.lexists(path):
+        if os.path.lexists(path) and not is_sealed(path):
             raise ValueError(
                 '{} is there already, and may hold polygons that were drawn or corrected by hand. Give another folder '
                 'to --out, or move the file away.'.format(path)
             )
+
+
+@contextlib.contextmanager
+def polygons_of_image(path: str) -> Iterator[str]:
+    """Yields a temporary path for the polygons of one image, and moves the file written there into place, sealed.
+
+    A file that somebody has drawn or corrected meanwhile stays, with a warning.
+    """
+    try:
+        with atomic_new_path(path, is_sealed) as temporary:
+            yield temporary
+            seal(temporary)
+    except TakenError:
+        warn_user('{} was drawn or corrected while images were predicted, and stays as it is.'.format(path))
 
 
 class PolygonFiles:
@@ -77,6 +96,7 @@ class PolygonFiles:
         self._background = 0 if label_space.class_names[0].lower() == 'background' else None
         self._images: List[Dict[str, Any]] = []
         self._annotations = Spool()
+        self._is_whole = False
 
     def path(self, stem: str) -> str:
         """Says where the polygons of an image go."""
@@ -84,45 +104,66 @@ class PolygonFiles:
 
     def write(self, stem: str, image_path: str, class_ids: np.ndarray) -> None:
         """Writes the polygons of one prediction, uint8 [H, W]; for COCO, `close` writes them."""
+        path = self.path(stem)
         if self._kind == 'labelme':
-            atomic_write_json(self.path(stem), self._labelme(self.path(stem), image_path, class_ids))
+            self._write_image(path, self._labelme(path, image_path, class_ids))
         elif self._kind == 'geojson':
-            atomic_write_json(self.path(stem), self._geojson(image_path, class_ids))
+            self._write_image(path, self._geojson(image_path, class_ids))
         else:
             self._add_to_coco(stem + os.path.splitext(image_path)[1], class_ids)
+
+    @staticmethod
+    def _write_image(path: str, content: Dict[str, Any]) -> None:
+        with polygons_of_image(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+            file.write(json_text(content))
 
     def described(self) -> Iterator[Described]:
         """Yields what `close` would write about each image so far, as numbers, strings, lists and dicts."""
         for number, image in enumerate(self._images):
             yield image, json.loads(self._annotations[number].decode('ascii'))
 
+    def handed_over(self) -> List[Described]:
+        """Returns what `close` would write about each image so far, and forgets it."""
+        described = list(self.described())
+        self._images, self._annotations = [], Spool()
+        return described
+
     def take_over(self, described: Iterable[Described]) -> None:
-        """Adds images that another process has `described`."""
+        """Adds images that another process has `handed_over`."""
         for image, annotations in described:
             self._annotations.append(json.dumps(annotations).encode('ascii'))
             self._images.append(image)  # an image counts once its annotations are whole
 
     def close(self) -> None:
-        """Writes the one file for all images, numbered in the order in which they came, if the kind has one."""
-        if self._kind == 'coco':
-            self._write_coco(self.path(''))
+        """Writes the one file for all images, numbered in the order in which they came, if the kind has one.
+
+        If such a file has come meanwhile, it stays, and a warning says where this one is.
+        """
+        if self._kind != 'coco':
+            return
+        path = self.path('')
+        try:
+            with atomic_new_path(path) as temporary:
+                self._write_coco(temporary)
+        except TakenError:
+            other = write_unfinished(path, self._write_coco)
+            warn_user('{} was made while images were predicted, and stays; theirs are in {}.'.format(path, other))
+        self._is_whole = True
 
     def write_part(self) -> Optional[str]:
         """Writes what `close` would write so far to a file that replaces none, and returns its path.
 
-        None if the kind has no such file, or there is no image.
+        None if the kind has no such file, there is no image, or all of them are written.
         """
-        if not self._images:
+        if self._is_whole or not self._images:
             return None
-        path = place_of_part(self.path(''))
-        self._write_coco(path)
-        return path
+        return write_unfinished(self.path(''), self._write_coco)
 
     def _write_coco(self, path: str) -> None:
         names = enumerate(self._space.class_names)
         images = [dict({'id': number}, **image) for number, image in enumerate(self._images, 1)]
         categories = [{'id': number + 1, 'name': name} for number, name in names if number != self._background]
-        with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+        with open(path, 'w', encoding='utf-8') as file:
             file.write('{{"images": {},\n"annotations": ['.format(json.dumps(images)))
             write_json_entries(file, self._numbered())
             file.write('],\n"categories": {}}}\n'.format(json.dumps(categories)))

@@ -10,7 +10,7 @@ from fcn8s.prediction.drawing import DEFAULT_STYLE, Drawing, Style
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, KINDS, RESULT_KINDS, Result
 from helpers.color_vision import with_palette
-from helpers.files import atomic_write_csv, is_below, place_of_part
+from helpers.files import atomic_write_csv, is_below, write_unfinished
 from helpers.flags import check_choice
 from helpers.image_search import IMAGE_EXTENSIONS, about_unread, find_images
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
@@ -136,6 +136,7 @@ class ResultFiles:
         self._painted = with_palette(label_space, style.palette)
         self._id_map = id_map(label_space, ids)
         self._doubts: List[Tuple[str, float, float]] = []
+        self._is_whole = False
         self._suffixes = suffixes_of(ids)
 
     def path(self, stem: str, kind: str) -> str:
@@ -189,9 +190,10 @@ class ResultFiles:
             entropy, mutual_information = (float(values.mean()) for values in prediction['doubt'])
             self._doubts.append((stem, entropy, mutual_information))
 
-    def doubts(self) -> List[Tuple[str, float, float]]:
-        """Returns what `write_doubts` would write about each image so far."""
-        return self._doubts
+    def handed_over_doubts(self) -> List[Tuple[str, float, float]]:
+        """Returns what `write_doubts` would write about each image so far, and forgets it."""
+        doubts, self._doubts = self._doubts, []
+        return doubts
 
     def take_over_doubts(self, doubts: Iterable[Tuple[str, float, float]]) -> None:
         """Adds the doubts of images that another process has written."""
@@ -203,17 +205,16 @@ class ResultFiles:
         """
         if 'doubt' in self._kinds:
             self._write_table(os.path.join(self.out_dir, DOUBT_TABLE))
+            self._is_whole = True
 
     def write_part_of_doubts(self) -> Optional[str]:
         """Writes what `write_doubts` would write so far to a file that replaces none, and returns its path.
 
-        None if there is no image.
+        None if there is no image, or all of them are written.
         """
-        if not self._doubts:
+        if self._is_whole or not self._doubts:
             return None
-        path = place_of_part(os.path.join(self.out_dir, DOUBT_TABLE))
-        self._write_table(path)
-        return path
+        return write_unfinished(os.path.join(self.out_dir, DOUBT_TABLE), self._write_table)
 
     def _write_table(self, path: str) -> None:
         rows = [(spreadsheet_text(name), *means) for name, *means in self._doubts]

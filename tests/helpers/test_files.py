@@ -10,7 +10,9 @@ import pytest
 
 from helpers import files
 from helpers.files import (
+    TakenError,
     atomic_directory,
+    atomic_new_path,
     atomic_path,
     atomic_write_csv,
     atomic_write_json,
@@ -22,6 +24,8 @@ from helpers.files import (
     numbered,
     path_of,
     sha256_of,
+    write_numbered,
+    write_unfinished,
 )
 
 
@@ -110,6 +114,40 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path):
     os.symlink('nowhere', str(tmp_path / 'a.b' / 'rate-2.svg'))
     assert numbered(path) == str(tmp_path / 'a.b' / 'rate-3.svg')
     assert numbered(str(tmp_path / 'a.b')) == str(tmp_path / 'a-2.b')
+
+
+@pytest.mark.parametrize('has_links', [True, False])
+def test_a_new_file_replaces_none(tmp_path, monkeypatch, has_links):
+    def no_link(source, target):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), source, None, target)
+
+    if not has_links:
+        monkeypatch.setattr(os, 'link', no_link)
+    path = tmp_path / 'a' / 'new.json'
+    with atomic_new_path(path) as temporary, open(temporary, 'w') as file:
+        file.write('first')
+    taken = pytest.raises(TakenError, match=r'new\.json is there already, and is not replaced\. Move it away\.')
+    with taken, atomic_new_path(path) as temporary, open(temporary, 'w') as file:
+        file.write('second')
+    os.symlink('nowhere', str(tmp_path / 'a' / 'link'))
+    with pytest.raises(TakenError), atomic_new_path(tmp_path / 'a' / 'link') as temporary:
+        open(temporary, 'w').close()
+    assert path.read_text() == 'first' and sorted(os.listdir(str(tmp_path / 'a'))) == ['link', 'new.json']
+    with atomic_new_path(path, lambda there: there == str(path)) as temporary, open(temporary, 'w') as file:
+        file.write('third')
+    assert path.read_text() == 'third' and sorted(os.listdir(str(tmp_path / 'a'))) == ['link', 'new.json']
+
+
+def test_a_file_with_a_number_replaces_none_that_comes_while_it_is_written(tmp_path):
+    def write(path):
+        (tmp_path / 'rate.svg').write_text('of another process')
+        atomic_write_csv(path, [('mine',)])
+
+    assert write_numbered(str(tmp_path / 'rate.svg'), write) == str(tmp_path / 'rate-2.svg')
+    assert write_unfinished(str(tmp_path / 'rate.svg'), write) == str(tmp_path / 'rate.svg.partial')
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ['mine\n', 'of another process', 'mine\n']
+    with pytest.raises(FileExistsError, match='A file has the place of a directory'):
+        write_unfinished(str(tmp_path / 'rate.svg' / 'a'), write)
 
 
 @pytest.mark.parametrize('interruption', [ValueError, KeyboardInterrupt])

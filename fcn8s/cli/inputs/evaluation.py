@@ -183,13 +183,15 @@ def _share_out(args: argparse.Namespace, subjects: Sequence[Subject]) -> List[Tu
     from fcn8s.distributed.sharing import share_out
     from fcn8s.evaluation.parts import join, part_from_json
 
-    found = share_out(
+    found: List[Dict[str, Any]] = []
+    share_out(
         args.argv,
         args.workers,
         {path: directory for subject in subjects for path, directory in zip(subject.paths, subject.model_dirs)},
         _num_batches(args, subjects[0]) * len(subjects),
         'evaluate',
         'batch',
+        found.extend,
     )
     evaluations = []
     for number, subject in enumerate(subjects):

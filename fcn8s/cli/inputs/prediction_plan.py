@@ -247,10 +247,8 @@ def _check_submission(args: argparse.Namespace, jobs: List[Any], streams: List[s
 
     if streams:
         raise ValueError('--submission takes images, and {} is none.'.format(streams[0]))
-    cityscapes_submission.check_images([job.image_path for job in jobs])
+    paths = [job.image_path for job in jobs]
+    cityscapes_submission.check_images(paths)
     folder = os.path.join(args.out, SUBMISSION_DIR)
-    if args.share is None and os.path.isdir(folder) and os.listdir(folder):
-        raise ValueError(
-            '{} holds files already, and the zip is made of all in it. Empty it, or give another folder to '
-            '--out.'.format(folder)
-        )
+    if args.share is None and os.path.isdir(folder):
+        cityscapes_submission.check_folder_of_predictions(folder, paths)

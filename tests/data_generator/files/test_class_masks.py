@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from data_generator import DataError
+from data_generator.files import class_masks
 from data_generator.files.class_masks import combine, read_mask
 from data_generator.files.counting import class_pixels
 from helpers.images import read_labels, write_labels
@@ -67,6 +68,25 @@ def test_an_image_may_lack_classes_and_what_is_there_is_never_replaced(tmp_path)
     assert [read_labels(path).tolist() for path in combine(*arguments)] == [[[1, 0, 0, 0]], [[0, 0, 2, 0]]]
     with pytest.raises(FileExistsError, match=r'a\.png exists already. Give another out_dir'):
         combine(*arguments)
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt, FileExistsError])
+def test_after_an_interruption_only_its_own_labels_are_removed(tmp_path, monkeypatch, error):
+    def write(path, label):
+        write_labels(path, label)
+        if os.path.basename(path).startswith('.b.'):
+            for name in ('a.png', 'c.png') if error is KeyboardInterrupt else ('b.png', 'c.png'):
+                (tmp_path / 'mine').write_text(name)
+                os.replace(str(tmp_path / 'mine'), str(tmp_path / 'out' / name))
+            if error is KeyboardInterrupt:
+                raise error
+
+    monkeypatch.setattr(class_masks, 'write_labels', write)
+    with pytest.raises(error):
+        combine(*put(tmp_path, box__a=BOX, disc__b=DISC, box__c=BOX))
+    found = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
+    expected = ('a.png', 'c.png') if error is KeyboardInterrupt else ('b.png', 'c.png')
+    assert found == {name: name for name in expected}
 
 
 def test_overlaps_are_refused_or_left_out(tmp_path):

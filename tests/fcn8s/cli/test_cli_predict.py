@@ -1,3 +1,4 @@
+import argparse
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from PIL import Image
 from streams import StoppedCamera
 
 from fcn8s import FCN8s, cli
-from fcn8s.cli.inputs.prediction_plan import plan_prediction
+from fcn8s.cli.inputs.prediction_plan import _check_submission, plan_prediction
 from fcn8s.prediction import frozen_network, result_files
 from fcn8s.prediction.polygon_files import check_no_polygons
 from helpers.files import check_folder
@@ -216,6 +217,8 @@ def test_polygons_are_imported_as_what_was_predicted(small_model, images, tmp_pa
     out = str(tmp_path / 'out')
     assert predict(small_model, images, '--out', out, '--polygons', kind, '--ids') == 0
     assert [name for name in files_in(out) if name.endswith('.json')] == names
+    with open(os.path.join(out, names[0]), 'a') as file:
+        file.write(' ')  # which changes the file, and not what it means
     assert predict(small_model, images, '--out', out, '--polygons', kind) == 2
     refused = '{} is there already, and may hold polygons that were drawn or corrected'.format(
         os.path.join(out, names[0])
@@ -549,7 +552,7 @@ def test_a_full_disk_leaves_whole_files_only(small_model, images, tmp_path, monk
     assert files_in(str(tmp_path / 'out')) == ['one_overlay.png']
 
 
-def test_submission(small_model, tmp_path, monkeypatch):
+def test_submission(small_model, tmp_path, monkeypatch, capsys):
     from fcn8s.prediction import cityscapes_submission
 
     monkeypatch.setattr(cityscapes_submission, 'HEIGHT', 32)
@@ -564,7 +567,13 @@ def test_submission(small_model, tmp_path, monkeypatch):
         read_labels(str(out / 'cityscapes_submission' / name)),
         cityscapes20_to_cityscapes_ids()[expected_ids(small_model, image)],
     )
+    (out / 'cityscapes_submission' / '.DS_Store').write_text('of a file manager')
+    args = argparse.Namespace(out=str(out), share=None)
+    job = result_files.Job(str(tmp_path / 'test' / 'berlin' / 'berlin_000000_000019_leftImg8bit.png'), 'berlin')
+    _check_submission(args, [job], [])  # the same command may come again
+    (out / 'cityscapes_submission' / 'other.png').write_text('of another split')
     assert predict(small_model, tmp_path / 'test', '--out', out, '--submission', 'cityscapes') == 2
+    assert 'holds 1 file of no image, the first is other.png.' in capsys.readouterr().err
 
 
 def test_a_submission_that_the_server_would_refuse_ends_before_the_model_is_opened(

@@ -1,6 +1,9 @@
 """`fcn8s evaluate|predict --workers N`: files and scores are those of one process, and nothing is left when one dies."""
 
+import contextlib
+import functools
 import io
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +20,7 @@ from fcn8s.evaluation import parts
 from fcn8s.evaluation.calibration import summarize_calibration
 from helpers.files import atomic_write_json
 from helpers.images import write_image, write_labels
+from helpers.label_spaces import LABEL_SPACES
 
 
 def command(*words):
@@ -227,9 +231,8 @@ def test_a_gpu_may_work_for_long_while_its_process_waits(monkeypatch, tmp_path, 
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', gpus)
     found = []
     monkeypatch.setattr(launching, 'run_workers', lambda workers, **options: found.append(options['patience']))
-    with pytest.raises(FileNotFoundError):  # they hand nothing back
-        sharing.share_out(['predict'], 2, {}, 2, 'predict', 'image')
-    assert found == [patience]
+    sharing.share_out(['predict'], 2, {}, 2, 'predict', 'image', found.extend)
+    assert found == [patience]  # they hand nothing back
 
 
 def test_items_are_dealt_out_and_counted(tmp_path):
@@ -239,6 +242,60 @@ def test_items_are_dealt_out_and_counted(tmp_path):
     assert list(shares[0].counted([1, 2])) == [1, 2] and list(shares[1].counted([3])) == [3]
     assert sharing._num_done(str(tmp_path), 2) == 3
     assert shares[1].model_dir('run') == 'checkpoint'
+
+
+@pytest.mark.parametrize('ends', [True, False])
+def test_what_processes_have_handed_back_is_taken_over_whatever_becomes_of_them(monkeypatch, ends):
+    def run(workers, **options):
+        folder = workers[0].command[-2]
+        for number in range(5):
+            sharing.Share(number % 2, 2, folder).hand_back([number, 'Straße'])
+        if not ends:
+            with open(os.path.join(folder, 'found-1'), 'ab') as file:
+                file.write(b'[5, "torn')
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(launching, 'run_workers', run)
+    found = []
+    with contextlib.nullcontext() if ends else pytest.raises(KeyboardInterrupt):
+        sharing.share_out(['predict', 'RUN'], 2, {}, 5, 'predict', 'image', found.extend)
+    assert found == [[number, 'Straße'] for number in range(5)]
+
+
+def test_what_a_killed_worker_predicted_is_kept(monkeypatch, tmp_path, capsys):
+    """Each image is handed back once it is done, with the failures before it."""
+    from fcn8s.cli import predict
+    from fcn8s.prediction.polygon_files import PolygonFiles
+    from fcn8s.prediction.result_files import ResultFiles
+
+    def writers(folder):
+        space = LABEL_SPACES['cityscapes']
+        results = ResultFiles(str(folder), space, ['doubt'])
+        return predict.Writers(results, PolygonFiles(str(folder), space, 'coco'), None, None)
+
+    def run(workers, **options):
+        for worker in (1, 0):
+            share, of_worker, failures = sharing.Share(worker, 2, workers[0].command[-1]), writers(tmp_path), []
+            for number in predict._handing_back(share, iter(range(worker, 4, 2)), failures, of_worker):
+                if number == 2:
+                    failures.append((number, '2.jpg is damaged'))
+                    continue
+                of_worker.polygons.write(str(number), 'x.jpg', np.full((4, 6), number, np.uint8))
+                of_worker.results.take_over_doubts([(str(number), 0.5, number)])
+        raise launching.WorkerEndedError('worker 2 of 2', -9)
+
+    monkeypatch.setattr(launching, 'run_workers', run)
+    sharer, failures = writers(tmp_path), []
+    with pytest.raises(launching.WorkerEndedError), predict._kept_if_interrupted(sharer):
+        take_over = functools.partial(predict._take_over, failures, sharer)
+        sharing.share_out(['predict'], 2, {}, 4, 'predict', 'image', take_over)
+    assert failures == [(2, '2.jpg is damaged')]
+    content = json.loads((tmp_path / 'annotations.json.partial').read_text())
+    assert [image['file_name'] for image in content['images']] == ['0.jpg', '1.jpg', '3.jpg']
+    assert [one['category_id'] for one in content['annotations']] == [1, 2, 4]
+    assert (tmp_path / 'doubt.csv.partial').read_text().splitlines()[1:] == ['0,0.5,0', '1,0.5,1', '3,0.5,3']
+    assert sorted(os.listdir(str(tmp_path))) == ['annotations.json.partial', 'doubt.csv.partial']
+    assert capsys.readouterr().err.count('holds the images that were predicted until then') == 2
 
 
 def test_sums_are_those_of_a_running_total():

@@ -80,6 +80,7 @@ def test_zip_holds_all_predictions_and_is_the_same_each_time(tmp_path):
     predictions = tmp_path / 'predictions'
     predictions.mkdir()
     write_all(predictions)
+    (predictions / '.DS_Store').write_text('of a file manager')
     archives = [str(tmp_path / name) for name in ('first.zip', 'second.zip')]
     for archive in archives:
         names = submission.zip_and_check(str(predictions), image_paths(), archive, CITYSCAPES)

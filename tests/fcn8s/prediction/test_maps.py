@@ -22,7 +22,9 @@ from fcn8s.prediction.maps import map_size
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.prediction.result_files import Job
+from fcn8s.prediction.seals import is_sealed
 from fcn8s.prediction.tiling import FULL_MARGIN, cuts, full_margin_at, stride_at
+from helpers import files
 from helpers.image_files import places
 from helpers.image_files.windows import window_reader
 from helpers.image_rules import ImageRules
@@ -199,6 +201,20 @@ def test_polygons_in_map_coordinates(small_model, ortho, tmp_path):
     x, y = ring[:-1].T
     assert np.dot(x, np.roll(y, -1)) > np.dot(y, np.roll(x, -1))  # counterclockwise
     assert sorted(path.name for path in tmp_path.iterdir()) == ['ortho.geojson', 'ortho_ids.tif']
+    assert is_sealed(str(tmp_path / 'ortho.geojson'))
+
+
+def test_fewer_points_keep_their_places_on_the_map():
+    """In float32, northings of millions lie on a grid of half a metre."""
+    ring = [[0.0, 0.0], [40.0, 0.0], [40.0, 1.0], [77.0, 1.0], [77.0, 51.0], [0.0, 51.0], [0.0, 0.0]]
+    place = places.Place(None, lambda x, y: (691234.37 + 0.2 * x, 5334567.83 - 0.2 * y))
+    request = maps.MapRequest(
+        (), generic_label_space(2), DEFAULT_STYLE, np.arange(256), ImageRules(), (64, 64), 0, tolerance=0.5
+    )
+    found = np.array(maps._feature({'coordinates': [ring]}, 1, place, request)['geometry']['coordinates'][0])
+    pixels = (found - (691234.37, 5334567.83)) / (0.2, -0.2)
+    np.testing.assert_allclose(pixels, np.round(pixels), atol=1e-6)
+    assert {tuple(point) for point in np.round(pixels)} <= {tuple(point) for point in ring}
 
 
 def in_place(features, shape, transform):
@@ -383,7 +399,8 @@ def test_only_maps_that_cannot_be_read_are_passed_over(tmp_path, monkeypatch):
     jobs = [
         (number, Job(str(tmp_path / (name + '.tif')), name)) for number, name in enumerate(('none', 'bands', 'map'))
     ]
-    failures = _predict_maps(args, jobs, predictor, request)
+    failures = []
+    _predict_maps(args, jobs, predictor, request, failures)
     assert [number for number, _ in failures] == [0, 1] and (tmp_path / 'map_ids.tif').is_file()
     assert 'none.tif cannot be read' in failures[0][1] and 'bands.tif' in failures[1][1]
 
@@ -393,8 +410,19 @@ def test_only_maps_that_cannot_be_read_are_passed_over(tmp_path, monkeypatch):
 
     monkeypatch.setattr(maps, 'atomic_path', full_disk)
     with pytest.raises(OSError, match='No space left'):
-        _predict_maps(args, jobs[2:] * 2, predictor, request)
+        _predict_maps(args, jobs[2:] * 2, predictor, request, failures)
     assert len(places) == 1
+
+
+def test_unfinished_files_of_a_map_are_removed_after_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr(maps, '_write_maps', lambda *args: made.extend(args[-2].values()))
+    monkeypatch.setattr(maps, '_write_polygons', lambda rasterio, source, ids_path, path, request: made.append(path))
+    path, made = write_map(tmp_path / 'map.tif', np.zeros((64, 96, 3), np.uint8)), []
+    request = maps.MapRequest((), generic_label_space(8), DEFAULT_STYLE, None, ImageRules(), (32, 64), 0, tolerance=0.0)
+    with pytest.raises(FileNotFoundError):
+        maps.predict_map(None, path, str(tmp_path / 'map'), request)
+    assert [os.path.splitext(name)[1] for name in made] == ['.tif', '.geojson']
+    assert all(files._TEMPORARY.match(os.path.basename(name)) for name in made)
 
 
 def test_results_of_maps_replace_no_input(small_model, ortho, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from data_generator.annotations.dataset import Options, import_annotations
 from data_generator.street_scenes import make_scene
 from fcn8s.cli.predict import Writers, _close, _kept_if_interrupted
-from fcn8s.prediction.polygon_files import PolygonFiles
+from fcn8s.prediction.polygon_files import PolygonFiles, check_no_polygons
 from fcn8s.prediction.result_files import ResultFiles
 from helpers.images import read_labels, write_image
 from helpers.label_spaces import LABEL_SPACES, LabelSpace, file_ids_to_class_ids, generic_label_space
@@ -57,10 +58,11 @@ def test_generated_scenes_keep_their_classes(tmp_path, scene, kind, tolerance):
 def test_a_tolerance_removes_as_many_points_as_the_page_says(tmp_path, scene):
     points = {}
     for tolerance in (0.0, 0.5, 1.0):
-        files = PolygonFiles(str(tmp_path), SPACE, 'coco', tolerance)
+        folder = tmp_path / str(tolerance)
+        files = PolygonFiles(str(folder), SPACE, 'coco', tolerance)
         files.write('x', 'x.png', scene[1])
         files.close()
-        objects = json.loads((tmp_path / 'annotations.json').read_text())['annotations']
+        objects = json.loads((folder / 'annotations.json').read_text())['annotations']
         outlines = [one['segmentation'] for one in objects if isinstance(one['segmentation'], list)]
         points[tolerance] = sum(len(ring) // 2 for outline in outlines for ring in outline)
     assert 0.8 < points[0.5] / points[0.0] < 0.9 and points[1.0] / points[0.0] < 0.5
@@ -128,11 +130,39 @@ def test_annotations_of_many_images_need_no_memory(tmp_path, monkeypatch, in_mem
     for of_three in (files, other):
         of_three.close()
         content = json.loads((tmp_path / 'annotations.json').read_text())
+        os.unlink(str(tmp_path / 'annotations.json'))
         assert [image['file_name'] for image in content['images']] == ['0.jpg', '1.jpg', '2.jpg']
         assert [one['category_id'] for one in content['annotations']] == [1, 2, 3]
         assert [one['image_id'] for one in content['annotations']] == [image['id'] for image in content['images']]
         assert len(content['categories']) == SPACE.num_classes
     assert (files._annotations._file.name is not None) == (in_memory == 1)
+
+
+@pytest.mark.parametrize('kind, name', [('labelme', 'x.json'), ('geojson', 'x.geojson'), ('coco', 'annotations.json')])
+def test_polygons_that_somebody_makes_meanwhile_stay(tmp_path, kind, name):
+    def predict(class_id):
+        files = PolygonFiles(str(tmp_path), SPACE, kind)
+        check_no_polygons(str(tmp_path), ['x'], kind)
+        files.write('x', 'x.png', np.full((4, 6), class_id, np.uint8))
+        files.close()
+        return (tmp_path / name).read_text()
+
+    untouched = predict(3)
+    if kind != 'coco':
+        assert predict(4) != untouched
+        assert predict(3) == untouched
+    (tmp_path / name).write_text(untouched.replace('6', '5'))
+    with pytest.raises(
+        ValueError, match=name + ' is there already, and may hold polygons that were drawn or corrected'
+    ):
+        predict(3)
+    files = PolygonFiles(str(tmp_path), SPACE, kind)  # the file came after the test
+    with pytest.warns(UserWarning, match=name + ' was .* while images were predicted, and stays'):
+        files.write('x', 'x.png', np.full((4, 6), 3, np.uint8))
+        files.close()
+    assert (tmp_path / name).read_text() == untouched.replace('6', '5')
+    others = [path.read_text() for path in tmp_path.iterdir() if path.name != name]
+    assert others == ([untouched] if kind == 'coco' else [])
 
 
 def test_what_was_predicted_before_an_interruption_replaces_nothing(tmp_path, capsys):
@@ -150,6 +180,31 @@ def test_what_was_predicted_before_an_interruption_replaces_nothing(tmp_path, ca
     printed = capsys.readouterr().err
     assert all('{} holds the images that were predicted until then.'.format(part) in printed for part in parts)
     assert [path.read_text() for path in sorted(tmp_path.iterdir()) if path not in parts] == ['of before'] * 3
+
+
+@pytest.mark.parametrize('fails', ['annotations.json', 'the zip'])
+def test_an_interruption_while_results_for_all_images_are_written_loses_none(tmp_path, monkeypatch, fails):
+    class Submission:
+        def finish(self):
+            raise KeyboardInterrupt
+
+    def interrupted(self, path):
+        if path.endswith('.tmp.json'):
+            raise KeyboardInterrupt
+        write(self, path)
+
+    write = PolygonFiles._write_coco
+    if fails == 'annotations.json':
+        monkeypatch.setattr(PolygonFiles, '_write_coco', interrupted)
+    polygons, results = PolygonFiles(str(tmp_path), SPACE, 'coco'), ResultFiles(str(tmp_path), SPACE, ['doubt'])
+    polygons.write('x', 'x.jpg', np.zeros((4, 6), np.uint8))
+    results.take_over_doubts([('x', 0.5, 0.25)])
+    writers = Writers(results, polygons, Submission(), None)
+    with pytest.raises(KeyboardInterrupt), _kept_if_interrupted(writers):
+        _close(argparse.Namespace(out=str(tmp_path)), [], writers)
+    written = 'annotations.json.partial' if fails == 'annotations.json' else 'annotations.json'
+    assert sorted(path.name for path in tmp_path.iterdir()) == [written, 'doubt.csv']
+    assert len(json.loads((tmp_path / written).read_text())['images']) == 1
 
 
 def test_files_for_all_images_are_written_if_there_is_none(tmp_path):
