@@ -391,7 +391,43 @@ def test_of_sift_flow_the_semantic_net_is_taken_and_the_other_named(tmp_path):
     structures.write_caffemodel(str(tmp_path / 'fcn.caffemodel'), layers)
     manifest = import_network(str(tmp_path / 'fcn.caffemodel'), str(tmp_path / 'out'))
     assert manifest['left_out'] == ['score_fr_geo/0', 'score_fr_geo/1', 'upscore_geo/0']
-    check(str(tmp_path / 'out'), structures.torch_logits(network, '32s', (1, 1)))
+    check(str(tmp_path / 'out'), structures.torch_logits(network, '32s', (1, 1), structures.SIFT_FLOW_MEAN))
+    assert 'images: BGR minus 114.578 115.294 108.353, taken for granted' in '\n'.join(describe('out', manifest))
+
+
+HHA = (132.431, 94.076, 118.477)
+
+
+@pytest.mark.parametrize(
+    'classes, mean, order, expected',
+    [
+        (21, None, None, ('BGR', tuple(structures.BERKELEY_MEAN))),
+        (33, None, None, ('BGR', tuple(structures.SIFT_FLOW_MEAN))),
+        (33, [1, 2, 3], None, ('BGR', (1, 2, 3))),
+        (40, None, None, 'Give --mean 116.19 97.203 92.318 for colours, --mean 132.431 94.076 118.477 --channel-order'),
+        (40, HHA, 'RGB', ('RGB', HHA)),
+        (40, HHA, 'HHA', "channel_order is 'HHA'; choose from BGR, RGB"),
+        (40, None, 'RGB', "channel_order is 'RGB', and no mean is given"),
+        (40, [1, 2], None, 'mean is .1, 2.; it has to be three numbers from 0 to 255'),
+        (40, [1, 2, float('nan')], None, 'three numbers from 0 to 255'),
+    ],
+)
+def test_a_network_gets_the_mean_of_its_images(tmp_path, monkeypatch, classes, mean, order, expected):
+    """Of Berkeley's nets, those of SIFT Flow and NYUDv2 subtract others than those of VOC."""
+    structures.write_caffemodel(
+        str(tmp_path / 'net'), structures.channels_first(structures.random_network('32s', classes, 64), '32s')
+    )
+
+    def take(kind, *arguments):
+        raise ZeroDivisionError(kind.preprocessing)
+
+    monkeypatch.setattr('fcn8s.importing.write._take', take)
+    with pytest.raises(ValueError if isinstance(expected, str) else ZeroDivisionError) as caught:
+        import_network(str(tmp_path / 'net'), str(tmp_path / 'out'), mean=mean, channel_order=order)
+    if isinstance(expected, str):
+        assert caught.match(expected)
+    else:
+        assert caught.value.args[0][:2] == expected
 
 
 def torch_state(torch, network):
@@ -485,6 +521,7 @@ def test_the_proof_is_printed_and_kept(caffemodel, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert '39 placed, each once; 0 left out\n' in printed and 'SHA-256' in printed
     assert 'FCN-8s, 21 classes (voc), skip scales 1 1, maps aligned as in Caffe' in printed
+    assert 'images: BGR minus 104.007 116.6688 122.6789, taken for granted' in printed
     with open(str(tmp_path / 'out' / 'import.json')) as file:
         proof = json.load(file)['proof']
     assert max(proof['relative_errors']) < proof['tolerance'] == 1e-4
