@@ -244,9 +244,9 @@ def blob(array, old=False):
     return field(7, field(1, b''.join(varint(length) for length in array.shape))) + values
 
 
-def write_caffemodel(path, layers, old=False):
+def write_caffemodel(path, layers, old=False, net=b'FCN'):
     """layers: name -> arrays. `old`: as Caffe wrote it in 2014, with V1LayerParameter."""
-    content = field(1, b'FCN')
+    content = field(1, net)
     for name, arrays in layers.items():
         blobs = b''.join(field(6 if old else 7, blob(array, old)) for array in arrays)
         content += field(2 if old else 100, field(4 if old else 1, name.encode()) + blobs)

@@ -70,7 +70,16 @@ class _Inert:
 
 
 class _Tensor(_Inert):
-    """Stands in for `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ...)`."""
+    """Stands in for `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ...)`, and for `_rebuild_tensor`,
+    which PyTorch before 0.4 wrote.
+    """
+
+
+class _TensorWithState(_Tensor):
+    """Stands in for `torch.FloatTensor()`, as PyTorch before 0.1.11 wrote it: the state has these arguments."""
+
+    def __setstate__(self, state):
+        self.arguments = state
 
 
 class _Parameter(_Inert):
@@ -100,6 +109,12 @@ _BFLOAT16 = 'V2'  # NumPy has no bfloat16: two bytes, until they are converted t
 TORCH_STAND_INS = {
     ('collections', 'OrderedDict'): _StateDict,
     ('torch._utils', '_rebuild_tensor_v2'): _Tensor,
+    ('torch._utils', '_rebuild_tensor'): _Tensor,
+    **{
+        (module, number + 'Tensor'): _TensorWithState
+        for module in ('torch', 'torch.cuda')
+        for number in ('Float', 'Double', 'Half', 'Long', 'Int', 'Short', 'Char', 'Byte')
+    },
     ('torch._utils', '_rebuild_parameter'): _Parameter,
     ('torch', 'FloatStorage'): _storage_type('<f4'),
     ('torch', 'DoubleStorage'): _storage_type('<f8'),
@@ -302,9 +317,9 @@ def _unwrap(path: str, name: Any, value: Any) -> _Tensor:
     return value
 
 
-def _is_well_formed(arguments: Tuple[Any, ...]) -> bool:
+def _is_well_formed(arguments: Any) -> bool:
     """Whether these are (storage, offset, shape, strides, ...) of a tensor that lies within its storage."""
-    if len(arguments) < 4 or not isinstance(arguments[0], _Storage):
+    if not isinstance(arguments, tuple) or len(arguments) < 4 or not isinstance(arguments[0], _Storage):
         return False
     storage, offset, shape, strides = arguments[:4]
     if not isinstance(shape, tuple) or not isinstance(strides, tuple) or len(shape) != len(strides):

@@ -362,7 +362,8 @@ def test_a_caffemodel_has_the_logits_of_its_net(tmp_path, variant, old):
     pytest.importorskip('torch')
     network = structures.random_network(variant, num_classes=21)
     path = str(tmp_path / 'fcn.caffemodel')
-    structures.write_caffemodel(path, structures.channels_first(network, variant), old)
+    # Berkeley's own have no name.
+    structures.write_caffemodel(path, structures.channels_first(network, variant), old, b'FCN' if old else b'')
     manifest = import_network(path, str(tmp_path / 'out'))
     check(str(tmp_path / 'out'), structures.torch_logits(network, variant, (1, 1)))
     assert manifest['settings']['label_space']['name'] == 'voc'
