@@ -12,6 +12,7 @@ from fcn8s.backend import TF_VERSION, tf
 from fcn8s.cli import main
 from fcn8s.cli.import_fcn8s import describe
 from fcn8s.importing import sources
+from fcn8s.importing.placement import place
 from fcn8s.importing.write import import_network
 from fcn8s.training.schedules import constant
 from helpers.label_spaces import generic_label_space
@@ -352,6 +353,43 @@ def test_numbers_in_names_are_an_order_only_where_they_count(tmp_path, names, sa
                 import_network(path, str(tmp_path / 'out'), skip_scales=(1, 1), said=known)
     import_network(path, str(tmp_path / 'out'), skip_scales=(1, 1), said=said)
     check(str(tmp_path / 'out'), expected)
+
+
+def shapes_named_twice(names):
+    """The shapes of tensorflow-fcn's network, and for some tensors those of a second one that is not used."""
+    shapes = {
+        structures.tensorflow_fcn_names(layer, part): value.shape
+        for layer, pair in structures.random_network(num_classes=2, divisor=64).items()
+        for part, value in zip(('kernel', 'bias'), pair)
+    }
+    shapes.pop(None)
+    return {**shapes, **{unused: shapes[used] for unused, used in names.items()}}
+
+
+TWICE = {
+    'a layer': {'old/score_fr/weights': 'score_fr/weights', 'old/score_fr/biases': 'score_fr/biases'},
+    # KittiSeg's fcn_in has the first for nothing.
+    'a tensor': {'score_fr/kernel': 'score_fr/weights', 'upscore2/weights': 'upscore2/up_filter'},
+    'of the encoder': {'old/conv1_1/filter': 'conv1_1/filter', 'old/conv1_1/biases': 'conv1_1/biases'},
+}
+
+
+@pytest.mark.parametrize('what, left_out', [('a layer', ['old/']), ('a tensor', None), ('of the encoder', ['old/'])])
+def test_of_two_layers_for_one_place_the_other_is_left_out(what, left_out):
+    shapes, unused = shapes_named_twice(TWICE[what]), sorted(TWICE[what])
+    with pytest.raises(ValueError, match='would both be kernel of .*Leave the one .* with --leave-out NAME'):
+        place('file', shapes, channels_first=False)
+    placement = place('file', shapes, False, leave_out=left_out or unused)
+    assert placement.left_out == unused
+    assert placement == place('file', shapes_named_twice({}), False)._replace(left_out=unused)
+
+
+def test_a_role_that_was_said_is_no_other_layers():
+    shapes, unused = shapes_named_twice(TWICE['a layer']), sorted(TWICE['a layer'])
+    said = {'score_fc7': 'old/score_fr'}
+    with pytest.raises(ValueError, match="'score_fr/.*' of the shape .* could not be placed .* --leave-out NAME"):
+        place('file', shapes, False, said)
+    assert place('file', shapes, False, said, ['score_fr/']).kernels['score_fc7'] == unused[1]
 
 
 # What Caffe and PyTorch wrote
