@@ -47,6 +47,8 @@ def _convolution_indices() -> Dict[str, str]:
 
 
 TORCHVISION_LAYERS = dict(_convolution_indices(), fc6='classifier.0', fc7='classifier.3', fc8='classifier.6')
+# Until March 2017 dropout came before the dense layers; the conversion of the Caffe model (vgg16-00b39a1b) is older.
+FIRST_TORCHVISION_LAYERS = dict(TORCHVISION_LAYERS, fc6='classifier.1', fc7='classifier.4')
 _PARTS = ('weight', 'bias')
 TIMM_LAYERS = dict(_convolution_indices(), fc6='pre_logits.fc1', fc7='pre_logits.fc2', fc8='head.fc')
 
@@ -373,7 +375,9 @@ def _assemble_named(path: str, shapes: Mapping[str, Shape], read: Callable[[str]
     plain = _without_wrappers(list(shapes))
     shapes = {name: shapes[plain[name]] for name in plain}
     is_timm = any(name.startswith(('pre_logits.', 'head.')) for name in shapes)
-    names = paired_names('{}.weight', '{}.bias', TIMM_LAYERS if is_timm else TORCHVISION_LAYERS)
+    is_first = 'classifier.1.weight' in shapes and 'classifier.0.weight' not in shapes
+    called = TIMM_LAYERS if is_timm else FIRST_TORCHVISION_LAYERS if is_first else TORCHVISION_LAYERS
+    names = paired_names('{}.weight', '{}.bias', called)
     layout = Layout(names, TORCHVISION_RGB, channels_first=True, convolutional=('fc6', 'fc7') if is_timm else ())
     return assemble('torchvision', path, layout, shapes, lambda name: read(plain[name]))
 

@@ -353,8 +353,9 @@ def write_pth_of_2017(path, weights):
 
 
 def write_pth_of_the_first_releases(path, weights):
-    """As torchvision's first VGG networks were saved."""
-    write_pth_legacy(path, weights, release=(0, 1))
+    """As torchvision's first VGG networks were saved, with dropout before the dense layers."""
+    modules = dict(TORCH_MODULES, fc6='classifier.1', fc7='classifier.4')
+    write_pth_legacy(path, weights, to_state_dict(weights, modules), release=(0, 1))
 
 
 def write_safetensors(path, weights, tensors=None):
@@ -869,6 +870,8 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, weights):
         (b'', 'the file is empty'),
         (b'BZh91AY&SY', 'compressed; unpack it first'),
         (b'vgg16.pth'.ljust(257, b'\0') + b'ustar\x0000', 'a tar archive; unpack it first'),
+        (b'sys_info'.ljust(257, b'\0') + b'ustar\x0000', r'of the first releases of PyTorch.*torch\.save\(torch\.load'),
+        (1024 * b'x' + b'sys_info'.ljust(257, b'\0') + b'ustar\x0000', 'of the first releases of PyTorch'),
         (b'\x08\x09\x12\x07pytorch\x1a\x062.13.0', 'ONNX, in which layers have no names of their own; take'),
         (b'\x08\x01\x12\x95\x89\x0a', 'the graph of a SavedModel; give the folder'),
         (b'\x1c\0\0\0TFL3\x14\0', 'TFLite; take the weights that it was made of'),
