@@ -368,7 +368,6 @@ def shapes_named_twice(names):
 
 TWICE = {
     'a layer': {'old/score_fr/weights': 'score_fr/weights', 'old/score_fr/biases': 'score_fr/biases'},
-    # KittiSeg's fcn_in has the first for nothing.
     'a tensor': {'score_fr/kernel': 'score_fr/weights', 'upscore2/weights': 'upscore2/up_filter'},
     'of the encoder': {'old/conv1_1/filter': 'conv1_1/filter', 'old/conv1_1/biases': 'conv1_1/biases'},
 }
@@ -382,6 +381,28 @@ def test_of_two_layers_for_one_place_the_other_is_left_out(what, left_out):
     placement = place('file', shapes, False, leave_out=left_out or unused)
     assert placement.left_out == unused
     assert placement == place('file', shapes_named_twice({}), False)._replace(left_out=unused)
+
+
+# The decoder of KittiSeg's later code, beside that of tensorflow-fcn, which is then not used.
+KITTISEG = {
+    'score_fr/kernel': 'score_fr/weights',
+    'score_fr/bias': 'score_fr/biases',
+    'score_feed2/kernel': 'score_pool4/weights',
+    'score_feed2/bias': 'score_pool4/biases',
+    'score_feed4/kernel': 'score_pool3/weights',
+    'score_feed4/bias': 'score_pool3/biases',
+    'upscore2/weights': 'upscore2/up_filter',
+    'upscore4/weights': 'upscore4/up_filter',
+    'upscore32/weights': 'upscore32/up_filter',
+}
+
+
+def test_the_decoder_that_kittiseg_does_not_use_is_left_out_as_the_docs_say(root_dir):
+    with open(os.path.join(root_dir, 'docs', 'trained-networks.md')) as file:
+        command = file.read().split('the first is not used: `')[1].split('`')[0].split()
+    placement = place('file', shapes_named_twice(KITTISEG), False, leave_out=command[1::2])
+    assert sorted(placement.left_out) == sorted(KITTISEG.values())
+    assert set(KITTISEG) <= set(placement.used)
 
 
 def test_a_role_that_was_said_is_no_other_layers():
