@@ -7,6 +7,7 @@ Class = TypeVar('Class')
 OF_BATCH_GENERATOR = {
     'image_paths': 'use [pair.image for pair in data.pairs]',
     'ground_truth_paths': 'use [pair.label for pair in data.pairs]',
+    'ground_truth_dirs': 'use {os.path.dirname(pair.label) for pair in data.pairs}',
     'dataset_size': 'use data.get_num_files()',
     'ground_truth': 'use data.has_labels',
 }
@@ -23,6 +24,12 @@ OF_FCN8S: Dict[str, str] = {
     **dict.fromkeys(
         ['summaries_training', 'summaries_evaluation'], 'train(summaries_dir=...) writes the summaries itself'
     ),
+    **dict.fromkeys(
+        ['model_load_dir', 'tags', 'vgg16_dir', 'variables_load_dir'],
+        'a network does not keep the arguments that it was opened with; keep them in your script',
+    ),
+    'vgg16_tag': "encoders have the tag 'vgg16'",
+    'eval_dataset': 'evaluate takes dataset, and train takes eval_dataset',
     'g_step': 'use model.sess.run(model.global_step)',
     'loss': 'use model.total_loss',
     'variables_updated': 'save knows whether there is something new; force_save=True saves in any case',

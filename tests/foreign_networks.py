@@ -11,6 +11,7 @@ BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512
 IMAGES = np.random.RandomState(5).randint(0, 256, (2, 64, 96, 3)).astype(np.uint8)
 TENSORFLOW_MEAN = np.array([103.939, 116.779, 123.68])
 BERKELEY_MEAN = np.array([104.00698793, 116.66876762, 122.67891434])
+SIFT_FLOW_MEAN = np.array([114.578, 115.294, 108.353])
 FINAL = {'8s': 8, '16s': 16, '32s': 32}
 
 
@@ -243,9 +244,9 @@ def blob(array, old=False):
     return field(7, field(1, b''.join(varint(length) for length in array.shape))) + values
 
 
-def write_caffemodel(path, layers, old=False):
+def write_caffemodel(path, layers, old=False, net=b'FCN'):
     """layers: name -> arrays. `old`: as Caffe wrote it in 2014, with V1LayerParameter."""
-    content = field(1, b'FCN')
+    content = field(1, net)
     for name, arrays in layers.items():
         blobs = b''.join(field(6 if old else 7, blob(array, old)) for array in arrays)
         content += field(2 if old else 100, field(4 if old else 1, name.encode()) + blobs)
@@ -255,7 +256,7 @@ def write_caffemodel(path, layers, old=False):
         file.write(content)
 
 
-def torch_logits(network, variant, scales):
+def torch_logits(network, variant, scales, mean=BERKELEY_MEAN):
     """The logits on IMAGES of the net that torchfcn and Berkeley describe, [N, H, W, C], in PyTorch."""
     import torch
     from torch.nn import functional
@@ -264,7 +265,7 @@ def torch_logits(network, variant, scales):
         layer: (torch.tensor(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))), torch.tensor(bias))
         for layer, (kernel, bias) in network.items()
     }
-    bgr = IMAGES[..., ::-1].astype(np.float64) - BERKELEY_MEAN
+    bgr = IMAGES[..., ::-1].astype(np.float64) - mean
     image = torch.tensor(bgr.transpose(0, 3, 1, 2).astype(np.float32))
     features, pools = image, {}
     for block, widths in enumerate(BLOCKS, 1):

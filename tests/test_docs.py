@@ -140,9 +140,9 @@ def test_the_api_reference_is_current():
     assert '#### FCN8s.train' in read_page('api.md') and '### helpers.label_spaces.LabelSpace' in read_page('api.md')
 
 
-def test_constants_of_2017_have_their_values():
+def test_constants_of_2017_have_their_values(capsys):
     """By the rule of its table: void is 0, the 19 classes follow; void has its own colour."""
-    from cityscapesscripts.helpers.labels import labels
+    from cityscapesscripts.helpers.labels import assureSingleInstanceName, labels
 
     namespace = {}
     blocks = [block for block in python_blocks(read_page('migrating.md')) if 'IDS_TO_COLORS_DICT' in block]
@@ -183,4 +183,14 @@ def test_constants_of_2017_have_their_values():
             colorize(np.array([[7, 11]], np.uint8), namespace['{}_TO_{}_DICT'.format(ids, table)])
     assert namespace['COLORS_TO_IDS_DICT'][(0, 0, 142)] == 26, 'cars, which have the colour of the license plate'
     assert namespace['COLORS_TO_IDS_DICT'][(0, 0, 0)] == 0
+    for own, label in zip(namespace['labels'], labels):
+        assert own == label._replace(trainId=train_id[label.id])
+        assert own._fields == label._fields
+        assert own in namespace['category2labels'][label.category]
+    assert namespace['trainIds_to_ids_dict'] is namespace['TRAINIDS_TO_IDS_DICT']
+    assert namespace['ids_to_categoryIds_array'] is namespace['IDS_TO_CATEGORYIDS_ARRAY']
+    for name in ('car', 'cargroup', 'polegroup', 'skygroup', 'foo', 'foogroup'):
+        assert namespace['assureSingleInstanceName'](name) == assureSingleInstanceName(name)
+    namespace['print_labels'](labels[7:8])
+    assert 'road | 7 | 0 | flat' in capsys.readouterr().out
     assert namespace['COLORS_TO_IDS_DICT'][(128, 64, 128)] == 7 == namespace['name2label']['road'].id

@@ -3,6 +3,8 @@
 import argparse
 from typing import Any, Dict, List
 
+from fcn8s.cli.options.flags import refuse_without
+from fcn8s.vgg16.weights.source import CHANNEL_ORDERS
 from helpers.counted import join_and_dots
 
 DESCRIPTION = """Imports a trained FCN-8s, 16s or 32s of another program: reads it as data, assigns every tensor to a
@@ -31,6 +33,19 @@ def add_parser(subparsers: Any) -> None:
         help='name of the classes (voc, kitti_road, ...), if they are not the usual ones',
     )
     parser.add_argument(
+        '--mean',
+        type=float,
+        nargs=3,
+        metavar='M',
+        help='what the network subtracts from its images, 0 to 255, in the order of --channel-order, if it is not the '
+        'usual mean of such files; taken as given, because weights do not tell it',
+    )
+    parser.add_argument(
+        '--channel-order',
+        choices=CHANNEL_ORDERS,
+        help='order in which the network takes channels; belongs to --mean (default: BGR)',
+    )
+    parser.add_argument(
         '--layer',
         action='append',
         default=[],
@@ -49,11 +64,15 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.mean is None and args.channel_order is not None:
+        refuse_without('--mean M M M', ['--channel-order'])
     said = _said(args.layer)
     label_space = None if args.label_space is None else _label_space(args.label_space)
     from fcn8s.importing.write import import_network
 
-    manifest = import_network(args.file, args.out, args.skip_scales, label_space, said, args.leave_out)
+    manifest = import_network(
+        args.file, args.out, args.skip_scales, label_space, said, args.leave_out, args.mean, args.channel_order
+    )
     print('\n'.join(describe(args.out, manifest)))
     return 0
 
@@ -93,6 +112,7 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
             manifest['width_divisor'],
         )
     )
+    lines.append(_images_line(manifest['preprocessing'], proof))
     lines.append('tensors: {} placed, each once; {}'.format(placed, _left_out(manifest['left_out'])))
     lines.append(
         'proof: largest relative difference of the logits from a NumPy network in float64 (at most {:.0e}): {}'.format(
@@ -105,6 +125,12 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
     )
     lines.append(_own_graph_line(proof))
     return lines
+
+
+def _images_line(preprocessing: Dict[str, Any], proof: Dict[str, Any]) -> str:
+    mean = ' '.join('{:.7g}'.format(value) for value in preprocessing['mean'])
+    granted = ', taken for granted: weights do not tell it, --mean does' if proof['own_graph_error'] is None else ''
+    return 'images: {} minus {}{}'.format(preprocessing['channel_order'], mean, granted)
 
 
 def _own_graph_line(proof: Dict[str, Any]) -> str:

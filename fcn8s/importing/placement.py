@@ -97,9 +97,8 @@ def place(
     """
     said, leave_out = said or {}, tuple(leave_out)
     _check_said(path, shapes, said, leave_out)
-    named = _by_layer(path, shapes, said)
-    left_out = [name for name in shapes if _is_none_of_it(name) or any(name.startswith(each) for each in leave_out)]
-    named = {layer: parts for layer, parts in named.items() if not set(parts.values()) <= set(left_out)}
+    left_out = {name for name in shapes if _is_none_of_it(name) or name.startswith(leave_out)}
+    named = _by_layer(path, [name for name in shapes if name not in left_out], said)
     encoder = {layer: _pair(path, layer, named.get(layer, {})) for layer in layers.CONVOLUTIONS + layers.ENCODER_DENSE}
     scales = {pool: named['scale_' + pool]['kernel'] for pool in ('pool3', 'pool4') if 'scale_' + pool in named}
     found = {role: named[role] for role in ROLES if role in named}
@@ -140,27 +139,27 @@ def _is_none_of_it(name: str) -> bool:
     return bool(_NONE_OF_IT.search(name) or _OTHER_HEADS.search(name))
 
 
-def _by_layer(path: str, shapes: Mapping[str, Shape], said: Mapping[str, str]) -> Dict[str, Dict[str, str]]:
+def _by_layer(path: str, names: Iterable[str], said: Mapping[str, str]) -> Dict[str, Dict[str, str]]:
     """Layer or role -> {'kernel': name, 'bias': name}; unknown layers keep their names."""
     roles = {layer: role for role, layer in said.items()}
     found: Dict[str, Dict[str, str]] = {}
-    for name in shapes:
-        if _is_none_of_it(name):
-            continue
+    for name in names:
         parts = re.split(r'[/.]', name)
         part = 'kernel' if parts[-1] in _KERNELS else 'bias' if parts[-1] in _BIASES else None
         whole, layer = _layers_of(name)
         known = layer.replace('-', '_')
         known = known[: -len('_sem')] if known.endswith('_sem') else known
-        key = roles.get(whole) or roles.get(layer) or ROLE_OF.get(known) or known
+        own = roles.get(whole) or roles.get(layer)
+        key = own or ROLE_OF.get(known, known)
+        is_taken = own is None and key in said
         if part is None:
             key, part = name, 'kernel'
-        if key not in layers.ALL and key not in ROLES and not key.startswith('scale_'):
+        if is_taken or key not in layers.ALL and key not in ROLES and not key.startswith('scale_'):
             key = whole if part != 'kernel' or len(parts) > 1 else name
         if part in found.setdefault(key, {}):
             raise ValueError(
-                '{} holds {!r} and {!r}, which would both be {} of {}. Say which with --layer {}=LAYER, and leave the '
-                'other out with --leave-out NAME.'.format(path, found[key][part], name, part, key, key)
+                '{} holds {!r} and {!r}, which would both be {} of {}. Leave the one that does not belong to the '
+                'network out with --leave-out NAME.'.format(path, found[key][part], name, part, key)
             )
         found[key][part] = name
     return found

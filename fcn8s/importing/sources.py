@@ -16,12 +16,18 @@ from fcn8s.vgg16.weights.caffe import is_caffe, read_caffemodel
 from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.numpy_files import NPY_MAGIC, read_npy
 from fcn8s.vgg16.weights.recognise import download_hint
-from fcn8s.vgg16.weights.source import CAFFE_BGR, Preprocessing
+from fcn8s.vgg16.weights.source import CAFFE_BGR, CHANNEL_ORDERS, Preprocessing
 from fcn8s.vgg16.weights.torch_files import LEGACY_HEAD, read_pth_legacy, read_pth_zip, read_safetensors
+from helpers.flags import check_choice, is_real
 from helpers.label_spaces import LABEL_SPACES, LabelSpace, generic_label_space
 
+_UNSCALED = (1.0, 1.0, 1.0)
 # What Berkeley's nets and torchfcn subtract, BGR (voc_layers.py; torchfcn/datasets/voc.py).
-BERKELEY_BGR = Preprocessing('BGR', (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0))
+BERKELEY_BGR = Preprocessing('BGR', (104.00698793, 116.66876762, 122.67891434), _UNSCALED)
+# Those of SIFT Flow (siftflow_layers.py) and how many classes they have.
+SIFT_FLOW_BGR, SIFT_FLOW_CLASSES = Preprocessing('BGR', (114.578, 115.294, 108.353), _UNSCALED), 33
+# Those of NYUDv2 (nyud_layers.py): one takes colours, the other HHA (three images made of the depth), not reversed.
+NYUD_CLASSES, NYUD_BGR, NYUD_HHA = 40, (116.19, 97.203, 92.318), (132.431, 94.076, 118.477)
 ACCEPTED = (
     'the SavedModel or tf.train.Saver checkpoint of the FCN-8s of 2017, a checkpoint of KittiSeg, tensorflow-fcn or a '
     "CarND project, a frozen graph of any of these, tensorflow-fcn's .npy, a Berkeley .caffemodel, or torchfcn's .pth "
@@ -55,6 +61,47 @@ def label_space_of(kind: Kind, num_classes: int) -> LabelSpace:
     """Returns the classes of a network of this kind with `num_classes` classes; nameless if they are unknown."""
     name = kind.label_spaces.get(num_classes)
     return LABEL_SPACES[name] if name else generic_label_space(num_classes)
+
+
+def stated_preprocessing(mean: Any, channel_order: Optional[str]) -> Optional[Preprocessing]:
+    """Returns what the user says about the images of a network; None if they say nothing.
+
+    mean: three numbers from 0 to 255, in channel_order. channel_order: 'BGR' or 'RGB'; None for BGR.
+
+    Raises ValueError for other values, and for an order without a mean.
+    """
+    if channel_order is not None:
+        check_choice('channel_order', channel_order, CHANNEL_ORDERS)
+        if mean is None:
+            raise ValueError(
+                'channel_order is {!r}, and no mean is given. Give the mean, too: it is in that order.'.format(
+                    channel_order
+                )
+            )
+    if mean is None:
+        return None
+    is_mean = isinstance(mean, (tuple, list, np.ndarray)) and len(mean) == 3
+    if not is_mean or not all(is_real(value) and 0 <= value <= 255 for value in mean):
+        raise ValueError(
+            'mean is {!r}; it has to be three numbers from 0 to 255, such as {} for BGR.'.format(
+                mean, SIFT_FLOW_BGR.mean
+            )
+        )
+    first, second, third = map(float, mean)
+    return Preprocessing(channel_order or CHANNEL_ORDERS[0], (first, second, third), _UNSCALED)
+
+
+def preprocessing_of(path: str, kind: Kind, num_classes: int) -> Preprocessing:
+    """Returns what networks of this kind do with their images. Raises ValueError where two of its nets differ."""
+    if kind == CAFFE and num_classes == NYUD_CLASSES:
+        raise ValueError(
+            "{} has {} classes, as Berkeley's nets of NYUDv2: one takes colours, one HHA, they subtract different "
+            'means, and nothing in the file tells which it is. Give --mean {:g} {:g} {:g} for colours, --mean {:g} '
+            '{:g} {:g} --channel-order RGB for HHA, or the mean of the images that it was trained on.'.format(
+                path, num_classes, *NYUD_BGR, *NYUD_HHA
+            )
+        )
+    return SIFT_FLOW_BGR if kind == CAFFE and num_classes == SIFT_FLOW_CLASSES else kind.preprocessing
 
 
 def read(path: str, use: Callable[[Kind, str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]) -> Any:

@@ -1,7 +1,7 @@
 """Imports a trained network of another program: a saved FCN-8s with the same logits, and the proof of that."""
 
 import os
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -53,6 +53,8 @@ def import_network(
     label_space: Optional[LabelSpace] = None,
     said: Optional[Mapping[str, str]] = None,
     leave_out: Iterable[str] = (),
+    mean: Optional[Sequence[float]] = None,
+    channel_order: Optional[str] = None,
 ) -> Dict[str, Any]:
     """Reads a trained network and writes it as a saved FCN-8s with `import.json` beside it.
 
@@ -63,9 +65,11 @@ def import_network(
         label_space: The classes, if they are not the usual ones of the kind.
         said: Role -> layer of the file; see `placement.ROLES`.
         leave_out: Names, or beginnings of names, of tensors that do not belong to the network.
+        mean: What the network subtracts from its images, in channel_order, if it is not the usual one of the kind.
+        channel_order: 'BGR' or 'RGB': the order of channels in which it takes them; BGR unless said, with `mean`.
 
     Returns:
-        The manifest: 'source', 'variant', 'tensors' (role -> name), 'left_out', 'proof'.
+        The manifest: 'source', 'settings', 'preprocessing', 'tensors' (role -> name), 'left_out', 'proof'.
 
     Raises:
         ValueError, FileNotFoundError, FileExistsError: before anything is written; also where the logits differ.
@@ -75,11 +79,13 @@ def import_network(
         raise ValueError('there is no role {!r}; roles are {}.'.format(unknown[0], ', '.join(ROLES)))
     scales = None if skip_scales is None else check_skip_scales(skip_scales)
     space = None if label_space is None else resolve_label_space(None, label_space, None)
+    preprocessing = sources.stated_preprocessing(mean, channel_order)
 
     def use(kind: sources.Kind, where: str, shapes: Any, read: Callable[[str], np.ndarray]) -> Imported:
         placement = place(where, shapes, kind.channels_first, said, leave_out)
-        _check_decoder(where, placement, shapes, kind, space)
-        return _take(kind, where, shapes, read, placement, scales)
+        num_classes = _check_decoder(where, placement, shapes, kind, space)
+        taken = preprocessing or sources.preprocessing_of(where, kind, num_classes)
+        return _take(kind._replace(preprocessing=taken), where, shapes, read, placement, scales)
 
     with atomic_directory(out_dir) as directory:
         imported = sources.read(path, use)
@@ -180,8 +186,11 @@ def _check_decoder(
     shapes: Mapping[str, Tuple[int, ...]],
     kind: sources.Kind,
     label_space: Optional[LabelSpace],
-) -> None:
-    """Raises ValueError where a kernel or bias does not have the shape that this variant and these classes need."""
+) -> int:
+    """Returns the number of classes.
+
+    Raises ValueError where a kernel or bias does not have the shape that this variant and these classes need.
+    """
     scores = placement.kernels['score_fc7']
     num_classes = _hwio(tuple(shapes[scores]), kind.channels_first)[-1]
     if not 2 <= num_classes <= MAX_CLASSES:
@@ -217,6 +226,7 @@ def _check_decoder(
             raise ValueError(
                 '{}: {!r} has the shape {}, but there are {} classes.'.format(path, name, shapes[name], num_classes)
             )
+    return num_classes
 
 
 def _decoder_arrays(

@@ -322,6 +322,12 @@ def test_the_training_loss_is_remembered_until_other_weights_are_loaded(dataset,
         ('g_step', r'use model.sess.run\(model.global_step\)'),
         ('loss', 'use model.total_loss'),
         ('variables_updated', 'force_save=True'),
+        ('model_load_dir', 'keep them in your script'),
+        ('tags', 'keep them in your script'),
+        ('vgg16_dir', 'keep them in your script'),
+        ('variables_load_dir', 'keep them in your script'),
+        ('vgg16_tag', "have the tag 'vgg16'"),
+        ('eval_dataset', 'evaluate takes dataset'),
     ],
 )
 def test_an_attribute_of_the_network_that_is_gone_names_what_replaces_it(name, remedy):
@@ -339,6 +345,7 @@ def test_an_attribute_of_the_network_that_is_gone_names_what_replaces_it(name, r
         ('ground_truth_paths', 'pair.label for pair in data.pairs'),
         ('dataset_size', r'get_num_files\(\)'),
         ('ground_truth', 'has_labels'),
+        ('ground_truth_dirs', r'os.path.dirname\(pair.label\)'),
     ],
 )
 def test_an_attribute_of_a_dataset_that_is_gone_names_what_replaces_it(dataset, name, remedy):

@@ -20,6 +20,8 @@ Field = Tuple[int, int, int, int]  # number, wire type, where its content begins
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # Fields of NetParameter, with those of their messages: LayerParameter, and V1LayerParameter in models up to 2014.
 LAYERS = {100: {'name': 1, 'blobs': 7}, 2: {'name': 4, 'blobs': 6}}
+# What follows an empty name: the keys of `layer`, of `layers`, or of `input`, each with bytes.
+_BEHIND_NO_NAME = (b'\xa2\x06', b'\x12', b'\x1a')
 # BlobProto
 SHAPE_BEFORE_2014, DATA, SHAPE, DOUBLE_DATA = (1, 2, 3, 4), 5, 7, 8
 SHAPE_DIM = 1
@@ -28,8 +30,13 @@ VGG16_NAMES = paired_names('{}/0', '{}/1')
 
 
 def is_caffe(head: bytes) -> bool:
-    """Tells whether a file begins like a NetParameter: with a name of printable characters, in field 1 as bytes."""
+    """Tells whether a file begins like a NetParameter: with a name of printable characters, in field 1 as bytes.
+
+    Caffe also writes the name of a net that has none, such as Berkeley's.
+    """
     name = head[2 : 2 + head[1]] if len(head) > 2 else b''
+    if head[:2] == b'\x0a\x00':
+        return head[2:].startswith(_BEHIND_NO_NAME)
     return head[:1] == b'\x0a' and bool(name) and all(32 <= byte < 127 for byte in name)
 
 

@@ -49,6 +49,11 @@ _NOT_READ = (
     (rb'\s*<(!doctype|html)', 'a web page, as a failed download leaves'),
     (rb'\s*version https://git-lfs', 'a Git LFS pointer; fetch the file itself with: git lfs pull'),
     (rb"\x1f\x8b|BZh\d|\xfd7zXZ\0|7z\xbc\xaf'\x1c", 'compressed; unpack it first'),
+    (
+        rb'(.{1024})?sys_info\0.{248}ustar',
+        'of the first releases of PyTorch, which only PyTorch reads, and to load it is to run it; where you trust it: '
+        "torch.save(torch.load(path, weights_only=False), 'weights.pth')",
+    ),
     (rb'.{257}ustar', 'a tar archive; unpack it first'),
     (rb'\s*$', 'the file is empty'),
     # ModelProto.ir_version, then producer_name; SavedModel.saved_model_schema_version, then the graph.
@@ -169,7 +174,7 @@ def _recognise_archive(path: str) -> str:
 
 def download_hint(path: str) -> str:
     """Returns, in brackets, what kind of file this is that is not read, and what to do; '' if it is unknown."""
-    head = _head(path, 512)
+    head = _head(path, 1536)
     known = (what for pattern, what in _NOT_READ if re.match(pattern, head, re.DOTALL | re.IGNORECASE))
     what = next(known, _PT2 if _is_pt2(path) else '')
     return ' ({})'.format(what) if what else ''

@@ -7,6 +7,7 @@ import numpy as np
 from fcn8s.vgg16.weights.layers import VGG16_HEAD, Head
 
 Weights = Tuple[np.ndarray, np.ndarray]
+CHANNEL_ORDERS = ('BGR', 'RGB')
 
 
 class Preprocessing(NamedTuple):

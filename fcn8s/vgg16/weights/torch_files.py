@@ -47,6 +47,8 @@ def _convolution_indices() -> Dict[str, str]:
 
 
 TORCHVISION_LAYERS = dict(_convolution_indices(), fc6='classifier.0', fc7='classifier.3', fc8='classifier.6')
+# Until March 2017 dropout came before the dense layers; the conversion of the Caffe model (vgg16-00b39a1b) is older.
+FIRST_TORCHVISION_LAYERS = dict(TORCHVISION_LAYERS, fc6='classifier.1', fc7='classifier.4')
 _PARTS = ('weight', 'bias')
 TIMM_LAYERS = dict(_convolution_indices(), fc6='pre_logits.fc1', fc7='pre_logits.fc2', fc8='head.fc')
 
@@ -70,7 +72,16 @@ class _Inert:
 
 
 class _Tensor(_Inert):
-    """Stands in for `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ...)`."""
+    """Stands in for `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ...)`, and for `_rebuild_tensor`,
+    which PyTorch before 0.4 wrote.
+    """
+
+
+class _TensorWithState(_Tensor):
+    """Stands in for `torch.FloatTensor()`, as PyTorch before 0.1.11 wrote it: the state has these arguments."""
+
+    def __setstate__(self, state):
+        self.arguments = state
 
 
 class _Parameter(_Inert):
@@ -100,6 +111,12 @@ _BFLOAT16 = 'V2'  # NumPy has no bfloat16: two bytes, until they are converted t
 TORCH_STAND_INS = {
     ('collections', 'OrderedDict'): _StateDict,
     ('torch._utils', '_rebuild_tensor_v2'): _Tensor,
+    ('torch._utils', '_rebuild_tensor'): _Tensor,
+    **{
+        (module, number + 'Tensor'): _TensorWithState
+        for module in ('torch', 'torch.cuda')
+        for number in ('Float', 'Double', 'Half', 'Long', 'Int', 'Short', 'Char', 'Byte')
+    },
     ('torch._utils', '_rebuild_parameter'): _Parameter,
     ('torch', 'FloatStorage'): _storage_type('<f4'),
     ('torch', 'DoubleStorage'): _storage_type('<f8'),
@@ -302,9 +319,9 @@ def _unwrap(path: str, name: Any, value: Any) -> _Tensor:
     return value
 
 
-def _is_well_formed(arguments: Tuple[Any, ...]) -> bool:
+def _is_well_formed(arguments: Any) -> bool:
     """Whether these are (storage, offset, shape, strides, ...) of a tensor that lies within its storage."""
-    if len(arguments) < 4 or not isinstance(arguments[0], _Storage):
+    if not isinstance(arguments, tuple) or len(arguments) < 4 or not isinstance(arguments[0], _Storage):
         return False
     storage, offset, shape, strides = arguments[:4]
     if not isinstance(shape, tuple) or not isinstance(strides, tuple) or len(shape) != len(strides):
@@ -358,7 +375,9 @@ def _assemble_named(path: str, shapes: Mapping[str, Shape], read: Callable[[str]
     plain = _without_wrappers(list(shapes))
     shapes = {name: shapes[plain[name]] for name in plain}
     is_timm = any(name.startswith(('pre_logits.', 'head.')) for name in shapes)
-    names = paired_names('{}.weight', '{}.bias', TIMM_LAYERS if is_timm else TORCHVISION_LAYERS)
+    is_first = 'classifier.1.weight' in shapes and 'classifier.0.weight' not in shapes
+    called = TIMM_LAYERS if is_timm else FIRST_TORCHVISION_LAYERS if is_first else TORCHVISION_LAYERS
+    names = paired_names('{}.weight', '{}.bias', called)
     layout = Layout(names, TORCHVISION_RGB, channels_first=True, convolutional=('fc6', 'fc7') if is_timm else ())
     return assemble('torchvision', path, layout, shapes, lambda name: read(plain[name]))
 

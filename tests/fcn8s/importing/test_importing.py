@@ -12,6 +12,7 @@ from fcn8s.backend import TF_VERSION, tf
 from fcn8s.cli import main
 from fcn8s.cli.import_fcn8s import describe
 from fcn8s.importing import sources
+from fcn8s.importing.placement import place
 from fcn8s.importing.write import import_network
 from fcn8s.training.schedules import constant
 from helpers.label_spaces import generic_label_space
@@ -354,6 +355,64 @@ def test_numbers_in_names_are_an_order_only_where_they_count(tmp_path, names, sa
     check(str(tmp_path / 'out'), expected)
 
 
+def shapes_named_twice(names):
+    """The shapes of tensorflow-fcn's network, and for some tensors those of a second one that is not used."""
+    shapes = {
+        structures.tensorflow_fcn_names(layer, part): value.shape
+        for layer, pair in structures.random_network(num_classes=2, divisor=64).items()
+        for part, value in zip(('kernel', 'bias'), pair)
+    }
+    shapes.pop(None)
+    return {**shapes, **{unused: shapes[used] for unused, used in names.items()}}
+
+
+TWICE = {
+    'a layer': {'old/score_fr/weights': 'score_fr/weights', 'old/score_fr/biases': 'score_fr/biases'},
+    'a tensor': {'score_fr/kernel': 'score_fr/weights', 'upscore2/weights': 'upscore2/up_filter'},
+    'of the encoder': {'old/conv1_1/filter': 'conv1_1/filter', 'old/conv1_1/biases': 'conv1_1/biases'},
+}
+
+
+@pytest.mark.parametrize('what, left_out', [('a layer', ['old/']), ('a tensor', None), ('of the encoder', ['old/'])])
+def test_of_two_layers_for_one_place_the_other_is_left_out(what, left_out):
+    shapes, unused = shapes_named_twice(TWICE[what]), sorted(TWICE[what])
+    with pytest.raises(ValueError, match='would both be kernel of .*Leave the one .* with --leave-out NAME'):
+        place('file', shapes, channels_first=False)
+    placement = place('file', shapes, False, leave_out=left_out or unused)
+    assert placement.left_out == unused
+    assert placement == place('file', shapes_named_twice({}), False)._replace(left_out=unused)
+
+
+# The decoder of KittiSeg's later code, beside that of tensorflow-fcn, which is then not used.
+KITTISEG = {
+    'score_fr/kernel': 'score_fr/weights',
+    'score_fr/bias': 'score_fr/biases',
+    'score_feed2/kernel': 'score_pool4/weights',
+    'score_feed2/bias': 'score_pool4/biases',
+    'score_feed4/kernel': 'score_pool3/weights',
+    'score_feed4/bias': 'score_pool3/biases',
+    'upscore2/weights': 'upscore2/up_filter',
+    'upscore4/weights': 'upscore4/up_filter',
+    'upscore32/weights': 'upscore32/up_filter',
+}
+
+
+def test_the_decoder_that_kittiseg_does_not_use_is_left_out_as_the_docs_say(root_dir):
+    with open(os.path.join(root_dir, 'docs', 'trained-networks.md')) as file:
+        command = file.read().split('the first is not used: `')[1].split('`')[0].split()
+    placement = place('file', shapes_named_twice(KITTISEG), False, leave_out=command[1::2])
+    assert sorted(placement.left_out) == sorted(KITTISEG.values())
+    assert set(KITTISEG) <= set(placement.used)
+
+
+def test_a_role_that_was_said_is_no_other_layers():
+    shapes, unused = shapes_named_twice(TWICE['a layer']), sorted(TWICE['a layer'])
+    said = {'score_fc7': 'old/score_fr'}
+    with pytest.raises(ValueError, match="'score_fr/.*' of the shape .* could not be placed .* --leave-out NAME"):
+        place('file', shapes, False, said)
+    assert place('file', shapes, False, said, ['score_fr/']).kernels['score_fc7'] == unused[1]
+
+
 # What Caffe and PyTorch wrote
 
 
@@ -362,7 +421,8 @@ def test_a_caffemodel_has_the_logits_of_its_net(tmp_path, variant, old):
     pytest.importorskip('torch')
     network = structures.random_network(variant, num_classes=21)
     path = str(tmp_path / 'fcn.caffemodel')
-    structures.write_caffemodel(path, structures.channels_first(network, variant), old)
+    # Berkeley's own have no name.
+    structures.write_caffemodel(path, structures.channels_first(network, variant), old, b'FCN' if old else b'')
     manifest = import_network(path, str(tmp_path / 'out'))
     check(str(tmp_path / 'out'), structures.torch_logits(network, variant, (1, 1)))
     assert manifest['settings']['label_space']['name'] == 'voc'
@@ -391,7 +451,43 @@ def test_of_sift_flow_the_semantic_net_is_taken_and_the_other_named(tmp_path):
     structures.write_caffemodel(str(tmp_path / 'fcn.caffemodel'), layers)
     manifest = import_network(str(tmp_path / 'fcn.caffemodel'), str(tmp_path / 'out'))
     assert manifest['left_out'] == ['score_fr_geo/0', 'score_fr_geo/1', 'upscore_geo/0']
-    check(str(tmp_path / 'out'), structures.torch_logits(network, '32s', (1, 1)))
+    check(str(tmp_path / 'out'), structures.torch_logits(network, '32s', (1, 1), structures.SIFT_FLOW_MEAN))
+    assert 'images: BGR minus 114.578 115.294 108.353, taken for granted' in '\n'.join(describe('out', manifest))
+
+
+HHA = (132.431, 94.076, 118.477)
+
+
+@pytest.mark.parametrize(
+    'classes, mean, order, expected',
+    [
+        (21, None, None, ('BGR', tuple(structures.BERKELEY_MEAN))),
+        (33, None, None, ('BGR', tuple(structures.SIFT_FLOW_MEAN))),
+        (33, [1, 2, 3], None, ('BGR', (1, 2, 3))),
+        (40, None, None, 'Give --mean 116.19 97.203 92.318 for colours, --mean 132.431 94.076 118.477 --channel-order'),
+        (40, HHA, 'RGB', ('RGB', HHA)),
+        (40, HHA, 'HHA', "channel_order is 'HHA'; choose from BGR, RGB"),
+        (40, None, 'RGB', "channel_order is 'RGB', and no mean is given"),
+        (40, [1, 2], None, 'mean is .1, 2.; it has to be three numbers from 0 to 255'),
+        (40, [1, 2, float('nan')], None, 'three numbers from 0 to 255'),
+    ],
+)
+def test_a_network_gets_the_mean_of_its_images(tmp_path, monkeypatch, classes, mean, order, expected):
+    """Of Berkeley's nets, those of SIFT Flow and NYUDv2 subtract others than those of VOC."""
+    structures.write_caffemodel(
+        str(tmp_path / 'net'), structures.channels_first(structures.random_network('32s', classes, 64), '32s')
+    )
+
+    def take(kind, *arguments):
+        raise ZeroDivisionError(kind.preprocessing)
+
+    monkeypatch.setattr('fcn8s.importing.write._take', take)
+    with pytest.raises(ValueError if isinstance(expected, str) else ZeroDivisionError) as caught:
+        import_network(str(tmp_path / 'net'), str(tmp_path / 'out'), mean=mean, channel_order=order)
+    if isinstance(expected, str):
+        assert caught.match(expected)
+    else:
+        assert caught.value.args[0][:2] == expected
 
 
 def torch_state(torch, network):
@@ -485,6 +581,7 @@ def test_the_proof_is_printed_and_kept(caffemodel, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert '39 placed, each once; 0 left out\n' in printed and 'SHA-256' in printed
     assert 'FCN-8s, 21 classes (voc), skip scales 1 1, maps aligned as in Caffe' in printed
+    assert 'images: BGR minus 104.007 116.6688 122.6789, taken for granted' in printed
     with open(str(tmp_path / 'out' / 'import.json')) as file:
         proof = json.load(file)['proof']
     assert max(proof['relative_errors']) < proof['tolerance'] == 1e-4

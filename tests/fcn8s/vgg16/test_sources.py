@@ -273,15 +273,19 @@ class Storage:
 
 
 class Tensor:
-    """Pickles as torch.Tensor does; `torch` itself is not needed."""
+    """Pickles as torch.Tensor does; `torch` itself is not needed. release: of PyTorch, (0, 1) for the first ones."""
 
-    def __init__(self, key, array):
-        self.key, self.array = key, array
+    def __init__(self, key, array, release):
+        self.key, self.array, self.release = key, array, release
 
     def __reduce__(self):
         strides = tuple(stride // self.array.itemsize for stride in self.array.strides)
-        rebuild = sys.modules['torch._utils']._rebuild_tensor_v2
-        return rebuild, (Storage(self.key, self.array), 0, self.array.shape, strides, False, OrderedDict())
+        parts = (Storage(self.key, self.array), 0, self.array.shape, strides)
+        if self.release == (0, 1):
+            return sys.modules['torch'].FloatTensor, (), parts
+        if self.release < (0, 4):
+            return sys.modules['torch._utils']._rebuild_tensor, parts
+        return sys.modules['torch._utils']._rebuild_tensor_v2, parts + (False, OrderedDict())
 
 
 @contextlib.contextmanager
@@ -289,12 +293,10 @@ def fake_torch():
     """Modules that pickle can find the names of PyTorch's classes in."""
     torch, utils = types.ModuleType('torch'), types.ModuleType('torch._utils')
 
-    def _rebuild_tensor_v2():
-        pass
-
-    _rebuild_tensor_v2.__module__, _rebuild_tensor_v2.__qualname__ = 'torch._utils', '_rebuild_tensor_v2'
-    utils._rebuild_tensor_v2 = _rebuild_tensor_v2
-    torch.FloatStorage = type('FloatStorage', (), {'__module__': 'torch'})
+    for name in ('_rebuild_tensor', '_rebuild_tensor_v2'):
+        setattr(utils, name, type(name, (), {'__module__': 'torch._utils'}))
+    for name in ('FloatStorage', 'FloatTensor'):
+        setattr(torch, name, type(name, (), {'__module__': 'torch'}))
     before = {name: sys.modules.get(name) for name in ('torch', 'torch._utils')}
     sys.modules.update({'torch': torch, 'torch._utils': utils})
     try:
@@ -304,7 +306,7 @@ def fake_torch():
             sys.modules.pop(name) if module is None else sys.modules.update({name: module})
 
 
-def dump_tensors(file, tensors, legacy, around=OrderedDict):
+def dump_tensors(file, tensors, legacy, around=OrderedDict, release=(1, 6)):
     """around: makes what is dumped out of the state dict."""
     with fake_torch() as torch:
 
@@ -314,7 +316,9 @@ def dump_tensors(file, tensors, legacy, around=OrderedDict):
                     return ('storage', torch.FloatStorage, obj.key, 'cpu', obj.array.size) + ((None,) if legacy else ())
                 return None
 
-        state = OrderedDict((name, Tensor(str(key), array)) for key, (name, array) in enumerate(tensors.items()))
+        state = OrderedDict(
+            (name, Tensor(str(key), array, release)) for key, (name, array) in enumerate(tensors.items())
+        )
         Pickler(file, protocol=2).dump(around(state))
 
 
@@ -330,18 +334,28 @@ def write_pth(path, weights, tensors=None, around=OrderedDict):
         archive.writestr('vgg16/version', '3\n')
 
 
-def write_pth_legacy(path, weights, tensors=None):
+def write_pth_legacy(path, weights, tensors=None, release=(1, 5)):
     tensors = tensors or to_state_dict(weights)
     with open(path, 'wb') as file:
         system = {'protocol_version': 1001, 'little_endian': True, 'type_sizes': {}}
         for header in (0x1950A86A20F9469CFC6C, 1001, system):
             pickle.dump(header, file, protocol=2)
-        dump_tensors(file, tensors, legacy=True)
+        dump_tensors(file, tensors, legacy=True, release=release)
         keys = sorted(str(key) for key in range(len(tensors)))
         pickle.dump(keys, file, protocol=2)
         arrays = list(tensors.values())
         for key in keys:
             file.write(struct.pack('<q', arrays[int(key)].size) + arrays[int(key)].tobytes())
+
+
+def write_pth_of_2017(path, weights):
+    write_pth_legacy(path, weights, release=(0, 3))
+
+
+def write_pth_of_the_first_releases(path, weights):
+    """As torchvision's first VGG networks were saved, with dropout before the dense layers."""
+    modules = dict(TORCH_MODULES, fc6='classifier.1', fc7='classifier.4')
+    write_pth_legacy(path, weights, to_state_dict(weights, modules), release=(0, 1))
 
 
 def write_safetensors(path, weights, tensors=None):
@@ -360,14 +374,18 @@ def write_timm_safetensors(path, weights):
     write_safetensors(path, weights, to_timm(weights))
 
 
-def write_caffe(path, weights, old=False):
+def write_caffe(path, weights, old=False, net=b'VGG'):
     layers = OrderedDict()
     for name, (kernel, biases) in weights.items():
         stored = kernel if name.startswith('fc') else kernel.transpose(3, 2, 0, 1)
         if name == 'fc6':
             stored = kernel.reshape(7, 7, -1, kernel.shape[-1]).transpose(2, 0, 1, 3).reshape(kernel.shape)
         layers[name] = [stored.T if name.startswith('fc') else stored, biases]
-    foreign_networks.write_caffemodel(path, layers, old)
+    foreign_networks.write_caffemodel(path, layers, old, net)
+
+
+def write_caffe_without_a_name(path, weights):
+    write_caffe(path, weights, net=b'')
 
 
 def write_caffe_of_2014(path, weights):
@@ -394,8 +412,15 @@ WRITERS = {
     'slim': [write_slim, write_slim_format_1],
     'npz': [write_npz],
     'npy': [write_npy, write_npy_of_dicts, write_npy_protocol_2],
-    'caffe': [write_caffe, write_caffe_of_2014],
-    'torchvision': [write_pth, write_pth_legacy, write_safetensors, write_timm_safetensors],
+    'caffe': [write_caffe, write_caffe_of_2014, write_caffe_without_a_name],
+    'torchvision': [
+        write_pth,
+        write_pth_legacy,
+        write_pth_of_2017,
+        write_pth_of_the_first_releases,
+        write_safetensors,
+        write_timm_safetensors,
+    ],
 }
 FIRST_WRITERS = [(kind, writers[0]) for kind, writers in WRITERS.items()]
 OTHER_WRITERS = [(writers[0], writer) for writers in WRITERS.values() for writer in writers[1:]]
@@ -845,6 +870,8 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, weights):
         (b'', 'the file is empty'),
         (b'BZh91AY&SY', 'compressed; unpack it first'),
         (b'vgg16.pth'.ljust(257, b'\0') + b'ustar\x0000', 'a tar archive; unpack it first'),
+        (b'sys_info'.ljust(257, b'\0') + b'ustar\x0000', r'of the first releases of PyTorch.*torch\.save\(torch\.load'),
+        (1024 * b'x' + b'sys_info'.ljust(257, b'\0') + b'ustar\x0000', 'of the first releases of PyTorch'),
         (b'\x08\x09\x12\x07pytorch\x1a\x062.13.0', 'ONNX, in which layers have no names of their own; take'),
         (b'\x08\x01\x12\x95\x89\x0a', 'the graph of a SavedModel; give the folder'),
         (b'\x1c\0\0\0TFL3\x14\0', 'TFLite; take the weights that it was made of'),
