@@ -53,6 +53,8 @@ def lay_over(recipe: Recipe, settings: Dict[str, Any], defaults: Dict[str, Any])
     wanted = dict(defaults, **recipe.arguments)
     if recipe.target['score'] != SCORE:
         raise ValueError('it is of {}, and runs are compared by {}.'.format(recipe.target['score'], SCORE))
+    if settings.get('hold_out') != wanted.get('hold_out'):
+        raise ValueError('with another --hold-out, other images are scored.')
     evaluations = evaluated_epochs(wanted['epochs'], wanted['eval_every'])
     curve = recipe.curve or []
     if len(curve) != len(evaluations):

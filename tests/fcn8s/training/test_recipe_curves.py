@@ -96,6 +96,7 @@ def test_another_number_of_epochs_says_where_the_recipe_was():
     [
         (MEASURED._replace(curve=[1.0]), {}, 'it has 1 scores, and the recipe 3 evaluations in 8 epochs'),
         (MEASURED._replace(target=dict(MEASURED.target, score='accuracy')), {}, 'it is of accuracy, and runs are comp'),
+        (MEASURED, {'hold_out': ['0006R0']}, 'with another --hold-out, other images are scored'),
     ],
 )
 def test_curves_that_say_nothing_to_expect_are_refused(recipe, typed, message):
