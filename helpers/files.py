@@ -94,6 +94,9 @@ def _move(temporary: str, final: str, may_replace: Optional[Callable[[str], bool
     try:
         os.link(temporary, final)  # fails where something is, unlike renaming
     except OSError as error:
+        if _is_same_file(temporary, final):  # over NFS, a link that was made and asked for again fails, too
+            os.unlink(temporary)
+            return
         if os.path.lexists(final):
             raise TakenError('{} is there already, and is not replaced. Move it away.'.format(final)) from error
         os.replace(temporary, final)  # this file system has no such links
@@ -101,14 +104,19 @@ def _move(temporary: str, final: str, may_replace: Optional[Callable[[str], bool
         os.unlink(temporary)
 
 
+def _is_same_file(path: str, other: str) -> bool:
+    return os.path.lexists(other) and os.path.samestat(os.lstat(path), os.lstat(other))
+
+
 @contextlib.contextmanager
 def _moved_into_place(final: str, shown: str, may_replace: Optional[Callable[[str], bool]] = None) -> Iterator[str]:
     """Implements `atomic_path`, and `atomic_new_path` if `may_replace` is given. shown: the path that messages name.
 
-    Files in the temporary directory of an `atomic_directory` are not synced one by one: the whole directory is synced.
+    Files in the temporary directory of an `atomic_directory` are not synced one by one, nor is one that is itself
+    temporary: who moves it into place syncs it.
     """
     temporary = _temporary_sibling(final)
-    lasts = not any(_TEMPORARY.match(part) for part in os.path.dirname(final).split(os.sep))
+    lasts = not any(_TEMPORARY.match(part) for part in final.split(os.sep))
     with explain_os_errors(shown):
         os.makedirs(os.path.dirname(final), exist_ok=True)
         _remove_leftovers(os.path.dirname(final))

@@ -105,6 +105,7 @@ def share_out(
     with temporary_directory('fcn8s-share') as folder:
         with open(os.path.join(folder, _MODELS), 'w', encoding='utf-8') as file:
             json.dump(dict(models), file)
+        paths = [_result_path(folder, index) for index in range(count)]
         try:
             with tqdm(total=total, desc=description, unit=unit, **bar_options()) as bar:
                 launching.run_workers(
@@ -115,9 +116,9 @@ def share_out(
                 )
         except BaseException:
             with contextlib.suppress(OSError):  # the disk may be full, which the error says already
-                take_over(_handed_back(folder, count))
+                take_over(_handed_back([path for path in paths if os.path.exists(path)]))
             raise
-        take_over(_handed_back(folder, count))
+        take_over(_handed_back(paths))
 
 
 def _show(bar: Any, num_done: int) -> None:
@@ -144,11 +145,10 @@ def _num_done(folder: str, count: int) -> int:
     return sum(os.path.getsize(path) for path in paths if os.path.exists(path))
 
 
-def _handed_back(folder: str, count: int) -> Iterator[Any]:
+def _handed_back(paths: Sequence[str]) -> Iterator[Any]:
     """The parts of the results that are whole: a killed process may have left half a line."""
-    paths = [_result_path(folder, index) for index in range(count)]
     with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(open(path, 'rb')) for path in paths if os.path.exists(path)]
+        files = [stack.enter_context(open(path, 'rb')) for path in paths]
         for lines in itertools.zip_longest(*files, fillvalue=b''):
             yield from (json.loads(line.decode('ascii')) for line in lines if line.endswith(b'\n'))
 

@@ -196,10 +196,10 @@ def evaluate_predictions(
 
 def _with_class_ids(batches: Iterator[Any], label_space: LabelSpace) -> Iterator[Tuple[Any, np.ndarray]]:
     """Yields images and labels [N, H, W]: TensorFlow would silently cast any numbers to the IDs that it is fed."""
-    for batch in batches:
+    for batch in iter(lambda: next(batches, None), None):  # an object of others may have nothing but __next__
         images, labels = as_pair(batch)
         labels = as_label_batch(labels, label_space, len(images))
-        yield images, labels if labels.ndim == 3 else class_ids_of(labels, label_space.ignore_id)
+        yield images, labels if labels.ndim == 3 else class_ids_of(labels, label_space.ignore_id).astype(np.uint8)
 
 
 def _in_turn(observers: Sequence[Any]) -> Callable:

@@ -231,8 +231,9 @@ def test_a_gpu_may_work_for_long_while_its_process_waits(monkeypatch, tmp_path, 
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', gpus)
     found = []
     monkeypatch.setattr(launching, 'run_workers', lambda workers, **options: found.append(options['patience']))
-    sharing.share_out(['predict'], 2, {}, 2, 'predict', 'image', found.extend)
-    assert found == [patience]  # they hand nothing back
+    with pytest.raises(FileNotFoundError, match='found-0'):  # they end well, but hand nothing back
+        sharing.share_out(['predict'], 2, {}, 2, 'predict', 'image', found.extend)
+    assert found == [patience]
 
 
 def test_items_are_dealt_out_and_counted(tmp_path):
