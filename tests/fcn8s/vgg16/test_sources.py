@@ -29,7 +29,10 @@ from fcn8s.cli import main
 from fcn8s.saving import saved_models
 from fcn8s.vgg16 import graph as vgg16_graph
 from fcn8s.vgg16 import proof, write_encoder
+from fcn8s.vgg16.weights.numpy_files import _Dtype, _Latin1Bytes
+from fcn8s.vgg16.weights.pickles import is_shape, load_inert
 from fcn8s.vgg16.weights.recognise import read_source, recognise
+from fcn8s.vgg16.weights.torch_files import TORCH_STAND_INS, _parse_storage_id
 
 DIVISOR = 32
 CONVOLUTIONS = [
@@ -996,6 +999,51 @@ def test_malformed_pickles_are_refused(tmp_path, body):
         file.write(b'\x80\x02' + body)
     with pytest.raises(ValueError, match='file'):
         read_source(str(tmp_path / 'file'))
+
+
+# A tuple of 2^60 values: its hash and its text would take years.
+DOUBLED = b'N' + b'2\x86' * 60
+ORDERED_DICT = b'ccollections\nOrderedDict\n'
+
+
+@pytest.mark.parametrize(
+    'body, message',
+    [
+        (b'}' + DOUBLED + b'Ns.', 'a tuple is the key of a table'),
+        (b'}(NN' + DOUBLED + b'Nu.', 'a tuple is the key of a table'),
+        (b'(' + DOUBLED + b'Nd.', 'a tuple is the key of a table'),
+        (b'\x8f(' + DOUBLED + b'\x90.', 'a tuple is the key of a table'),
+        (b'(' + DOUBLED + b'\x91.', 'a tuple is the key of a table'),
+        (ORDERED_DICT + b'](' + DOUBLED + b'Nla\x85R.', 'a tuple is the key of a table'),
+        (DOUBLED + b'Q.', r'data outside itself \(a tuple\)'),
+        (b'}\x8b' + struct.pack('<i', 10**6) + b'\x01' * 10**6 + b'Ns.', 'a int is the key of a table'),
+        (b'\x96' + struct.pack('<Q', 2**44) + b'.', 'damaged'),  # memory before it is read
+        (ORDERED_DICT + b'(' + b'N' * 300 + b'tR.', 'a call has 300 arguments'),  # copied by each call
+    ],
+)
+def test_pickles_that_take_all_time_or_memory_are_refused_at_once(body, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load_inert(io.BytesIO(body), len(body), 'file', TORCH_STAND_INS)
+    assert caught.value.args[0].startswith('file ') and len(caught.value.args[0]) < 200
+
+
+def test_a_pickle_can_copy_no_list_of_pairs_again_and_again():
+    pairs, again = b'](K\x01K\x02laq\x00\x85R', b'h\x00\x85R'
+    body = b'(' + ORDERED_DICT + pairs + ORDERED_DICT + again + b'l.'
+    assert load_inert(io.BytesIO(body), len(body), 'file', TORCH_STAND_INS) == [{1: 2}, {}]
+
+
+def test_values_of_pickles_in_messages_are_short_and_shapes_are_few_whole_numbers():
+    doubled = ()
+    for _ in range(60):
+        doubled = (doubled, doubled)
+    code, encoding = ((lambda: _Dtype(doubled).to_float_dtype()), (lambda: _Latin1Bytes('', doubled)))
+    for refused in (lambda: _parse_storage_id('file', doubled), code, encoding):
+        with pytest.raises(ValueError, match='a tuple'):
+            refused()
+    with pytest.raises(ValueError, match="an array of 'i8'; weights"):
+        _Dtype('i8').to_float_dtype()
+    assert is_shape((3, 0)) and not any(map(is_shape, (doubled, (1,) * 65, (2**64,), (-1,), [3])))
 
 
 @pytest.mark.parametrize(
