@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import pickle
+import shutil
 import struct
 import sys
 import types
@@ -33,6 +34,7 @@ from fcn8s.vgg16.weights.numpy_files import _Dtype, _Latin1Bytes
 from fcn8s.vgg16.weights.pickles import is_shape, load_inert
 from fcn8s.vgg16.weights.recognise import read_source, recognise
 from fcn8s.vgg16.weights.torch_files import TORCH_STAND_INS, _parse_storage_id
+from fcn8s.vgg16.write import _copy_saved_model
 
 DIVISOR = 32
 CONVOLUTIONS = [
@@ -1093,6 +1095,26 @@ def test_a_saved_model_is_checked_and_copied(tmp_path, tiny_encoder):
     assert manifest['preprocessing']['channel_order'] == original['preprocessing']['channel_order']
     np.testing.assert_allclose(manifest['preprocessing']['mean'], original['preprocessing']['mean'])
     assert manifest['proof']['relative_errors'] == pytest.approx(original['proof']['relative_errors'], abs=1e-6)
+
+
+def test_only_what_was_read_of_a_saved_model_is_copied_and_no_link(tmp_path, tiny_encoder):
+    """Links of somebody else's encoder could lead to any file of this machine, or to itself again and again."""
+    encoder, out = tmp_path / 'encoder', tmp_path / 'out'
+    shutil.copytree(tiny_encoder, str(encoder))
+    variables, data = encoder / 'variables', 'variables.data-00000-of-00001'
+    (encoder / 'saved_model.pbtxt').write_text('secret')
+    os.symlink('.', str(variables / 'again'))
+    os.symlink(str(encoder / 'saved_model.pbtxt'), str(variables / 'secret'))
+    out.mkdir()
+    _copy_saved_model(str(encoder), str(out))
+    copied = sorted(str(path.relative_to(out)) for path in out.rglob('*') if path.is_file())
+    assert copied == ['saved_model.pb', 'variables/' + data, 'variables/variables.index']
+    os.rename(str(variables / data), str(variables / 'elsewhere'))
+    os.symlink('elsewhere', str(variables / data))
+    with pytest.raises(
+        ValueError, match='{} is a link to .*elsewhere, and only files of the model itself'.format(data)
+    ):
+        saved_models.copy_file(str(encoder), os.path.join('variables', data), str(out))
 
 
 def write_with_layer(directory, encoder, name):
