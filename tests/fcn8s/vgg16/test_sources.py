@@ -549,6 +549,41 @@ def test_what_a_link_to_another_file_says_decides_nothing(tmp_path, notop):
     assert read_source(path).preprocessing.channel_order == 'BGR'
 
 
+def write_keras_inside(path, weights):
+    """A VGG-16 that is a layer of a larger network."""
+    write_keras3(path, weights)
+    with h5py.File(path, 'r+') as file:
+        file.move('layers', 'network')
+        file.move('network', 'layers/vgg16/layers')
+
+
+@pytest.mark.parametrize('write', [write_keras_old, write_keras3, write_keras_inside])
+@pytest.mark.parametrize('depth', [0, 1, 2])
+def test_weights_behind_a_link_to_another_file_are_none(tmp_path, weights, write, depth):
+    other, path = str(tmp_path / 'other.h5'), str(tmp_path / 'file.h5')
+    write(other, weights)
+    with h5py.File(other, 'r') as there, h5py.File(path, 'w') as here:
+        here.attrs.update(there.attrs)
+        if depth == 0:
+            here['model_weights'] = h5py.ExternalLink(other, '/')
+        for name in there if depth else ():
+            for inner in there[name] if depth == 2 else ['']:
+                here[os.path.join(name, inner)] = h5py.ExternalLink(other, '/' + os.path.join(name, inner))
+    with pytest.raises(ValueError, match='is no complete VGG-16: conv1_1'):
+        read_source(path)
+
+
+def test_a_dataset_of_another_file_is_refused_before_its_shape_is_asked_for(tmp_path, weights):
+    path = str(tmp_path / 'file.h5')
+    write_keras3(path, weights)
+    with h5py.File(path, 'r+') as file:
+        layout = h5py.VirtualLayout((2,), np.float32)
+        layout[:] = h5py.VirtualSource(str(tmp_path / 'other.h5'), 'x', (2,))
+        file.create_virtual_dataset('more', layout)
+    with pytest.raises(ValueError, match="'more' is kept in another file; that is refused"):
+        read_source(path)
+
+
 def test_a_keras_network_that_holds_a_vgg16_and_another_convolution_beside_it_is_refused(tmp_path, notop):
     with keras_session():
         vgg16 = narrow_keras_vgg16(notop)
