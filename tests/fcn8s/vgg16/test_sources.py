@@ -33,6 +33,7 @@ from fcn8s.vgg16 import proof, write_encoder
 from fcn8s.vgg16.weights.numpy_files import _Dtype, _Latin1Bytes
 from fcn8s.vgg16.weights.pickles import is_shape, load_inert
 from fcn8s.vgg16.weights.recognise import read_source, recognise
+from fcn8s.vgg16.weights.saved_model import opens_as_it_is
 from fcn8s.vgg16.weights.torch_files import TORCH_STAND_INS, _parse_storage_id
 from fcn8s.vgg16.write import _copy_saved_model
 
@@ -1206,6 +1207,10 @@ def write_strided(directory, strides):
         builder = tf.saved_model.Builder(directory)
         builder.add_meta_graph_and_variables(session, ['vgg16'])
         builder.save()
+
+
+def test_the_command_for_such_an_encoder_can_be_typed():
+    assert opens_as_it_is('a b').endswith("train --encoder 'a b', FCN8s(vgg16_dir='a b').")
 
 
 def test_of_an_encoder_that_is_no_vgg16_it_is_said_that_it_opens_or_what_does_not_fit(tmp_path, capsys):
