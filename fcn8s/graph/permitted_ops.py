@@ -182,14 +182,15 @@ def _repeated(tensor: Any, shape: Sequence[int]) -> int:
 def _calls(nodes: Iterable[NodeDef], functions: Mapping[str, Iterable[NodeDef]]) -> Dict[str, int]:
     """How often each function is called, also by others: TensorFlow puts its nodes into the place of each call."""
 
-    def called(by: Iterable[NodeDef]) -> Dict[str, int]:
+    def called(by: Iterable[NodeDef]) -> 'Counter[str]':
         return Counter(name for node in by for name in functions_of(node) if name in functions)
 
     within = {name: called(function) for name, function in functions.items()}
-    calls, level = Counter(), called(nodes)
+    calls: Counter[str] = Counter()
+    level = called(nodes)
     while level:
         calls.update(level)
-        deeper = Counter()
+        deeper: Counter[str] = Counter()
         for name, times in level.items():
             deeper.update({other: times * count for other, count in within[name].items()})
         level = deeper
