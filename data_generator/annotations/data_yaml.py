@@ -15,7 +15,7 @@ from data_generator.errors import DataError
 from helpers.counted import counted
 
 _NAMES = 'names'
-_LOOKS_LIKE_NAMES = re.compile(r'(?:^|[{,])\s*["\']?names["\']?\s*:', re.MULTILINE)
+_LOOKS_LIKE_NAMES = re.compile(r'(?:^|[{,])[^\S\n]*["\']?names["\']?\s*:', re.MULTILINE)
 
 
 def names_classes(path: str, text: str) -> bool:
@@ -71,8 +71,9 @@ def names_in(path: str, text: str) -> List[str]:
 
 
 def _number_of_classes(content: Dict[str, Value]) -> Optional[int]:
-    with contextlib.suppress(KeyError, TypeError, ValueError):
-        return whole_number_of(content['nc'])
+    with contextlib.suppress(ValueError):
+        # The text of a list that names itself twice by an alias, and so on, may have no end.
+        return whole_number_of(content['nc']) if isinstance(content.get('nc'), str) else None
     return None
 
 

@@ -36,7 +36,7 @@ _IMAGES = ('imageid', 'image', 'imagename', 'img', 'imgid', 'filename', 'file', 
 _CLASSES = ('classid', 'class', 'classname', 'label', 'category', 'categoryid', 'celltype')
 # Names of a single column for image and class, such as 0002cc93b.jpg_1.
 _BOTH = ('imageidclassid', 'imagelabel', 'imageclass', 'imageidlabel')
-_IMAGE_AND_CLASS = re.compile(r'(.*\.(?:{}))_(.+)$'.format('|'.join(IMAGE_EXTENSIONS)), re.IGNORECASE)
+_IMAGE_AND_CLASS = re.compile(r'(.*\.(?:{}))_(.+)$'.format('|'.join(IMAGE_EXTENSIONS)), re.IGNORECASE | re.DOTALL)
 _RUNS_PATTERN = re.compile(r'\d+ \d+(?: |$)')
 _NO_RUNS = ('', '-1', 'nan', 'NaN')
 # The class of masks without a class name.

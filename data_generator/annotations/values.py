@@ -20,7 +20,7 @@ _UNTELLING = (
     *('photo', 'photos', 'picture', 'pictures', 'set', 'split'),
 )
 # Numbers as files write them. float() and int() also accept '1_0', digits of other scripts, and JSON's true as 1.
-_NUMBER = re.compile(r'\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$', re.ASCII)
+_NUMBER = re.compile(r'\s*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\s*$', re.ASCII)
 
 
 def number_of(value: Any) -> float:

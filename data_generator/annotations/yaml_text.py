@@ -1,6 +1,6 @@
 """YAML from others: keys with texts, lists and tables; every value is read as text, and nothing is executed."""
 
-from typing import Any, Dict, List, Union
+from typing import Any, Dict, List, Set, Union
 
 import yaml
 
@@ -14,12 +14,13 @@ class _Loader(yaml.BaseLoader):
     """Reads every value as text, since 'no' and 1e3 may be names, and refuses repeated keys."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(
-                problem='{!r:.40} is there twice'.format(twice), problem_mark=node.end_mark
-            )
+        seen: Set[str] = set()
+        for key, _ in node.value:
+            is_text = isinstance(key, yaml.ScalarNode)
+            if not is_text or key.value in seen:
+                problem = '{!r:.40} is there twice'.format(key.value) if is_text else 'a key is a list or a table'
+                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.end_mark)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 

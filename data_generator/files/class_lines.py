@@ -16,7 +16,8 @@ _HEX = re.compile('#?([0-9a-fA-F]{6})$')
 # A comment, unless it begins with a colour: '#804080 road'.
 _COMMENT = re.compile(r'//|#(?![0-9a-fA-F]{6}[\s,;])')
 _CVAT_LINE = re.compile(r'[^:,;\t]+:\d+,\d+,\d+:')  # label:r,g,b:parts:actions
-_COLOR_IN_BRACKETS = re.compile(r'[(\[]?\s*(\d+(?:\s*[,; ]\s*\d+)+)\s*[)\]]?$')
+# Between two numbers is a comma, a semicolon or a space among other blanks.
+_COLOR_IN_BRACKETS = re.compile(r'[(\[]?\s*(\d+(?:(?:\s*[,;]\s*|[^\S ]* \s*)\d+)+)\s*[)\]]?$')
 
 # How many numbers precede a name if one of them is an ID: only the ID, or the ID and a colour.
 _COUNTS_WITH_ID = (1, 4)

@@ -78,6 +78,8 @@ def write(args: argparse.Namespace, command: str) -> str:
         raise ValueError('{} is no run directory: say with --out FILE where the report goes.'.format(args.model))
     if is_run:
         read_records(args.model)  # refuses damaged records before the evaluation, which may take hours
+    if args.out is None:
+        runs.check_no_link(runs.Run(args.model).report_path)
     subject, other = find_subjects(args)
     evaluated = _evaluated(args, subject, ' + '.join(subject.paths))
     against = None if other is None else _evaluated(args, other, args.against)

@@ -58,7 +58,7 @@ def freeze(model_dir: str, bfloat16: bool = False, size: Optional[Tuple[int, int
     graph_def.node.extend(_output_nodes())
     graph = tf.Graph()
     with graph.as_default():
-        tf.import_graph_def(meta_graph.graph_def, name='')
+        tf.import_graph_def(extract_sub_graph(meta_graph.graph_def, [LOGITS_NODE]), name='')  # which was checked
         _add_outputs(tf.cast(graph.get_tensor_by_name(LOGITS_NODE + ':0'), tf.float32, name='any_cast'))
     strip_default_attributes(graph_def, graph)
     crop_transposed_convolutions(graph_def)

@@ -6,9 +6,10 @@ This is a list of what is permitted; every other op is refused, whatever it does
 
 import functools
 import operator
-from typing import Any, Iterable, List, Sequence
+from collections import Counter
+from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
-from fcn8s.backend import Graph, GraphDef, tf
+from fcn8s.backend import Graph, GraphDef, NodeDef, tf
 from fcn8s.graph.graph_defs import called_functions, functions_of, needed_nodes
 from helpers.counted import join_and_count
 
@@ -91,7 +92,8 @@ _DEEPEST_CALLS = 50
 # A file may store a constant of equal values as one value and a shape. All constants of a network together may have
 # this many values that the file does not hold, as many as the filters of VGG-16's fc7.
 MOST_REPEATED = 4096 * 4096
-_FEW = 2**16
+# Types of which TensorFlow makes all values before it looks at the content.
+_NO_NUMBERS = tuple(dtype.as_datatype_enum for dtype in (tf.string, tf.resource, tf.variant))
 # The most values of a tensor that a graph makes by itself: more than twice those of the filters of VGG-16's fc6. And of
 # one that is computed from images of a fixed size: 64 channels for each pixel of four images of 3840x2160.
 MOST_VALUES = 2**28
@@ -129,19 +131,19 @@ def check_constants(graph_def: GraphDef, outputs: Sequence[str], what: str) -> N
     more nodes are needed than a network has.
 
     outputs: names of the nodes that are to be run. What they do not need, such as initial values, takes no memory.
+    graph_def: passed `check_ops`, which refuses functions that call themselves.
     """
     needed = needed_nodes(graph_def, outputs)
     nodes = [node for node in graph_def.node if node.name in needed]
-    for function in called_functions(graph_def.library, nodes).values():
-        nodes.extend(function.node_def)
-    if len(nodes) > MOST_NODES:
-        raise _refused(what, 'it predicts by {:,} nodes, and a network has at most {:,}', len(nodes), MOST_NODES)
+    functions = {name: f.node_def for name, f in called_functions(graph_def.library, nodes).items()}
+    parts = [(nodes, 1)] + [(functions[name], times) for name, times in _calls(nodes, functions).items()]
+    count = sum(len(part) * times for part, times in parts)
+    if count > MOST_NODES:
+        raise _refused(what, 'it predicts by {:,} nodes, and a network has at most {:,}', count, MOST_NODES)
     left = MOST_REPEATED
-    for node in nodes:
-        if node.op != 'Const':
-            continue
+    for node, times in ((node, times) for part, times in parts for node in part if node.op == 'Const'):
         shape = [dim.size for dim in node.attr['value'].tensor.tensor_shape.dim]
-        left -= _repeated(node.attr['value'].tensor, shape)
+        left -= times * _repeated(node.attr['value'].tensor, shape)
         if left < 0:
             text = 'its constant {!r:.100} is of the shape {}, of which the file holds a few values'
             raise _refused(what, text, node.name, shape)
@@ -170,11 +172,29 @@ def _refused(what: str, text: str, *values: Any) -> ValueError:
 
 
 def _repeated(tensor: Any, shape: Sequence[int]) -> int:
-    """How many values of a large TensorProto it does not hold: TensorFlow repeats the last that it holds."""
-    count = functools.reduce(operator.mul, shape, 1)
-    if count <= _FEW or tensor.tensor_content:
+    """How many values of a TensorProto it does not hold: TensorFlow repeats the last that it holds."""
+    if tensor.tensor_content and tensor.dtype not in _NO_NUMBERS:
         return 0
-    return count - sum(len(values) for field, values in tensor.ListFields() if field.name.endswith('_val'))
+    held = sum(len(values) for field, values in tensor.ListFields() if field.name.endswith('_val'))
+    return max(0, int(functools.reduce(operator.mul, shape, 1)) - held)
+
+
+def _calls(nodes: Iterable[NodeDef], functions: Mapping[str, Iterable[NodeDef]]) -> Dict[str, int]:
+    """How often each function is called, also by others: TensorFlow puts its nodes into the place of each call."""
+
+    def called(by: Iterable[NodeDef]) -> 'Counter[str]':
+        return Counter(name for node in by for name in functions_of(node) if name in functions)
+
+    within = {name: called(function) for name, function in functions.items()}
+    calls: Counter[str] = Counter()
+    level = called(nodes)
+    while level:
+        calls.update(level)
+        deeper: Counter[str] = Counter()
+        for name, times in level.items():
+            deeper.update({other: times * count for other, count in within[name].items()})
+        level = deeper
+    return calls
 
 
 def _too_deep(functions: Iterable[Any]) -> List[str]:
@@ -183,7 +203,8 @@ def _too_deep(functions: Iterable[Any]) -> List[str]:
     """
     calls = {f.signature.name: {name for node in f.node_def for name in functions_of(node)} for f in functions}
     for _ in range(_DEEPEST_CALLS):
-        calls = {name: called & set(calls) for name, called in calls.items() if called & set(calls)}
+        left = set(calls)
+        calls = {name: called & left for name, called in calls.items() if called & left}
     return ['the function {!r}, which calls itself or too deep a chain of others'.format(name) for name in calls]
 
 

@@ -43,7 +43,6 @@ _NONE_OF_IT = re.compile(
 )
 # The second network of the SIFT Flow nets, for geometric classes; and the classifier of a VGG-16 in the file.
 _OTHER_HEADS = re.compile(r'(_geo|^fc8)([/.]|$)')
-_KERAS_NUMBER = re.compile(r'^(.*?)_?(\d*)$', re.DOTALL)
 # TensorFlow's name for transposed convolutions without one; it numbers all that a program makes.
 _AUTOMATIC = 'conv2d_transpose'
 # At most this many tensors are listed in the message about one that is not there.
@@ -250,9 +249,8 @@ def _are_counted(names: List[str]) -> bool:
 
 
 def _number(layer: str) -> Tuple[str, int]:
-    match = _KERAS_NUMBER.match(layer)
-    assert match is not None  # the pattern matches any text
-    return match.group(1), int(match.group(2) or 0)
+    stem = layer.rstrip('0123456789')
+    return stem[:-1] if stem.endswith('_') else stem, int(layer[len(stem) :] or 0)
 
 
 def _not_placed(path: str, parts: Mapping[str, str], shapes: Mapping[str, Shape]) -> ValueError:

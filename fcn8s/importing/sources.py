@@ -1,4 +1,7 @@
-"""Trained FCNs of other programs as named tensors. The content shows the kind; nothing that a file holds is run."""
+"""Trained FCNs of other programs as named tensors. The content shows the kind; nothing that a file holds is run here.
+
+Of a graph beside the weights, `own_graph` runs the part that gives the logits, if it has only ops of networks.
+"""
 
 import functools
 import os

@@ -106,11 +106,13 @@ def cut_network(
     untrusted: what messages call a graph that somebody else may have made. Raises ValueError where it has an op that
         no network needs, or larger arrays or more nodes than any network has; None for a graph that is trusted.
     """
+    part = extract_sub_graph(graph_def, [output])
     if untrusted is not None:
-        check_constants(graph_def, [output], untrusted)
+        check_ops(part, untrusted)  # before the import, for TensorFlow computes constant parts
+        check_constants(part, [output], untrusted)
     graph = tf.Graph()
     with graph.as_default():
-        tf.import_graph_def(extract_sub_graph(graph_def, [output]), name='')
+        tf.import_graph_def(part, name='')
     if untrusted is not None:
         check_known_sizes(graph, untrusted)
     cut = graph.as_graph_def()  # adds attributes with their default value, which files leave out
@@ -119,10 +121,7 @@ def cut_network(
     if bfloat16:
         convert_convolutions(cut, narrow_weights=True)
     large_filters = (_separate_large_filters(cut) if with_large_filters else ()) + _variables_of_functions(cut)
-    network = CutNetwork(extract_sub_graph(cut, [output]), large_filters)
-    if untrusted is not None:
-        check_ops(network.graph_def, untrusted)
-    return network
+    return CutNetwork(extract_sub_graph(cut, [output]), large_filters)
 
 
 def fold_variables(network: CutNetwork, prefix: str) -> Any:

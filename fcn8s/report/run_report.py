@@ -33,12 +33,15 @@ def write_report(
 
     Raises:
         FileNotFoundError: The directory holds no run, and there is no evaluation to show.
+        ValueError: The records are damaged, or `path` is None and the `report.html` of the run is a link.
     """
-    is_run = os.path.isfile(runs.Run(run_dir).config_path)
+    run = runs.Run(run_dir)
+    if path is None:
+        runs.check_no_link(run.report_path)
     recorded = None
-    if is_run or evaluated is None:
+    if os.path.isfile(run.config_path) or evaluated is None:
         recorded = read_records(run_dir)
-    path = runs.Run(run_dir).report_path if path is None else path
+    path = run.report_path if path is None else path
     title = os.path.basename(os.path.abspath(run_dir))
     page = render(page_context(title, recorded, evaluated, against, library_versions(), command, resamples, palette))
     with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8', errors='replace') as file:

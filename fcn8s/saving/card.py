@@ -1,5 +1,6 @@
 """The card of a packed network: what it is, what it was trained on and how, and how well it does."""
 
+import re
 import shlex
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -14,9 +15,20 @@ _NOT_SHOWN = ('resume', 'run_dir', 'list_recipes', 'workers', 'cache', 'report',
 _OF_DATA = ('layout', 'split', 'val_split')
 # Options that are refused where nothing is evaluated, though their defaults are stored.
 _OF_EVALUATIONS = ('eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst')
+# Names of options; what else a foreign config.json calls so could be a command of its own.
+_OPTION = re.compile('[a-z][a-z0-9_]*')
 # What parts of a card begin with.
 _LICENCE = 'Licence: '
 _SCORES = '## Scores'
+_SPECIAL = '\\`*_[]<>|#'
+_ESCAPED = re.compile('\\\\([{}])'.format(re.escape(_SPECIAL)))
+_NOT_MEASURED = '- intervals: not measured; fcn8s pack --scores takes what fcn8s evaluate --json wrote'
+# The lines that `_scores` writes.
+_SCORE = re.compile(
+    r'- (mean IoU|pixel accuracy): {0}( \(95 % bootstrap interval {0} to {0}, over [0-9?]+ images\))?'
+    r'|- ([^{1}]|\\[{1}])+: -?\d+\.\d{{4}}, when it was saved'
+    r'|{2}'.format(r'\d+\.\d\d %', re.escape(_SPECIAL), re.escape(_NOT_MEASURED))
+)
 
 
 def write_card(
@@ -48,20 +60,22 @@ def write_card(
 
 def _licence_of(card: str) -> str:
     """The line of a card that states the licence."""
-    stated = [line for line in card.splitlines() if line.startswith(_LICENCE)]
-    return stated[0] if stated else _LICENCE + 'not stated; ask whoever passed this on'
+    stated = [line[len(_LICENCE) :] for line in card.splitlines() if line.startswith(_LICENCE)]
+    return _LICENCE + (_line(_ESCAPED.sub(r'\1', stated[0])) if stated else 'not stated; ask whoever passed this on')
 
 
 def _scores_of(card: str) -> List[str]:
-    """The part of a card that has the scores, if it has one."""
-    _, heading, rest = card.partition(_SCORES + '\n')
-    return [heading.strip(), *rest.partition('\n## ')[0].splitlines(), ''] if heading else []
+    """The part of a card that has the scores, if it has one; what else somebody wrote there is left out."""
+    _, _, rest = card.partition(_SCORES + '\n')
+    lines = rest.partition('\n## ')[0].splitlines()
+    kept = [line for line in lines if line.isprintable() and _SCORE.fullmatch(line)]
+    return [_SCORES, '', *kept, ''] if kept else []
 
 
 def _line(value: Any) -> str:
     """A value as one line of Markdown, with special characters escaped."""
     text = ''.join(character if character.isprintable() else ' ' for character in str(value))
-    for character in '\\`*_[]<>|#':
+    for character in _SPECIAL:
         text = text.replace(character, '\\' + character)
     return text
 
@@ -81,7 +95,7 @@ def _data_and_command(config: Optional[Dict[str, Any]]) -> List[str]:
     lines.append('- recipe: {}'.format(_line(command.get('recipe') or 'none')))
     lines.append('- seed: {}'.format(_line(config.get('seed'))))
     if command:
-        text = _command(command).replace('`', "'")
+        text = _command(command)
         lines += ['', '```', ''.join(c if c.isprintable() else ' ' for c in text), '```']
     return lines + ['']
 
@@ -99,7 +113,7 @@ def _refused(command: Dict[str, Any]) -> Tuple[str, ...]:
 def _command(command: Dict[str, Any]) -> str:
     words = ['fcn8s', 'train']
     for name, value in sorted(command.items()):
-        if value is None or value is False or name in _NOT_SHOWN:
+        if value is None or value is False or name in _NOT_SHOWN or not _OPTION.fullmatch(name):
             continue
         flag = '--' + name.replace('_', '-')
         entries = [] if value is True else value if isinstance(value, list) else [value]
@@ -131,8 +145,7 @@ def _scores(model: SavedFCN8s, scores: Optional[Dict[str, Any]]) -> List[str]:
     metrics = model.description.get('metrics', {})
     known = {name: value for name, value in metrics.items() if is_number(value)}
     lines += ['- {}: {:.4f}, when it was saved'.format(_line(name), value) for name, value in sorted(known.items())]
-    lines.append('- intervals: not measured; fcn8s pack --scores takes what fcn8s evaluate --json wrote')
-    return lines + ['']
+    return lines + [_NOT_MEASURED, '']
 
 
 def _per_cent(value: Any) -> str:

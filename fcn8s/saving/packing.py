@@ -71,7 +71,7 @@ def _pack(
     with temporary_directory('fcn8s-pack') as folder:
         _copy_model(directory, folder, with_optimizer, trust)
         if is_run(model):
-            _copy(model, CONFIG_FILE, folder)
+            saved_models.copy_file(model, CONFIG_FILE, folder)
         config = _read_json(os.path.join(folder, CONFIG_FILE))
         card = write_card(described, config, evaluation, licence, _card_of(model, directory))
         with open(os.path.join(folder, CARD_FILE), 'w', encoding='utf-8', errors='backslashreplace') as file:
@@ -93,7 +93,7 @@ def _copy_model(directory: str, folder: str, with_optimizer: bool, trust: bool) 
     os.mkdir(os.path.join(folder, 'variables'))
     for name in MODEL_FILES:
         if os.path.isfile(os.path.join(directory, name)):
-            _copy(directory, name, folder)
+            saved_models.copy_file(directory, name, folder)
     meta_graph = saved_models.read_meta_graph(directory, DEFAULT_TAGS, trust=trust)
     prefix = saved_models.variables_prefix(directory)
     stored = saved_models.checkpoint_shapes(prefix)
@@ -106,22 +106,9 @@ def _copy_model(directory: str, folder: str, with_optimizer: bool, trust: bool) 
     if with_optimizer or set(weights) == set(stored):
         for name in os.listdir(os.path.dirname(prefix)):
             if is_permitted('variables/' + name):
-                _copy(directory, os.path.join('variables', name), folder)
+                saved_models.copy_file(directory, os.path.join('variables', name), folder)
     else:
         _copy_variables(prefix, sorted(weights), saved_models.variables_prefix(folder))
-
-
-def _copy(directory: str, name: str, folder: str) -> None:
-    """Copies a file of a model. Raises ValueError for a link to outside the model: the links of somebody else's model
-    could put any file of this machine into the zip.
-    """
-    path, root = os.path.realpath(os.path.join(directory, name)), os.path.realpath(directory)
-    if os.path.commonpath([path, root]) != root:
-        raise ValueError(
-            '{} is a link to {}, outside of the model, and a zip holds files of the model alone. If that file belongs '
-            'to it, put a copy in the place of the link.'.format(os.path.join(directory, name), path)
-        )
-    shutil.copyfile(path, os.path.join(folder, name))
 
 
 def _copy_variables(prefix: str, names: List[str], target: str) -> None:

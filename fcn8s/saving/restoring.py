@@ -7,16 +7,18 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from fcn8s.backend import Session, Tensor, Variable, tf
+from fcn8s.backend import Session, Tensor, Variable, text_format, tf
 from fcn8s.graph.assembly import NetworkTensors
 from fcn8s.saving import saved_models
-from fcn8s.saving.paths import plain_directory, plain_prefix
+from fcn8s.saving.paths import plain_prefix
 from fcn8s.settings import ModelSettings
 from helpers.files import path_of
 from helpers.label_spaces import is_nameless
 from helpers.tables import align_columns
 
 _FILE_OF_CHECKPOINT = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
+# The file in which `tf.train.Saver` names its last checkpoint, and its largest size in bytes.
+_STATE_FILE, _LARGEST_STATE = 'checkpoint', 2**16
 LEFT_OUT = 'left out: this network has no such layer'
 # Variables with more values, such as fc6 and fc7 of VGG-16, are not read twice.
 _MOST_READ_TWICE = 2**22
@@ -44,11 +46,8 @@ def find_checkpoint(path: str) -> str:
     if os.path.isfile(saved_models.variables_prefix(path) + '.index'):
         return saved_models.variables_prefix(path)
     if os.path.isdir(path):
-        with plain_directory(path) as plain:
-            latest = tf.train.latest_checkpoint(plain)
-        if latest is not None and latest.startswith(os.path.join(plain, '')):
-            latest = os.path.join(path, os.path.relpath(latest, plain))
-        if latest is not None and checkpoint_of(latest) == latest:
+        latest = os.path.join(path, _named_in_state_file(os.path.join(path, _STATE_FILE)))
+        if checkpoint_of(latest) == latest:
             return latest
         found = sorted(name for name in os.listdir(path) if _is_main_file(os.path.join(path, name)))
         prefixes = {checkpoint_of(os.path.join(path, name)) for name in found}
@@ -62,9 +61,24 @@ def find_checkpoint(path: str) -> str:
     )
 
 
+def _named_in_state_file(path: str) -> str:
+    """The name of the last checkpoint in a state file, without its folder, which may have been moved or be somebody
+    else's; '' if it says none."""
+    if not os.path.isfile(path) or os.path.getsize(path) > _LARGEST_STATE:
+        return ''
+    state = tf.train.generate_checkpoint_state_proto(os.curdir, os.curdir)
+    state.Clear()
+    try:
+        with open(path, encoding='utf-8') as file:
+            text_format.Parse(file.read(_LARGEST_STATE), state)
+    except (text_format.ParseError, ValueError, OSError):
+        return ''
+    return os.path.basename(state.model_checkpoint_path.replace('\\', '/'))
+
+
 def is_state_file(path: str) -> bool:
     """Tells whether a path is the file to which `tf.train.Saver` writes the name of its last checkpoint."""
-    return os.path.basename(path) == 'checkpoint' and os.path.isfile(path) and checkpoint_of(path) is None
+    return os.path.basename(path) == _STATE_FILE and os.path.isfile(path) and checkpoint_of(path) is None
 
 
 def checkpoint_of(path: str) -> Optional[str]:

@@ -29,6 +29,7 @@ from helpers.files import (
     atomic_write_json,
     check_home,
     explain_os_errors,
+    is_below,
     path_of,
     to_json,
 )
@@ -105,7 +106,7 @@ def check_free(directory: str) -> None:
     if os.path.isfile(run.config_path):
         _check_own(run, 'Choose another directory.')
     saved = set(os.listdir(run.checkpoints_dir)) - {LOCK_FILE} if os.path.isdir(run.checkpoints_dir) else set()
-    if saved or os.path.exists(run.config_path):
+    if saved or os.path.lexists(run.config_path):
         raise ValueError(
             '{!r} holds a run already. Continue it with --resume (resume=True in Python), or choose another '
             'directory.'.format(run.directory)
@@ -158,15 +159,34 @@ def open_run(directory: str) -> Run:
 
 
 def check_no_links(run: Run) -> None:
-    """Raises ValueError where a file that a training writes is a link: it would write to the link's target."""
+    """Raises ValueError where a training would write or remove files outside of the run, to which a link leads."""
     pointers = Checkpoints(run.checkpoints_dir).pointer_paths()
     for path in [run.config_path, run.metrics_path, run.report_path] + pointers:
-        if os.path.islink(path):
+        check_no_link(path, 'training would write')
+    for path in _links_in(run.checkpoints_dir) + _links_in(run.events_dir):
+        if not is_below(path, run.directory):
             raise ValueError(
-                '{} is a link to {!r}, and training would write there. Put the file itself in its place.'.format(
+                '{} is a link to {!r}, outside of the run, and training would write and remove files there. Put what '
+                'it leads to in its place. For another disk, put the whole run there, with a link to it here.'.format(
                     path, os.readlink(path)
                 )
             )
+
+
+def check_no_link(path: str, what_would_happen: str = 'the report would be written') -> None:
+    """Raises ValueError where a file of a run is a link: it would be written to the link's target."""
+    if os.path.islink(path):
+        raise ValueError(
+            '{} is a link to {!r}, and {} there. Put the file itself in its place.'.format(
+                path, os.readlink(path), what_would_happen
+            )
+        )
+
+
+def _links_in(directory: str) -> List[str]:
+    """The links in a directory, however deep, and the directory itself if it is one."""
+    below = [os.path.join(parent, name) for parent, *names in os.walk(directory) for name in sum(names, [])]
+    return [path for path in [directory] + below if os.path.islink(path)]
 
 
 def _check_own(run: Run, remedy: str = 'Pass the directory that training wrote, for example runs/NAME.') -> None:

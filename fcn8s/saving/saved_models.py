@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -104,11 +105,10 @@ def read_meta_graph(
         )
     if not os.path.isdir(directory):
         raise FileNotFoundError('{} directory {!r} does not exist.'.format(what, directory))
-    candidates = [os.path.join(directory, name) for name in GRAPH_FILES]
-    present = [path for path in candidates if os.path.isfile(path)]
-    if not present:
+    graph_file = find_graph_file(directory)
+    if graph_file is None:
         raise _without_graph(directory, what)
-    meta_graphs = parse(present[0]).meta_graphs
+    meta_graphs = parse(graph_file).meta_graphs
     fitting = [graph for graph in meta_graphs if set(graph.meta_info_def.tags) == set(tags)][:1]
     if not fitting and or_more:
         fitting = [graph for graph in meta_graphs if set(graph.meta_info_def.tags) > set(tags)]
@@ -125,6 +125,31 @@ def read_meta_graph(
             what, directory, sorted(tags), found or 'none', _tag_hint(directory, found, what)
         )
     )
+
+
+def find_graph_file(directory: str) -> Optional[str]:
+    """Returns the path of the graph of a SavedModel that is read: the binary one, unless there is only text."""
+    candidates = [os.path.join(directory, name) for name in GRAPH_FILES]
+    return next((path for path in candidates if os.path.isfile(path)), None)
+
+
+def files_of(directory: str) -> List[str]:
+    """Returns the files of a SavedModel that are read: its graph and its variables."""
+    graph_file = find_graph_file(directory)
+    return ([] if graph_file is None else [graph_file]) + checkpoint_files(variables_prefix(directory))
+
+
+def copy_file(directory: str, name: str, folder: str) -> None:
+    """Copies a file of a model to the same place in another folder. Raises ValueError for a link: those of somebody
+    else's model could lead to any file of this machine, or to a large one again and again.
+    """
+    path, place = os.path.join(directory, name), os.path.join(os.path.realpath(directory), name)
+    if os.path.realpath(path) != place:
+        raise ValueError(
+            '{} is a link to {}, and only files of the model itself are copied. If that file belongs to it, put a copy '
+            'in the place of the link.'.format(path, os.path.realpath(path))
+        )
+    shutil.copyfile(path, os.path.join(folder, name))
 
 
 def _without_graph(directory: str, what: str) -> ValueError:

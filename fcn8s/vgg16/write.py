@@ -1,16 +1,13 @@
 """Writing the encoder: a convolutionalised VGG-16 as a SavedModel, from any public weights, with proof."""
 
-import glob
 import os
-import shutil
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.saving.descriptions import GRAPH_FILES
 from fcn8s.saving.model_files import library_versions
-from fcn8s.saving.saved_models import checkpoint_files
+from fcn8s.saving.saved_models import checkpoint_files, copy_file, files_of
 from fcn8s.vgg16 import imagenet, proof
 from fcn8s.vgg16.further_channels import NO_FURTHER_CHANNELS, FurtherChannels
 from fcn8s.vgg16.graph import cpu_session, load_encoder, run_encoder, save_encoder
@@ -28,11 +25,9 @@ KNOWN_PREPROCESSINGS = tuple(PREPROCESSINGS.values()) + (HED_BGR, UNIT_VARIANCE_
 
 
 def _copy_saved_model(source_directory: str, directory: str) -> None:
-    for name in GRAPH_FILES:
-        path = os.path.join(source_directory, name)
-        if os.path.isfile(path):
-            shutil.copyfile(path, os.path.join(directory, name))
-    shutil.copytree(os.path.join(source_directory, 'variables'), os.path.join(directory, 'variables'))
+    os.mkdir(os.path.join(directory, 'variables'))
+    for path in files_of(source_directory):
+        copy_file(source_directory, os.path.relpath(path, source_directory), directory)
 
 
 def _find_preprocessing(source: Source, trust: bool) -> Source:
@@ -213,9 +208,4 @@ def _digests_of(source: Source) -> Dict[str, str]:
 def _files_of(source: Source) -> List[str]:
     if not source.path:
         return []
-    if source.kind == 'saved_model':
-        return sorted(
-            glob.glob(os.path.join(glob.escape(source.path), 'saved_model.pb*'))
-            + glob.glob(os.path.join(glob.escape(source.path), 'variables', 'variables.*'))
-        )
-    return checkpoint_files(source.path)
+    return files_of(source.path) if source.kind == 'saved_model' else checkpoint_files(source.path)

@@ -196,7 +196,7 @@ def _damage(pages: List[Any], facts: TiffFacts, num_bytes: int) -> Optional[str]
             return 'is truncated: its TIFF data ends early'
     row_bytes = (width * facts.bits * (1 if facts.is_planar else facts.bands // len(pages)) + 7) // 8
     expected = height * row_bytes * (facts.bands if facts.is_planar else len(pages))
-    held = sum(sum(page.databytecounts) for page in pages)
+    held = min(num_bytes, sum(sum(page.databytecounts) for page in pages))  # strips may share bytes
     if facts.compression in _EXPANSIONS and expected > held * _EXPANSIONS[facts.compression]:
         return 'is damaged: its {} bytes cannot hold {} x {} pixels'.format(held, height, width)
     return None

@@ -165,7 +165,7 @@ def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.F
                 return _bounded(1 / (end - shown[0][0]))
     if rate > _FASTEST_USUAL_RATE:  # files of browsers declare the unit of their time stamps, 1000 per second
         rate = _average_rate(path) or rate
-    ticks = re.search(r'([\d.]+)(k?) tbr', log)
+    ticks = re.search(r'(?<![\d.])([\d.]+)(k?) tbr', log)
     if _is_raw(log):
         rate = min(rate, _raw_rate(path) or rate)
     elif ticks is not None:

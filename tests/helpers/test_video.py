@@ -21,7 +21,7 @@ from helpers import video
 from helpers.image_rules import ImageRules
 from helpers.images import write_image
 from helpers.video import VideoWriter, check_source, check_video_path, open_frames
-from helpers.video_files import high_dynamic_range
+from helpers.video_files import decoding, high_dynamic_range
 from helpers.video_files.ffmpeg import run_ffmpeg
 
 imageio_ffmpeg = pytest.importorskip('imageio_ffmpeg')
@@ -878,3 +878,7 @@ def test_a_frame_that_is_shown_for_minutes_takes_the_memory_of_one(tmp_path):
     """
     shown, largest = map(int, run_python(code, tmp_path / 'a.mp4').stdout.split())
     assert abs(shown - 62 * 25) < 25 and largest < 300 * 1024
+
+
+def test_a_title_of_digits_is_not_searched_for_years():
+    assert decoding._constant_rate('', fractions.Fraction(25), 'title: ' + '1' * 10**6 + '\n25 tbr') == 25

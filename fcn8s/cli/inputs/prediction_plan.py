@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import warnings
 from typing import Any, Dict, List, NamedTuple
 
@@ -130,8 +131,8 @@ def _check_no_models(sources: List[str]) -> None:
         except (ValueError, OSError):
             continue
         raise ValueError(
-            '{0} is a model, and images were expected. To average its soft-max with that of the first: --also {0}. For '
-            'pictures inside it, name their folder or a pattern.'.format(source)
+            '{} is a model, and images were expected. To average its soft-max with that of the first: --also {}. For '
+            'pictures inside it, name their folder or a pattern.'.format(source, shlex.quote(source))
         )
 
 

@@ -71,14 +71,17 @@ def _explain_damage(path: str) -> Iterator[None]:
 
 
 def _read(path: str, file: Any) -> Source:
-    root = file.get('model_weights', file)
-    is_hed = 'dsn1' in root
-    if is_hed and 'block1' in root:
+    root = _member(file, 'model_weights')
+    root = file if root is None else root
+    is_hed = _member(root, 'dsn1') is not None
+    if is_hed and _member(root, 'block1') is not None:
         names = _hed_names()
     else:
         root = _vgg16_inside(root)
         names = _names_by_layer_attributes(root) if _has_layer_attributes(root) else _keras3_names(root)
-    shapes = {name: shape for name, shape in _datasets(root).items() if not (is_hed and name.startswith(HED_HEADS))}
+    shapes = {
+        name: shape for name, shape in _datasets(path, root).items() if not (is_hed and name.startswith(HED_HEADS))
+    }
     _check_stored_names(path, root, names)
     layout = Layout(names, HED_BGR if is_hed else TORCHVISION_RGB if _is_of_keras_hub(file, root) else CAFFE_BGR)
     shapes = _without_own_head(shapes, names)
@@ -96,7 +99,7 @@ def _vgg16_inside(root: Any) -> Any:
         inside = [group for group in _groups(root) if _weights_of(group, first) and _weights_of(group, last)]
     else:
         last = 'layers/' + _numbered('conv2d', len(layers.CONVOLUTIONS) - 1)
-        inside = [group for group in _groups(root.get('layers', {})) if last in group]
+        inside = [group for group in _groups(_member(root, 'layers')) if _member(group, last) is not None]
     return inside[0] if len(inside) == 1 else root
 
 
@@ -107,10 +110,19 @@ def _is_of_keras_hub(file: Any, root: Any) -> bool:
     return re.match(KERAS_HUB_NAME + r'(_\d+)?$', _stored_name(root, 'vars')) is not None
 
 
+def _member(group: Any, path: str) -> Any:
+    """The group or dataset at a path within a group; None if there is none, or only a link, perhaps to another file."""
+    for name in path.split('/'):
+        if not isinstance(group, h5py.Group) or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            return None
+        group = group[name]
+    return group
+
+
 def _groups(parent: Any) -> List[Any]:
-    """The groups in a group; a link to another file is not followed."""
-    names = [name for name in parent if isinstance(parent.get(name, getlink=True), h5py.HardLink)]
-    return [parent[name] for name in names if isinstance(parent[name], h5py.Group)]
+    """The groups in a group; links are not followed."""
+    members = [_member(parent, name) for name in parent] if isinstance(parent, h5py.Group) else []
+    return [member for member in members if isinstance(member, h5py.Group)]
 
 
 def _weights_of(group: Any, keras_layer: str) -> List[str]:
@@ -135,20 +147,25 @@ def _without_own_head(shapes: Mapping[str, Tuple[int, ...]], names: Mapping[str,
     return {name: shape for name, shape in shapes.items() if name not in left_out}
 
 
-def _datasets(root: Any) -> Dict[str, Tuple[int, ...]]:
+def _datasets(path: str, root: Any) -> Dict[str, Tuple[int, ...]]:
     shapes = {}
 
     def visit(name, item):
         if isinstance(item, h5py.Dataset):
+            _check_own(path, name, item)
             shapes[name] = tuple(item.shape)
 
     root.visititems(visit)
     return shapes
 
 
-def _values(path: str, name: str, dataset: Any) -> np.ndarray:
+def _check_own(path: str, name: str, dataset: Any) -> None:
+    """Raises ValueError for a dataset of another file, which HDF5 may open even for its shape."""
     if dataset.external or dataset.is_virtual:
         raise ValueError('{}: {!r} is kept in another file; that is refused.'.format(path, name))
+
+
+def _values(path: str, name: str, dataset: Any) -> np.ndarray:
     if dataset.dtype.kind != 'f' or dataset.dtype.itemsize > 8:
         raise ValueError('{}: {!r} holds {}; weights are floating-point numbers.'.format(path, name, dataset.dtype))
     return dataset[()]
@@ -168,7 +185,8 @@ def _names_by_layer_attributes(root: Any) -> Dict[str, Tuple[str, str]]:
         if 'weight_names' in root.attrs:
             stored = _weights_of(root, keras_layer)
         else:
-            weight_names = root[keras_layer].attrs.get('weight_names', ()) if keras_layer in root else ()
+            group = _member(root, keras_layer)
+            weight_names = () if group is None else group.attrs.get('weight_names', ())
             stored = ['{}/{}'.format(keras_layer, _text(name)) for name in weight_names]
         kernel, biases = stored if len(stored) == 2 else (keras_layer + '/kernel', keras_layer + '/bias')
         names[layer] = kernel, biases
@@ -186,7 +204,8 @@ def _variables(group: str) -> Tuple[str, str]:
 
 def _keras3_names(root: Any) -> Dict[str, Tuple[str, str]]:
     """The names of Keras 3 (`layers`) and 2.13 to 2.15 (`_layer_checkpoint_dependencies`): numbers in network order."""
-    container = '_layer_checkpoint_dependencies' if '_layer_checkpoint_dependencies' in root else 'layers'
+    of_keras_2 = '_layer_checkpoint_dependencies'
+    container = 'layers' if _member(root, of_keras_2) is None else of_keras_2
     names = {
         layer: _variables('{}/{}'.format(container, _numbered('conv2d', index)))
         for index, layer in enumerate(layers.CONVOLUTIONS)
@@ -199,14 +218,9 @@ def _keras3_names(root: Any) -> Dict[str, Tuple[str, str]]:
 
 
 def _stored_name(root: Any, group: str) -> str:
-    """The name of a layer that Keras 3.4 and later keep beside its variables; '' if there is none, or only a link to
-    another file, which is not followed."""
-    place = root
-    for part in group.split('/'):
-        if not isinstance(place, h5py.Group) or not isinstance(place.get(part, getlink=True), h5py.HardLink):
-            return ''
-        place = place[part]
-    return _text(place.attrs.get('name', ''))
+    """The name of a layer that Keras 3.4 and later keep beside its variables; '' if there is none."""
+    place = _member(root, group)
+    return '' if place is None else _text(place.attrs.get('name', ''))
 
 
 def _hed_names() -> Dict[str, Tuple[str, str]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fcn8s.vgg16.weights.assemble import Layout, Shape, Use, assemble, paired_names
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
-from fcn8s.vgg16.weights.pickles import load_inert
+from fcn8s.vgg16.weights.pickles import described, is_shape, load_inert
 from fcn8s.vgg16.weights.source import CAFFE_BGR, CAFFE_RGB, Source
 
 NPY_MAGIC = b'\x93NUMPY'
@@ -34,7 +34,7 @@ class _Dtype:
 
     def to_float_dtype(self) -> np.dtype:
         if self.code not in ('f2', 'f4', 'f8') or self.byte_order not in ('<', '>', '='):
-            raise ValueError('an array of {!r}; weights are f2, f4 or f8'.format(self.code))
+            raise ValueError('an array of {}; weights are f2, f4 or f8'.format(described(self.code)))
         return np.dtype(self.byte_order.replace('=', '<') + self.code)
 
 
@@ -69,7 +69,7 @@ class _Latin1Bytes:
 
     def __init__(self, text, encoding):
         if encoding != 'latin1' or not isinstance(text, str):
-            raise ValueError('bytes encoded as {!r}'.format(encoding))
+            raise ValueError('bytes encoded as {}'.format(described(encoding)))
         self.text = text
 
     def __setstate__(self, state):
@@ -134,7 +134,7 @@ def _layers_of(path: str, content: Any) -> Dict[str, _Array]:
     for layer, pair in stored.items():
         values = pair if isinstance(pair, Mapping) else dict(zip(('weights', 'biases'), _pair(path, layer, pair)))
         for name, array in values.items():
-            if not isinstance(array, _Array) or not isinstance(array.shape, tuple):
+            if not isinstance(array, _Array) or not is_shape(array.shape):
                 raise ValueError('{}: {}/{} is no array.'.format(path, layer, name))
             arrays['{}/{}'.format(layer, name)] = array
     return arrays

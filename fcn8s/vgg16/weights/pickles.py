@@ -5,8 +5,9 @@ package that only keeps its arguments, so nothing else is ever called, and a nam
 (https://docs.python.org/3/library/pickle.html#restricting-globals).
 """
 
+import functools
 import pickle
-from typing import IO, Any, Callable, Mapping, Optional, Tuple
+from typing import IO, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from fcn8s.vgg16.weights.damage import LARGER_THAN_MEMORY, BoundedFile, damaged
 
@@ -19,9 +20,54 @@ class _RefusedError(ValueError):
 
 # The unpickler in C takes memory for any object number that the file names, however large.
 _PythonUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]
+# The limits of NumPy 2.
+_MOST_AXES, _LARGEST_COUNT = 64, 2**63 - 1
+# Opcode -> which objects on the stack become keys of a dict or elements of a set, and so are hashed.
+_HASHED = {
+    pickle.SETITEM: slice(-2, -1),
+    pickle.SETITEMS: slice(None, None, 2),
+    pickle.DICT: slice(None, None, 2),
+    pickle.ADDITEMS: slice(None),
+    pickle.FROZENSET: slice(None),
+}
+# Opcodes of calls, of which each copies its arguments; and the most arguments, which are the parts of a path.
+_CALLS = (pickle.REDUCE, pickle.NEWOBJ)
+_MOST_ARGUMENTS = 256
+# Opcodes that weights have no use for: NEWOBJ_EX calls, BYTEARRAY8 takes memory before it reads.
+_REFUSED = (pickle.NEWOBJ_EX[0], 0x96)
+
+
+def _after(check: Callable[[List[Any]], None], load: Callable[[Any], None]) -> Callable[[Any], None]:
+    def checked(unpickler: Any) -> None:
+        check(unpickler.stack)
+        load(unpickler)
+
+    return checked
+
+
+def _check_hashed(places: slice, stack: List[Any]) -> None:
+    for key in stack[places]:
+        checked_key(key)
+
+
+def _check_call(stack: List[Any]) -> None:
+    if len(stack[-1]) > _MOST_ARGUMENTS:
+        raise ValueError('a call has {} arguments'.format(len(stack[-1])))
+
+
+def _opcodes() -> Dict[int, Callable[[Any], None]]:
+    """What each opcode does, with checks of those that hash or copy."""
+    loads = {code: load for code, load in _PythonUnpickler.dispatch.items() if code not in _REFUSED}
+    for opcode, places in _HASHED.items():
+        loads[opcode[0]] = _after(functools.partial(_check_hashed, places), loads[opcode[0]])
+    for opcode in _CALLS:
+        loads[opcode[0]] = _after(_check_call, loads[opcode[0]])
+    return loads
 
 
 class _Unpickler(_PythonUnpickler):
+    dispatch = _opcodes()
+
     def __init__(
         self,
         file: BoundedFile,
@@ -46,8 +92,39 @@ class _Unpickler(_PythonUnpickler):
 
     def persistent_load(self, pid):
         if self._load_storage is None:
-            raise _RefusedError('{} refers to data outside itself ({!r}); that is refused.'.format(self._path, pid))
+            raise _RefusedError(
+                '{} refers to data outside itself ({}); that is refused.'.format(self._path, described(pid))
+            )
         return self._load_storage(pid)
+
+
+def checked_key(key: Any) -> Any:
+    """Returns a key of a dict; raises ValueError, without the file's name, unless it is a text, a number or None.
+
+    Two bytes of a pickle can double a tuple of tuples: its hash, like its text, may take for ever.
+    """
+    if not _is_plain(key):
+        raise ValueError('{} is the key of a table'.format(described(key)))
+    return key
+
+
+def described(value: Any) -> str:
+    """Returns how messages call an object of a pickle: a text or number by its beginning, anything else by its type."""
+    return '{:.60}'.format(repr(value)) if _is_plain(value) else 'a {}'.format(type(value).__name__)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (str, bytes, float)) or (isinstance(value, int) and is_count(abs(value)))
+
+
+def is_count(value: Any) -> bool:
+    """Tells whether an object of a file is a whole number of at least 0 that a file can have of anything."""
+    return isinstance(value, int) and 0 <= value <= _LARGEST_COUNT
+
+
+def is_shape(value: Any) -> bool:
+    """Tells whether an object of a file is the shape of an array, or its strides."""
+    return isinstance(value, tuple) and len(value) <= _MOST_AXES and all(map(is_count, value))
 
 
 def load_inert(

@@ -1,5 +1,7 @@
 """Reads the variables of an existing convolutionalised VGG-16 SavedModel. Its graph itself is copied unchanged."""
 
+import shlex
+
 from fcn8s.saving.encoder_files import check_strides, read_encoder, variable_names
 from fcn8s.saving.saved_models import checkpoint_reader
 from fcn8s.vgg16.weights import layers
@@ -35,6 +37,6 @@ def read_saved_model(directory: str, trust: bool = False) -> Source:
 def opens_as_it_is(directory: str) -> str:
     """Returns what to do with a sound encoder that is no VGG-16; only a VGG-16 can be proven and written."""
     return (
-        'Its tag, tensors and strides are those of an encoder, which opens as it is: train --encoder {0}, '
-        'FCN8s(vgg16_dir={0!r}).'.format(directory)
+        'Its tag, tensors and strides are those of an encoder, which opens as it is: train --encoder {}, '
+        'FCN8s(vgg16_dir={!r}).'.format(shlex.quote(directory), directory)
     )

@@ -18,7 +18,7 @@ import numpy as np
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.assemble import Layout, Shape, Use, assemble, num_values, paired_names
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
-from fcn8s.vgg16.weights.pickles import load_inert
+from fcn8s.vgg16.weights.pickles import checked_key, described, is_count, is_shape, load_inert
 from fcn8s.vgg16.weights.source import TORCHVISION_RGB, Source
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -62,10 +62,10 @@ class _Storage(NamedTuple):
 
 
 class _Inert:
-    """A stand-in: keeps the arguments of the call, and takes any state without using it."""
+    """A stand-in: keeps the first arguments of the call, and takes any state without using it."""
 
     def __init__(self, *arguments):
-        self.arguments = arguments
+        self.arguments = arguments[:4]  # those of a tensor; a file can call it with the same tuple again and again
 
     def __setstate__(self, state):
         pass
@@ -90,6 +90,11 @@ class _Parameter(_Inert):
 
 class _StateDict(dict):
     """Stands in for `collections.OrderedDict`, whose state (module versions) is not needed."""
+
+    def __init__(self, pairs=()):
+        super().__init__((checked_key(key), value) for key, value in pairs)
+        if pairs:  # the list that Python 2 wrote is emptied, for a file can name it again and again
+            pairs.clear()
 
     def __setstate__(self, state):
         pass
@@ -264,10 +269,9 @@ def _parse_storage_id(path: str, pid: Any) -> Tuple[str, str, int]:
         or pid[0] != 'storage'
         or not hasattr(pid[1], 'dtype')
         or not isinstance(pid[2], str)
-        or not isinstance(pid[4], int)
-        or pid[4] < 0
+        or not is_count(pid[4])
     ):
-        raise damaged(path, '{!r} is no storage of numbers'.format(pid))
+        raise damaged(path, '{} is no storage of numbers'.format(described(pid)))
     return pid[1].dtype, pid[2], pid[4]
 
 
@@ -275,7 +279,7 @@ def _locate_storages(
     file: IO[bytes], path: str, keys: Any, dtypes: Mapping[str, str], sizes: Mapping[str, int]
 ) -> Dict[str, int]:
     """Key -> where in the file its content begins. The number of elements (int64) precedes each content."""
-    if not isinstance(keys, list) or set(keys) != set(dtypes):
+    if not isinstance(keys, list) or set(map(checked_key, keys)) != set(dtypes):
         raise damaged(path, 'its list of storages does not fit its tensors')
     offsets = {}
     for key in keys:
@@ -324,9 +328,7 @@ def _is_well_formed(arguments: Any) -> bool:
     if not isinstance(arguments, tuple) or len(arguments) < 4 or not isinstance(arguments[0], _Storage):
         return False
     storage, offset, shape, strides = arguments[:4]
-    if not isinstance(shape, tuple) or not isinstance(strides, tuple) or len(shape) != len(strides):
-        return False
-    if not all(isinstance(number, int) and number >= 0 for number in (offset,) + shape + strides):
+    if not is_count(offset) or not is_shape(shape) or not is_shape(strides) or len(shape) != len(strides):
         return False
     last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides))
     return 0 in shape or last < storage.size
@@ -457,7 +459,7 @@ def _parse_entry(entry: Mapping[str, Any], content_size: int) -> Tuple[str, Shap
     dtype, shape, (begin, end) = entry['dtype'], tuple(entry['shape']), entry['data_offsets']
     if dtype not in SAFETENSORS_DTYPES:
         raise ValueError('the data type {!r} is unknown'.format(dtype))
-    if not all(isinstance(number, int) and number >= 0 for number in shape + (begin, end)):
+    if not is_shape(shape) or not is_count(begin) or not is_count(end):
         raise ValueError('the shape {!r} from {!r} to {!r}'.format(shape, begin, end))
     count = num_values(shape)
     if not 0 <= begin <= end <= content_size or end - begin != count * np.dtype(SAFETENSORS_DTYPES[dtype]).itemsize:

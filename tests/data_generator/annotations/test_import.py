@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 
 from data_generator import DataError
-from data_generator.annotations import documents, photographs
+from data_generator.annotations import data_yaml, documents, photographs
 from data_generator.annotations.cityscapes import _without_group
 from data_generator.annotations.classes import plan_classes
 from data_generator.annotations.dataset import DEFAULTS, Options, import_annotations
 from data_generator.annotations.shapes import LeftOut, Source
 from data_generator.annotations.splits import assign_splits
 from data_generator.annotations.summary import describe
+from data_generator.annotations.values import number_of
 from data_generator.checking.check import check_dataset
 from fcn8s import cli
 from fcn8s.cli.check import train_command
@@ -724,6 +725,16 @@ def test_names_that_yolo_does_not_number_are_refused(tmp_path, text, fault):
     (tmp_path / 'source' / 'data.yaml').write_text(text)
     with pytest.raises(DataError, match=r'data\.yaml .*' + fault):
         import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+
+
+def test_values_that_would_be_read_for_years_are_refused_at_once():
+    with pytest.raises(ValueError, match='which is no number'):
+        number_of('1' * 10**6 + 'x')
+    assert not data_yaml.names_classes('data.yaml', '\n' * 10**6)
+    lists = 'a0: &a0 [x]\n' + ''.join('a{0}: &a{0} [*a{1}, *a{1}]\n'.format(i, i - 1) for i in range(1, 50))
+    assert data_yaml.names_in('data.yaml', lists + 'nc: *a49\nnames: [a]\n') == ['a']
+    with pytest.raises(DataError, match=r'a key is a list or a table \(line 5[0-9]\)'):
+        data_yaml.names_in('data.yaml', lists + 'names:\n  ? *a49\n  : a\n  ? *a49\n  : b\n')
 
 
 def test_splits_by_share_by_lists_and_of_the_source(tmp_path):

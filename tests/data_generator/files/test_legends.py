@@ -7,6 +7,7 @@ import pytest
 
 from data_generator import DataError
 from data_generator.checking.check import check_dataset
+from data_generator.files.class_lines import entries_of_lines
 from data_generator.files.legends import find_legend, parse_color, read_legend
 from helpers.images import write_image
 from helpers.label_spaces import CAMVID32, CITYSCAPES20, KITTI_ROAD
@@ -279,3 +280,9 @@ def test_many_classes_are_read_at_once(tmp_path):
     names = ['a{}'.format(number) for number in range(30000)]
     (tmp_path / 'a.txt').write_text('\n'.join(names))
     assert read_legend(str(tmp_path / 'a.txt')).class_names == tuple(names)
+
+
+def test_a_line_of_numbers_that_would_be_read_for_years_is_refused_at_once():
+    with pytest.raises(ValueError, match='is not NAME RED GREEN BLUE'):
+        entries_of_lines('road,1' + '   1' * 60 + ' x')
+    assert entries_of_lines('road;(1 ,  2   3 )') == [('road', (1, 2, 3), None)]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 
 import cv2
@@ -80,6 +81,18 @@ def test_a_damaged_run_is_refused_before_its_evaluation(data, tmp_path, monkeypa
     assert report(run.directory, *data) == 2
     error = capsys.readouterr().err
     assert damaged in error and message in error
+
+
+@pytest.mark.parametrize('with_data', [True, False])
+def test_a_report_that_is_a_link_is_refused_before_the_evaluation(data, tmp_path, monkeypatch, capsys, with_data):
+    """Somebody else's run could lead anywhere."""
+    run = runs.create_run(str(tmp_path / 'run'), {'model': {'variant': '8s', 'num_classes': 20}, 'versions': {}})
+    (tmp_path / 'mine').write_text('mine')
+    os.symlink(str(tmp_path / 'mine'), run.report_path)
+    monkeypatch.setattr('fcn8s.cli.report.find_subjects', lambda args: pytest.fail('the evaluation began'))
+    assert report(run.directory, *(data if with_data else ())) == 2
+    assert 'is a link to {!r}, and the report'.format(str(tmp_path / 'mine')) in capsys.readouterr().err
+    assert (tmp_path / 'mine').read_text() == 'mine'
 
 
 def test_a_run_without_data_shows_its_training(tmp_path, capsys):

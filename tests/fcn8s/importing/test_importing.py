@@ -12,7 +12,7 @@ from fcn8s.backend import TF_VERSION, tf
 from fcn8s.cli import main
 from fcn8s.cli.import_fcn8s import describe
 from fcn8s.importing import sources
-from fcn8s.importing.placement import place
+from fcn8s.importing.placement import _number, place
 from fcn8s.importing.write import import_network
 from fcn8s.training.schedules import constant
 from helpers.label_spaces import generic_label_space
@@ -758,3 +758,14 @@ def test_an_imported_network_is_exported_with_a_certificate(imported, tmp_path, 
         pytest.importorskip(package)
     assert main(['export', imported, str(tmp_path / 'out'), '--format', kind]) == 0
     assert os.path.isfile(str(tmp_path / 'out' / 'certificate.json'))
+
+
+def test_names_are_numbered_as_keras_numbers_them():
+    assert list(map(_number, ('a/up_3', 'up', '4', 'up__5', 'up_'))) == [
+        ('a/up', 3),
+        ('up', 0),
+        ('', 4),
+        ('up_', 5),
+        ('up', 0),
+    ]
+    assert _number('1' * 10**6 + '/up_2') == ('1' * 10**6 + '/up', 2), 'such a name must not be searched for years'

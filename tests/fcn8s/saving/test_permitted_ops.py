@@ -10,6 +10,7 @@ import pytest
 from fcn8s import FCN8s, open_model
 from fcn8s.backend import SavedModel, tf
 from fcn8s.cli import main
+from fcn8s.export.serving_graph import freeze
 from fcn8s.graph.permitted_ops import (
     MOST_NODES,
     MOST_REPEATED,
@@ -18,6 +19,7 @@ from fcn8s.graph.permitted_ops import (
     check_known_sizes,
     check_ops,
 )
+from fcn8s.prediction.freezing import cut_network
 from fcn8s.vgg16.write import write_encoder
 
 
@@ -121,7 +123,7 @@ def test_a_function_called_like_an_op_is_no_excuse_for_that_op():
         check_ops(graph_def, 'thing')
 
 
-@pytest.mark.parametrize('chain, is_refused', [('aa', True), ('aba', True), ('abc', False), (range(200), True)])
+@pytest.mark.parametrize('chain, is_refused', [('aa', True), ('aba', True), ('abc', False), (range(20000), True)])
 def test_functions_that_call_themselves_or_too_deep_a_chain_are_refused(chain, is_refused):
     """TensorFlow ends the process over them."""
     names = ['f{}'.format(part) for part in chain]
@@ -171,6 +173,67 @@ def test_constants_that_the_file_holds_and_those_of_a_layer_are_taken():
     check_constants(constant(np.float32(0), [4096, 4096]), ['out'], 'thing')
     values = np.zeros(MOST_REPEATED + 2, np.float32)
     check_constants(constant(values, values.shape), ['out'], 'thing')
+
+
+def test_many_small_constants_of_which_the_file_holds_one_value_are_refused():
+    graph_def = constant(np.float32(0), [2**16])
+    graph_def.node.extend([graph_def.node[0]] * 260)
+    for number, node in enumerate(graph_def.node[2:]):
+        node.name = str(number)
+        graph_def.node[1].input.append(node.name)
+    with pytest.raises(ValueError, match="its constant '25[0-9]' is of the shape"):
+        check_constants(graph_def, ['out'], 'thing')
+
+
+def test_no_constant_makes_up_for_the_values_that_another_lacks():
+    graph_def = constant(np.zeros(5, np.float32), [])
+    graph_def.node[0].attr['value'].tensor.tensor_content = b''
+    graph_def.node[0].attr['value'].tensor.float_val.extend([0.0] * 10)
+    graph_def.node.extend(constant(np.float32(0), [MOST_REPEATED + 2]).node)
+    graph_def.node[2].name, graph_def.node[3].name, graph_def.node[3].input[0] = 'd', 'all', 'd'
+    graph_def.node[3].input.append('out')
+    with pytest.raises(ValueError, match="its constant 'd' is of the shape"):
+        check_constants(graph_def, ['all'], 'thing')
+
+
+def test_the_content_of_a_constant_of_texts_is_no_excuse_for_its_shape():
+    graph_def = constant(b'', [10**8])
+    del graph_def.node[0].attr['value'].tensor.string_val[:]
+    graph_def.node[0].attr['value'].tensor.tensor_content = b'x'
+    with pytest.raises(ValueError, match="its constant 'c' is of the shape"):
+        check_constants(graph_def, ['out'], 'thing')
+
+
+def test_functions_count_as_often_as_they_are_called():
+    graph_def = tf.GraphDef()
+    graph_def.node.add(name='out', op='f0')
+    for number in range(40):
+        function = graph_def.library.function.add()
+        function.signature.name = 'f{}'.format(number)
+        for call in 'ab' if number < 39 else ():
+            function.node_def.add(name=call, op='f{}'.format(number + 1))
+    function.node_def.extend(constant(np.float32(0), [2**16]).node[:1])
+    check_ops(graph_def, 'thing')
+    with pytest.raises(ValueError, match='it predicts by 1,649,267,441,663 nodes'):
+        check_constants(graph_def, ['out'], 'thing')
+    graph_def.node[0].op = 'f32'
+    check_constants(graph_def, ['out'], 'thing')
+    graph_def.node[0].op = 'f30'
+    with pytest.raises(ValueError, match="its constant 'c' is of the shape"):
+        check_constants(graph_def, ['out'], 'thing')
+
+
+def test_a_graph_is_imported_after_its_ops_were_checked_and_only_the_part_that_predicts(
+    small_model, tmp_path, monkeypatch
+):
+    model = shutil.copytree(small_model, str(tmp_path / 'model'))
+    change_graph(model, lambda graph_def: graph_def.node.add(name='odd', op='Fill'))
+    freeze(model)  # TensorFlow would refuse the other part
+    graph_def = tf.GraphDef()
+    graph_def.node.add(name='out', op='DecodePng')
+    monkeypatch.setattr('fcn8s.prediction.freezing.tf.import_graph_def', lambda *a, **b: pytest.fail('it was imported'))
+    with pytest.raises(ValueError, match=r'nothing of it was run: its graph holds DecodePng'):
+        cut_network(graph_def, 'out', untrusted='thing')
 
 
 def add_a_huge_constant(graph_def):

@@ -200,6 +200,29 @@ def test_the_state_file_names_the_newest_checkpoint_in_parts(tmp_path):
         restoring.find_checkpoint(str(tmp_path))
 
 
+@pytest.mark.parametrize('named', ['/elsewhere/{}', '../other/{}', 'C:\\\\runs\\\\{}', '{}'])
+def test_the_state_file_only_says_which_checkpoint_of_its_folder_is_the_newest(tmp_path, named):
+    for folder, name in (('here', 'old'), ('here', 'n\xe4w'), ('other', 'n\xe4w')):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / (name + '.index')).write_bytes(b'')
+    state = tmp_path / 'here' / 'checkpoint'
+    state.write_text('model_checkpoint_path: "{}"\n'.format(named.format('n\\303\\244w')))
+    assert restoring.find_checkpoint(str(tmp_path / 'here')) == str(tmp_path / 'here' / 'n\xe4w')
+
+
+@pytest.mark.parametrize(
+    'content', ['model_checkpoint_path: "/*/*/*/*/*/x"', 'x', '', '"\xff', '#' * 2**16 + '\n', None]
+)
+def test_a_state_file_that_names_no_checkpoint_of_its_folder_is_left_out(tmp_path, capfd, content):
+    (tmp_path / 'there.index').write_bytes(b'')
+    if content is None:
+        os.mkfifo(str(tmp_path / 'checkpoint'))  # its writer was waited for
+    else:
+        (tmp_path / 'checkpoint').write_bytes(content.encode('latin1'))
+    assert restoring.find_checkpoint(str(tmp_path)) == str(tmp_path / 'there')
+    assert capfd.readouterr() == ('', '')
+
+
 def test_a_file_of_a_checkpoint_stands_for_it(tmp_path):
     prefix = save(str(tmp_path / 'x'))
     open(prefix + '.meta', 'w').close()

@@ -103,6 +103,32 @@ def test_files_that_training_writes_are_no_links(tmp_path, name):
         runs.check_no_links(run)
 
 
+@pytest.mark.parametrize(
+    'place', ['checkpoints', 'events', 'checkpoints/step-00000001', 'checkpoints/step-1/state.json']
+)
+def test_what_training_writes_or_removes_lies_in_the_run(tmp_path, place):
+    run = runs.create_run(str(tmp_path / 'run'), OWN)
+    (tmp_path / 'elsewhere').mkdir()
+    os.makedirs(os.path.join(run.checkpoints_dir, 'step-1'))
+    os.symlink('step-1', os.path.join(run.checkpoints_dir, 'newest'))
+    os.symlink(str(tmp_path / 'run'), str(tmp_path / 'link'))
+    runs.check_no_links(runs.Run(str(tmp_path / 'link')))
+    path = os.path.join(run.directory, *place.split('/'))
+    if place == 'checkpoints':
+        os.rename(path, path + '-before')
+    os.symlink(str(tmp_path / 'elsewhere'), path)
+    with pytest.raises(
+        ValueError, match="{} is a link to '.*elsewhere', outside of the run, and training".format(place)
+    ):
+        runs.check_no_links(run)
+
+
+def test_a_new_run_replaces_no_link_to_a_file_that_is_not_there(tmp_path):
+    os.symlink(str(tmp_path / 'elsewhere'), str(tmp_path / 'config.json'))
+    with pytest.raises(ValueError, match='holds a run already'):
+        runs.check_free(str(tmp_path))
+
+
 @pytest.mark.filterwarnings('ignore:.*cannot be read')
 def test_epochs_behind_the_checkpoint_of_a_resumed_run_are_removed_and_nothing_else(tmp_path):
     run, path = runs.create_run(str(tmp_path), OWN), tmp_path / 'metrics.jsonl'

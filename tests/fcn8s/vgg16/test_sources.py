@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import pickle
+import shutil
 import struct
 import sys
 import types
@@ -29,7 +30,12 @@ from fcn8s.cli import main
 from fcn8s.saving import saved_models
 from fcn8s.vgg16 import graph as vgg16_graph
 from fcn8s.vgg16 import proof, write_encoder
+from fcn8s.vgg16.weights.numpy_files import _Dtype, _Latin1Bytes
+from fcn8s.vgg16.weights.pickles import is_shape, load_inert
 from fcn8s.vgg16.weights.recognise import read_source, recognise
+from fcn8s.vgg16.weights.saved_model import opens_as_it_is
+from fcn8s.vgg16.weights.torch_files import TORCH_STAND_INS, _parse_storage_id
+from fcn8s.vgg16.write import _copy_saved_model
 
 DIVISOR = 32
 CONVOLUTIONS = [
@@ -569,6 +575,41 @@ def test_what_a_link_to_another_file_says_decides_nothing(tmp_path, notop):
     assert read_source(path).preprocessing.channel_order == 'BGR'
 
 
+def write_keras_inside(path, weights):
+    """A VGG-16 that is a layer of a larger network."""
+    write_keras3(path, weights)
+    with h5py.File(path, 'r+') as file:
+        file.move('layers', 'network')
+        file.move('network', 'layers/vgg16/layers')
+
+
+@pytest.mark.parametrize('write', [write_keras_old, write_keras3, write_keras_inside])
+@pytest.mark.parametrize('depth', [0, 1, 2])
+def test_weights_behind_a_link_to_another_file_are_none(tmp_path, weights, write, depth):
+    other, path = str(tmp_path / 'other.h5'), str(tmp_path / 'file.h5')
+    write(other, weights)
+    with h5py.File(other, 'r') as there, h5py.File(path, 'w') as here:
+        here.attrs.update(there.attrs)
+        if depth == 0:
+            here['model_weights'] = h5py.ExternalLink(other, '/')
+        for name in there if depth else ():
+            for inner in there[name] if depth == 2 else ['']:
+                here[os.path.join(name, inner)] = h5py.ExternalLink(other, '/' + os.path.join(name, inner))
+    with pytest.raises(ValueError, match='is no complete VGG-16: conv1_1'):
+        read_source(path)
+
+
+def test_a_dataset_of_another_file_is_refused_before_its_shape_is_asked_for(tmp_path, weights):
+    path = str(tmp_path / 'file.h5')
+    write_keras3(path, weights)
+    with h5py.File(path, 'r+') as file:
+        layout = h5py.VirtualLayout((2,), np.float32)
+        layout[:] = h5py.VirtualSource(str(tmp_path / 'other.h5'), 'x', (2,))
+        file.create_virtual_dataset('more', layout)
+    with pytest.raises(ValueError, match="'more' is kept in another file; that is refused"):
+        read_source(path)
+
+
 def test_a_keras_network_that_holds_a_vgg16_and_another_convolution_beside_it_is_refused(tmp_path, notop):
     with keras_session():
         vgg16 = narrow_keras_vgg16(notop)
@@ -1025,6 +1066,51 @@ def test_malformed_pickles_are_refused(tmp_path, body):
         read_source(str(tmp_path / 'file'))
 
 
+# A tuple of 2^60 values: its hash and its text would take years.
+DOUBLED = b'N' + b'2\x86' * 60
+ORDERED_DICT = b'ccollections\nOrderedDict\n'
+
+
+@pytest.mark.parametrize(
+    'body, message',
+    [
+        (b'}' + DOUBLED + b'Ns.', 'a tuple is the key of a table'),
+        (b'}(NN' + DOUBLED + b'Nu.', 'a tuple is the key of a table'),
+        (b'(' + DOUBLED + b'Nd.', 'a tuple is the key of a table'),
+        (b'\x8f(' + DOUBLED + b'\x90.', 'a tuple is the key of a table'),
+        (b'(' + DOUBLED + b'\x91.', 'a tuple is the key of a table'),
+        (ORDERED_DICT + b'](' + DOUBLED + b'Nla\x85R.', 'a tuple is the key of a table'),
+        (DOUBLED + b'Q.', r'data outside itself \(a tuple\)'),
+        (b'}\x8b' + struct.pack('<i', 10**6) + b'\x01' * 10**6 + b'Ns.', 'a int is the key of a table'),
+        (b'\x96' + struct.pack('<Q', 2**44) + b'.', 'damaged'),  # memory before it is read
+        (ORDERED_DICT + b'(' + b'N' * 300 + b'tR.', 'a call has 300 arguments'),  # copied by each call
+    ],
+)
+def test_pickles_that_take_all_time_or_memory_are_refused_at_once(body, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load_inert(io.BytesIO(body), len(body), 'file', TORCH_STAND_INS)
+    assert caught.value.args[0].startswith('file ') and len(caught.value.args[0]) < 200
+
+
+def test_a_pickle_can_copy_no_list_of_pairs_again_and_again():
+    pairs, again = b'](K\x01K\x02laq\x00\x85R', b'h\x00\x85R'
+    body = b'(' + ORDERED_DICT + pairs + ORDERED_DICT + again + b'l.'
+    assert load_inert(io.BytesIO(body), len(body), 'file', TORCH_STAND_INS) == [{1: 2}, {}]
+
+
+def test_values_of_pickles_in_messages_are_short_and_shapes_are_few_whole_numbers():
+    doubled = ()
+    for _ in range(60):
+        doubled = (doubled, doubled)
+    code, encoding = ((lambda: _Dtype(doubled).to_float_dtype()), (lambda: _Latin1Bytes('', doubled)))
+    for refused in (lambda: _parse_storage_id('file', doubled), code, encoding):
+        with pytest.raises(ValueError, match='a tuple'):
+            refused()
+    with pytest.raises(ValueError, match="an array of 'i8'; weights"):
+        _Dtype('i8').to_float_dtype()
+    assert is_shape((3, 0)) and not any(map(is_shape, (doubled, (1,) * 65, (2**64,), (-1,), [3])))
+
+
 @pytest.mark.parametrize(
     'arguments',
     [
@@ -1072,6 +1158,26 @@ def test_a_saved_model_is_checked_and_copied(tmp_path, tiny_encoder):
     assert manifest['preprocessing']['channel_order'] == original['preprocessing']['channel_order']
     np.testing.assert_allclose(manifest['preprocessing']['mean'], original['preprocessing']['mean'])
     assert manifest['proof']['relative_errors'] == pytest.approx(original['proof']['relative_errors'], abs=1e-6)
+
+
+def test_only_what_was_read_of_a_saved_model_is_copied_and_no_link(tmp_path, tiny_encoder):
+    """Links of somebody else's encoder could lead to any file of this machine, or to itself again and again."""
+    encoder, out = tmp_path / 'encoder', tmp_path / 'out'
+    shutil.copytree(tiny_encoder, str(encoder))
+    variables, data = encoder / 'variables', 'variables.data-00000-of-00001'
+    (encoder / 'saved_model.pbtxt').write_text('secret')
+    os.symlink('.', str(variables / 'again'))
+    os.symlink(str(encoder / 'saved_model.pbtxt'), str(variables / 'secret'))
+    out.mkdir()
+    _copy_saved_model(str(encoder), str(out))
+    copied = sorted(str(path.relative_to(out)) for path in out.rglob('*') if path.is_file())
+    assert copied == ['saved_model.pb', 'variables/' + data, 'variables/variables.index']
+    os.rename(str(variables / data), str(variables / 'elsewhere'))
+    os.symlink('elsewhere', str(variables / data))
+    with pytest.raises(
+        ValueError, match='{} is a link to .*elsewhere, and only files of the model itself'.format(data)
+    ):
+        saved_models.copy_file(str(encoder), os.path.join('variables', data), str(out))
 
 
 def write_with_layer(directory, encoder, name):
@@ -1128,6 +1234,10 @@ def write_strided(directory, strides):
         builder = tf.saved_model.Builder(directory)
         builder.add_meta_graph_and_variables(session, ['vgg16'])
         builder.save()
+
+
+def test_the_command_for_such_an_encoder_can_be_typed():
+    assert opens_as_it_is('a b').endswith("train --encoder 'a b', FCN8s(vgg16_dir='a b').")
 
 
 def test_of_an_encoder_that_is_no_vgg16_it_is_said_that_it_opens_or_what_does_not_fit(tmp_path, capsys):

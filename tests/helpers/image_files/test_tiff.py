@@ -1,6 +1,7 @@
 """TIFF files of every kind are read as their tags say, or refused with the true reason."""
 
 import struct
+import types
 import zlib
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from helpers.image_files.palettes import ColorTable
+from helpers.image_files.tiff import TiffFacts, _damage
 from helpers.image_rules import ImageRules
 from helpers.images import read_color_labels, read_image, read_label_file, read_labels
 
@@ -288,6 +290,14 @@ def test_sizes_that_a_compressed_file_cannot_hold(tmp_path, compression):
     for reader in (read, read_labels):
         with pytest.raises(ValueError, match='a.tif is damaged: its 100 bytes cannot hold 60000 x 60000 pixels'):
             reader(path)
+
+
+def test_strips_that_share_their_bytes_hold_them_once():
+    size, strips = (8000, 8000), 8000
+    page = types.SimpleNamespace(imagelength=8000, imagewidth=8000, samplesperpixel=1, dtype=np.dtype(np.uint8))
+    page.dataoffsets, page.databytecounts = [8] * strips, [8000] * strips
+    facts = TiffFacts(size, 1, 8, page.dtype, 1, 1, (), False, 1, 1)
+    assert _damage([page], facts, 72000) == 'is damaged: its 72000 bytes cannot hold 8000 x 8000 pixels'
 
 
 @pytest.mark.parametrize('bands', [1, 3])
