@@ -26,7 +26,7 @@ from helpers.counted import join_and_count
 from helpers.files import (
     TEMPORARY_PATTERN,
     atomic_write_json,
-    check_home,
+    check_can_make,
     explain_os_errors,
     path_of,
     to_json,
@@ -95,12 +95,13 @@ class Run(NamedTuple):
 
 def check_free(directory: str) -> None:
     """Raises ValueError where the directory holds a run already, a file that a new run would write to, or a saved
-    network, which would no longer open beside a run; where its name is empty; and for `~`, as in `check_home`.
+    network, which would no longer open beside a run; where its name is empty; for `~`, as in `check_home`; and OSError
+    where nothing can be written.
     """
-    check_home(directory)
     run = Run(path_of(directory))
     if not run.directory:
         raise ValueError("the directory of the run is ''. Give it a name, or '.' for this folder.")
+    check_can_make(directory)
     if os.path.isfile(run.config_path):
         _check_own(run, 'Choose another directory.')
     if os.path.exists(run.config_path) or os.path.isdir(run.checkpoints_dir) and os.listdir(run.checkpoints_dir):
