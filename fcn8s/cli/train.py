@@ -89,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
     workers, is_first = (1, True) if cluster is None else (cluster.size, cluster.is_first)
 
     def train(options: argparse.Namespace) -> None:
-        train_run(options, workers, is_first, _recipe_watchers(options, args.defaults, workers))
+        with _saying_how_to_go_on(typed):
+            train_run(options, workers, is_first, _recipe_watchers(options, args.defaults, workers))
 
     with _silent_unless(is_first):
         if cross_validation.is_asked_for(typed):
@@ -101,6 +102,24 @@ def run(args: argparse.Namespace) -> int:
             resolving.check_epochs(options)
         train(options)
     return 0
+
+
+@contextlib.contextmanager
+def _saying_how_to_go_on(typed: Dict[str, Any]) -> Iterator[None]:
+    """Completes the command with which an interrupted training goes on, unless that is the very same, as with --folds.
+    typed: the options of this command.
+    """
+    from fcn8s.stopping import TrainingInterrupted
+
+    try:
+        yield
+    except TrainingInterrupted as error:
+        if cross_validation.is_asked_for(typed):
+            raise
+        workers = ' --workers {}'.format(typed['workers']) if 'of_cluster' in typed else ''
+        said = str(error).replace('\n  fcn8s train', '\n  {} train'.format(program()), 1)
+        words = workers + trust_words(typed.get('trust', False))
+        raise TrainingInterrupted(said + words, error.signal_name) from None
 
 
 @contextlib.contextmanager

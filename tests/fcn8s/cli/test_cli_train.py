@@ -210,8 +210,8 @@ def test_terminated_and_resumed_is_bit_identical(whole, data, shallow_encoder, t
     )
     assert process.returncode == 143
     words = ' '.join(errors.replace('\\\n', ' ').split())  # a terminal may break the lines
-    assert 'fcn8s: SIGTERM after step' in words and 'Go on with: fcn8s train --resume {}'.format(run) in words
-    assert '\n  fcn8s train --resume' in errors  # a line of its own, to be copied
+    assert 'fcn8s: SIGTERM after step' in words and 'Go on with: python -m fcn8s train --resume {}'.format(run) in words
+    assert '\n  python -m fcn8s train --resume' in errors  # a line of its own, to be copied
     assert 'Traceback' not in errors
     shutil.rmtree(encoder)  # the run holds all that it needs
     assert main(['train', '--resume', run, '--report']) == 0
@@ -724,7 +724,7 @@ def test_a_second_dataset_does_not_silently_replace_the_first(capsys, command):
         (DATA + ['--ema', '1'], '--ema is 1.0; it has to be above 0 and below 1, such as 0.999'),
         (DATA + ['--ema', '0.9', '--swa', '2'], '--ema is 0.9 and --swa is 2; there is one average'),
         (DATA + ['--swa', '0'], '--swa is 0; it has to be a whole number of at least 1. Leave it out'),
-        (DATA + ['--freeze', 'decoder'], "--freeze is 'decoder'; it has to be 'encoder', or a number of blocks"),
+        (DATA + ['--freeze', 'decoder'], "--freeze is 'decoder'; it has to be 'encoder', a number of blocks"),
         (DATA + ['--freeze', '5', '--head-warmup', '1'], '--head-warmup is 1, and --freeze is 5, which trains no'),
         (DATA + ['--skip-scales', '1', '1', '--variant', '32s'], '--skip-scales is [1.0, 1.0], and an FCN-32s has no'),
         (DATA + ['--skip-scales', '0', '1'], '--skip-scales is [0.0, 1.0]; both factors have to be positive'),
@@ -737,6 +737,7 @@ def test_a_second_dataset_does_not_silently_replace_the_first(capsys, command):
         (DATA + ['--flip', '2'], 'flip'),
         (DATA + ['--rotate', '10', '-10', '1'], 'with min <= max, both from -180'),
         (DATA + ['--translate', '0.5', '4', '0', '2', '1'], 'vertical shift in whole pixels'),
+        (DATA + ['--cache', __file__], 'A file has the place of a directory: choose another'),
         (DATA + ['--run', os.path.join(__file__, 'run')], 'A file has the place of a directory: choose another'),
     ],
 )
@@ -813,6 +814,23 @@ def test_epochs_that_fit_are_compared_with_those_that_are_averaged(monkeypatch, 
     monkeypatch.setattr(train.time_budget, 'epochs_that_fit', lambda options: 2)
     assert main(['train', '--run', 'R', '--minutes', '5', '--swa', '3'] + DATA) == 2
     assert '--swa is 3; it has to be at most the 2 epochs of the training' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'words, said',
+    [
+        ([], '\n  a_program train --resume R\n'),
+        (['--trust', '--workers', '4', '--of-cluster'], '\n  a_program train --resume R --workers 4 --trust\n'),
+    ],
+)
+def test_who_interrupts_reads_the_whole_command_that_goes_on(words, said, monkeypatch, capsys):
+    def train_run(*_):
+        raise TrainingInterrupted('SIGTERM after step 3. Go on with:\n  fcn8s train --resume R', 'SIGTERM')
+
+    monkeypatch.setattr(train, 'train_run', train_run)
+    monkeypatch.setattr(train, 'program', lambda: 'a_program')
+    assert main(['train', '--run', 'R'] + DATA + words) == 143
+    assert capsys.readouterr().err.endswith(said)
 
 
 @pytest.mark.parametrize('is_first', [True, False])
