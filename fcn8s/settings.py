@@ -74,8 +74,11 @@ class Ohem(NamedTuple):
     below: Optional[float] = None
 
 
-def parse_ohem(loss: str) -> Ohem:
-    """Returns what 'ohem', 'ohem:share=S' or 'ohem:below=P' says; raises ValueError for numbers out of range."""
+def parse_ohem(loss: str, name: str = 'loss') -> Ohem:
+    """Returns what 'ohem', 'ohem:share=S' or 'ohem:below=P' says; raises ValueError for numbers out of range.
+
+    name: what messages call the loss.
+    """
     match = _OHEM.fullmatch(loss)
     if match is None:
         return Ohem()
@@ -86,7 +89,8 @@ def parse_ohem(loss: str) -> Ohem:
         number = math.nan
     if not (0 < number < 1 or number == 1 and kind == 'share'):
         raise ValueError(
-            'loss is {!r}; {} it has to be a number above 0 and {} 1, such as ohem:{}.'.format(
+            '{} is {!r}; {} it has to be a number above 0 and {} 1, such as ohem:{}.'.format(
+                name,
                 loss,
                 'the share of the pixels that counts:'
                 if kind == 'share'
@@ -183,22 +187,26 @@ def check_loss(
     normalize: str = 'mean',
     class_weights: Optional[Union[str, Sequence[float]]] = None,
     label_smoothing: float = 0.0,
+    spell: Callable[[str], str] = str,
 ) -> None:
-    """Raises ValueError for an unknown loss, and for options that are wrong or have no meaning for this loss."""
+    """Raises ValueError for an unknown loss, and for options that are wrong or have no meaning for this loss.
+
+    spell: how messages call the arguments.
+    """
     if not callable(loss) and loss_name(loss) not in tuple(LOSSES):
         raise ValueError(
-            'loss is {!r}; it has to be {} or a function (logits, labels, valid) -> scalar.'.format(
-                loss, ', '.join(repr(name) for name in LOSSES)
+            '{} is {!r}; it has to be {} or a function (logits, labels, valid) -> scalar.'.format(
+                spell('loss'), loss, ', '.join(repr(name) for name in LOSSES)
             )
         )
     if isinstance(loss, str):
-        parse_ohem(loss)
+        parse_ohem(loss, spell('loss'))
     if normalize not in NORMALIZATIONS:
         raise ValueError('normalize is {!r}; it has to be one of {}.'.format(normalize, ', '.join(NORMALIZATIONS)))
     if not is_real(label_smoothing) or not 0 <= label_smoothing < 1:
         raise ValueError(
-            'label_smoothing is {!r}; it has to be a number from 0 up to but not including 1, such as 0.1.'.format(
-                label_smoothing
+            '{} is {!r}; it has to be a number from 0 up to but not including 1, such as 0.1.'.format(
+                spell('label_smoothing'), label_smoothing
             )
         )
     given = {
@@ -207,7 +215,7 @@ def check_loss(
         'label_smoothing': label_smoothing != 0,
     }
     for option in (option for option, is_given in given.items() if is_given):
-        _check_loss_takes(loss, option)
+        _check_loss_takes(loss, option, spell)
 
 
 def check_head_warmup(epochs: Any, name: str = 'head_warmup') -> None:
@@ -269,8 +277,8 @@ def check_class_weights(class_weights: Any, num_classes: Optional[int], name: st
     return weights
 
 
-def _check_loss_takes(loss: Union[str, Callable], option: str) -> None:
-    spelled = "normalize='sum'" if option == 'sum' else option
+def _check_loss_takes(loss: Union[str, Callable], option: str, spell: Callable[[str], str]) -> None:
+    spelled = "{}='sum'".format(spell('normalize')) if option == 'sum' else spell(option)
     if callable(loss):
         raise ValueError(
             'class_weights, normalize and label_smoothing belong to losses that have a name; a loss function of your '
@@ -279,8 +287,8 @@ def _check_loss_takes(loss: Union[str, Callable], option: str) -> None:
     if not getattr(LOSSES[loss_name(loss)], option):
         takers = [name for name, options in LOSSES.items() if getattr(options, option)]
         raise ValueError(
-            '{} has no meaning for loss={!r}. Leave it out, or take the loss {}.'.format(
-                spelled, loss, ' or '.join(repr(name) for name in takers)
+            '{} has no meaning for {}={!r}. Leave it out, or take the loss {}.'.format(
+                spelled, spell('loss'), loss, ' or '.join(repr(name) for name in takers)
             )
         )
 

@@ -77,6 +77,9 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     from fcn8s.planning import cost, plan
     from fcn8s.planning.memory import GB, PlanRequest, parameter_bytes
+    from fcn8s.precision import check_precision
+
+    check_precision(args.precision, spell=spelled)
 
     request = PlanRequest(
         num_classes=args.classes,

@@ -11,7 +11,7 @@ from fcn8s.cli.options.images import image_rules, rules_to_begin_with
 from fcn8s.cli.options.network import class_weights_of, frozen_blocks, optimizer_of
 from fcn8s.evaluation.scores import METRICS
 from fcn8s.planning.workers import epoch_steps
-from fcn8s.settings import check_class_weights
+from fcn8s.settings import check_class_weights, resolve_label_space
 from fcn8s.training.values import check_monitor_name
 
 
@@ -136,7 +136,7 @@ def network_settings(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
     """Returns the arguments of `FCN8s`."""
     return dict(
         _beginning(options),
-        label_space=_label_space(options, data),
+        label_space=resolve_label_space(None, _label_space(options, data), None),  # refused before labels are counted
         image_rules=data.image_rules,
         seed=options.seed,
         variant=options.variant,

@@ -174,7 +174,7 @@ def check_workers_train(options: argparse.Namespace, workers: int) -> None:
 def _check_values(options: argparse.Namespace) -> None:
     """Raises ValueError for values that neither data nor an encoder can make right: nothing is opened before."""
     checked_whole('--seed', options.seed, 0, MAX_SEED)
-    check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing)
+    check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing, spelled)
     _check_classes(options)
     _check_architecture(options)
     optimizer_of(options)
@@ -224,7 +224,7 @@ def _check_images(options: argparse.Namespace) -> None:
 
     for name in ('size', 'crop'):
         # With two classes, the fewest: their number is known only when the data are read.
-        check_room(getattr(options, name), 2, options.batch, name)
+        check_room(getattr(options, name), 2, options.batch, flag(name))
     check_options(transforms(options), DEFAULT_IGNORE_ID, None, has_labels=True)
 
 

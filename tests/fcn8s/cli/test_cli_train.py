@@ -691,14 +691,14 @@ def test_a_second_dataset_does_not_silently_replace_the_first(capsys, command):
         ),
         (
             DATA + ['--loss', 'dice', '--class-weights', 'median_frequency'],
-            "class_weights has no meaning for loss='dice'",
+            "--class-weights has no meaning for --loss='dice'",
         ),
         (
             DATA + ['--loss', 'hinge'],
-            "loss is 'hinge'; it has to be 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz', 'cross_entropy+dice'",
+            "--loss is 'hinge'; it has to be 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz', 'cross_entropy+dice'",
         ),
-        (DATA + ['--loss', 'ohem:below=2'], "loss is 'ohem:below=2'; the probability below which they count"),
-        (DATA + ['--label-smoothing', '1'], 'label_smoothing is 1.0; it has to be a number from 0'),
+        (DATA + ['--loss', 'ohem:below=2'], "--loss is 'ohem:below=2'; the probability below which they count"),
+        (DATA + ['--label-smoothing', '1'], '--label-smoothing is 1.0; it has to be a number from 0'),
         (DATA + ['--recipe', 'none'], "there is no recipe 'none'"),
         (DATA + ['--keep-prob', '7'], '--keep-prob is 7.0; it has to be a number above 0'),
         (DATA + ['--l2', '-1'], '--l2 is -1.0; it has to be a finite number'),
@@ -1095,7 +1095,7 @@ def test_a_warm_up_of_the_head_is_in_the_memory_and_in_the_line_for_plan(tiny_en
 def test_a_size_that_no_memory_holds_is_refused_before_data_are_read(flag, capsys):
     words = ['train', '--data', 'x', '--layout', 'camvid', '--encoder', 'e', '--batch', '2']
     assert main(words + [flag, '1000000', '1000000']) == 2
-    message = '{} is 1000000 x 1000000: 2 images of that size and the soft-max of 2'.format(flag[2:])
+    message = '{} is 1000000 x 1000000: 2 images of that size and the soft-max of 2'.format(flag)
     assert message in capsys.readouterr().err
 
 
