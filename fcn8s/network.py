@@ -22,7 +22,7 @@ from fcn8s.graph.assembly import PUBLISHED_TENSORS, NetworkTensors, TrainingSett
 from fcn8s.graph.dropout_rows import with_dropout_rows
 from fcn8s.graph.encoder import as_trained
 from fcn8s.graph.graph_defs import digest_of
-from fcn8s.graph.losses import check_class_weights, describe_loss
+from fcn8s.graph.losses import describe_loss
 from fcn8s.graph.update_rules import LossScaling
 from fcn8s.precision import Arithmetic, check_precision, needs_loss_scaling, session_config, this_machine
 from fcn8s.saving import model_files, restoring, saved_models
@@ -30,7 +30,7 @@ from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags
 from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_opening
 from fcn8s.saving.packed import is_packed
 from fcn8s.saving.runs import input_size, is_run, open_current
-from fcn8s.settings import ModelSettings
+from fcn8s.settings import MAX_SEED, ModelSettings, check_class_weights
 from helpers.counted import counted
 from helpers.files import atomic_directory, check_folder, path_of
 from helpers.flags import check_choice, check_flags, checked_whole
@@ -594,8 +594,7 @@ def open_network(request: NetworkRequest) -> Network:
             is read.
     """
     arithmetic = request.arithmetic
-    largest = np.iinfo(np.int32).max  # the largest seed of dropout in the graph
-    request = request._replace(seed=checked_whole('seed', request.seed, -largest, largest))
+    request = request._replace(seed=checked_whole('seed', request.seed, -MAX_SEED, MAX_SEED))
     check_flags(xla=arithmetic.xla, gpu_memory_growth=arithmetic.gpu_memory_growth, trust=request.beginning.trust)
     check_precision(arithmetic.precision, arithmetic.xla, this_machine(arithmetic.config))
     if needs_loss_scaling(arithmetic.precision):

@@ -5,7 +5,7 @@
 
 import fnmatch
 import re
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from helpers.flags import check_rule, checked_whole, is_positive, is_real
 
@@ -80,12 +80,16 @@ DEFAULT_OPTIMIZER = OptimizerSettings().name
 
 
 def optimizer_settings(
-    optimizer: Union[str, OptimizerSettings], accumulate_batches: int = 1, **changes: Any
+    optimizer: Union[str, OptimizerSettings],
+    accumulate_batches: int = 1,
+    spell: Callable[[str], str] = str,
+    **changes: Any,
 ) -> OptimizerSettings:
     """Returns the checked settings of an optimiser given by its name or by its settings.
 
     Args:
         accumulate_batches: batches per step; 1 keeps those of the settings.
+        spell: how messages call the settings.
         changes: other fields of OptimizerSettings to replace.
 
     Raises:
@@ -106,21 +110,29 @@ def optimizer_settings(
         )
     if accumulate_batches != 1:
         optimizer = optimizer._replace(accumulate_batches=accumulate_batches)
+    unknown = sorted(set(changes) - set(OptimizerSettings._fields))
+    if unknown:
+        raise ValueError(
+            '{} came, which no optimizer has; its settings are {}.'.format(
+                ', '.join(unknown), ', '.join(OptimizerSettings._fields)
+            )
+        )
     optimizer = optimizer._replace(**changes)
-    multipliers = check_optimizer_settings(optimizer).rate_multipliers
+    multipliers = check_optimizer_settings(optimizer, spell).rate_multipliers
     return optimizer._replace(rate_multipliers=multipliers)
 
 
-def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
+def check_optimizer_settings(settings: OptimizerSettings, spell: Callable[[str], str] = str) -> OptimizerSettings:
     """Returns `settings` with the momentum filled in and the rate multipliers as pairs; raises ValueError, naming the
-    setting, if one is out of its range.
+    setting, if one is out of its range. spell: how messages call the settings.
     """
     if settings.name not in OPTIMIZERS:
         raise ValueError('optimizer is {!r}; it has to be one of {}.'.format(settings.name, ', '.join(OPTIMIZERS)))
     default_momentum = OPTIMIZERS[settings.name].settings.momentum
     if default_momentum is None and settings.momentum is not None:
         raise ValueError(
-            'momentum is {}, but {} has its own moments; leave it out or take another optimizer: {}.'.format(
+            '{} is {}, but {} has its own moments; leave it out or take another optimizer: {}.'.format(
+                spell('momentum'),
                 settings.momentum,
                 settings.name.capitalize(),
                 ', '.join(repr(name) for name, other in OPTIMIZERS.items() if other.settings.momentum is not None),
@@ -129,21 +141,22 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
     for name, value in settings._asdict().items():
         is_number = name not in ('name', 'rate_multipliers')
         may_be_none = value is None and OptimizerSettings._field_defaults[name] is None
-        check_rule(not is_number or may_be_none or is_real(value), name, repr(value), 'a number')
+        check_rule(not is_number or may_be_none or is_real(value), spell(name), repr(value), 'a number')
     momentum = default_momentum if settings.momentum is None else settings.momentum
-    check_rule(momentum is None or 0 <= momentum < 1, 'momentum', momentum, 'at least 0 and below 1')
-    check_rule(0 <= settings.weight_decay < float('inf'), 'weight_decay', settings.weight_decay, 'at least 0')
     check_rule(
-        is_positive(settings.bias_rate_multiplier), 'bias_rate_multiplier', settings.bias_rate_multiplier, 'above 0'
+        momentum is None or 0 <= momentum < 1, spell('momentum'), momentum, 'at least 0 and below 1, such as 0.9'
     )
+    decay, factor, norm = settings.weight_decay, settings.bias_rate_multiplier, settings.gradient_clip_norm
+    check_rule(0 <= decay < float('inf'), spell('weight_decay'), decay, 'at least 0 and finite, such as 5e-4')
+    check_rule(is_positive(factor), spell('bias_rate_multiplier'), factor, 'above 0 and finite, such as 2')
     check_rule(
-        settings.gradient_clip_norm is None or is_positive(settings.gradient_clip_norm),
-        'gradient_clip_norm',
-        settings.gradient_clip_norm,
-        'finite and above 0, or None for no clipping',
+        norm is None or is_positive(norm),
+        spell('gradient_clip_norm'),
+        norm,
+        'finite and above 0, such as 10. Leave it out for no clipping',
     )
-    checked_whole('accumulate_batches', settings.accumulate_batches, 1)
-    _check_average(settings)
+    checked_whole(spell('accumulate_batches'), settings.accumulate_batches, 1)
+    _check_average(settings, spell)
     # None where there are none, as in runs from before the option existed, so that these can be resumed.
     multipliers = None if settings.rate_multipliers is None else _multiplier_pairs(settings.rate_multipliers) or None
     return settings._replace(momentum=momentum, rate_multipliers=multipliers)
@@ -229,18 +242,18 @@ def _multiplier_pairs(multipliers: Any) -> Tuple[Tuple[str, float], ...]:
     return tuple((pattern, float(factor)) for pattern, factor in pairs)
 
 
-def _check_average(settings: OptimizerSettings) -> None:
+def _check_average(settings: OptimizerSettings, spell: Callable[[str], str]) -> None:
     check_rule(
         settings.ema is None or 0 < settings.ema < 1,
-        'ema',
+        spell('ema'),
         settings.ema,
-        'above 0 and below 1, such as 0.999 (an average over about the last 1000 steps), or None for none',
+        'above 0 and below 1, such as 0.999 (an average over about the last 1000 steps). Leave it out for no average',
     )
     if settings.swa is not None:
-        checked_whole('swa', settings.swa, 1, remedy='Leave it out, or give None, for no average.')
+        checked_whole(spell('swa'), settings.swa, 1, remedy='Leave it out for no average.')
     if settings.ema is not None and settings.swa is not None:
         raise ValueError(
-            'ema is {} and swa is {}; there is one average of the weights. Leave one of them out.'.format(
-                settings.ema, settings.swa
+            '{} is {} and {} is {}; there is one average of the weights. Leave one of them out.'.format(
+                spell('ema'), settings.ema, spell('swa'), settings.swa
             )
         )

@@ -91,27 +91,37 @@ def _gpus(base: Optional[Any]) -> Tuple[Optional[Tuple[int, int]], ...]:
     return tuple(tf.config.experimental.get_device_details(device).get('compute_capability') for device in devices)
 
 
-def check_precision(precision: str, xla: bool = False, machine: Optional[Machine] = None) -> None:
+def check_precision(
+    precision: str,
+    xla: bool = False,
+    machine: Optional[Machine] = None,
+    spell: Callable[[str], str] = str,
+) -> None:
     """Raises ValueError with the reason where this TensorFlow or machine cannot do what is asked.
 
     Args:
         precision: one of SESSION_PRECISIONS.
         xla: whether XLA is asked for.
         machine: None for this one.
+        spell: how messages call the two arguments.
     """
     if precision not in SESSION_PRECISIONS:
-        raise ValueError('precision is {!r}; it has to be one of {}.'.format(precision, ', '.join(SESSION_PRECISIONS)))
+        raise ValueError(
+            '{} is {!r}; it has to be one of {}.'.format(spell('precision'), precision, ', '.join(SESSION_PRECISIONS))
+        )
     machine = machine or this_machine()
     reason = SESSION_PRECISIONS[precision].why_not(machine)
     if reason:
         raise ValueError(
-            "precision={!r} does not work here: {} precision='float32' works everywhere.".format(precision, reason)
+            "{} is {!r}, which does not work here: {} Take 'float32', which works everywhere.".format(
+                spell('precision'), precision, reason
+            )
         )
     if xla and not machine.gpus and _CPU_XLA_FLAG not in machine.environment.get('TF_XLA_FLAGS', ''):
         raise ValueError(
-            'xla=True does not work here: without a GPU, TensorFlow compiles nothing unless the process '
-            'is started with the environment variable TF_XLA_FLAGS={}. Expect it to be slower on a CPU; '
-            'leave xla out.'.format(_CPU_XLA_FLAG)
+            '{0} is on, which does not work here: without a GPU, TensorFlow compiles nothing unless the process '
+            'is started with the environment variable TF_XLA_FLAGS={1}. Expect it to be slower on a CPU; '
+            'leave {0} out.'.format(spell('xla'), _CPU_XLA_FLAG)
         )
 
 

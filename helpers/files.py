@@ -251,6 +251,15 @@ def check_folder(directory: PathLike) -> None:
     os.unlink(probe)
 
 
+def check_can_make(directory: PathLike) -> None:
+    """Raises OSError, saying what to do, where a directory neither is nor can be made; makes none."""
+    check_home(directory)
+    place = os.path.abspath(path_of(directory))
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    check_folder(place)
+
+
 def atomic_write_json(path: PathLike, obj: Any) -> None:
     """Writes `obj` as `json_text` in UTF-8 through `atomic_path`.
 

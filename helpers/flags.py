@@ -69,7 +69,7 @@ def checked_whole(name: str, value: Any, low: int, high: Optional[int] = None, r
     """
     if not is_whole(value) or value < low or (high is not None and value > high):
         rule = 'of at least {}'.format(low) if high is None else 'from {} to {}'.format(low, high)
-        rule += ' and an int, as math.ceil gives it' if isinstance(value, (float, np.floating)) else ''
+        rule += ', an int and no float' if isinstance(value, (float, np.floating)) else ''
         raise ValueError('{} is {!r}; it has to be a whole number {}. {}'.format(name, value, rule, remedy).rstrip())
     return int(value)
 

@@ -14,6 +14,7 @@ from fcn8s.cli.options.images import add_image_arguments, image_rules, image_wor
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_palette_argument
 from fcn8s.cli.terminal import pretrained_encoder, program, short_path
+from fcn8s.settings import check_ignore_id
 from helpers.label_spaces import MAX_CLASSES
 from helpers.process.cores import num_cores
 
@@ -132,7 +133,8 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise ValueError('--palette is about the preview, and there is none. Add --preview FILE.png, or leave it out.')
     if args.preview is not None:
         check_can_write('--preview', args.preview, 'preview.png', ('.png', '.jpg', '.jpeg'))
-    for name, low, high in (('threads', 1, 256), ('num_classes', 1, MAX_CLASSES), ('ignore_id', 0, 65535)):
+    check_ignore_id(args.ignore_id, '--ignore-id')
+    for name, low, high in (('threads', 1, 256), ('num_classes', 1, MAX_CLASSES)):
         value = getattr(args, name)
         if value is not None and not low <= value <= high:
             raise ValueError('{} is {}; it has to be from {} to {}.'.format(flag(name), value, low, high))

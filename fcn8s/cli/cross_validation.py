@@ -76,11 +76,11 @@ def cross_validate(
     Raises:
         ValueError: Options do not go together, or differ from those with which this cross-validation began.
     """
-    _check(typed, is_one_of_several)
+    options = checked_options(typed, defaults, is_one_of_several)
     number, root = typed['folds'], typed['run_dir']
-    options = _options_of_a_fold(typed, defaults, ['?'], os.path.join(root, 'fold-1'))
     prefixes, unit, sizes = _divide(options, number)
-    _begin(root, number, options, is_first)
+    if is_first:
+        _begin(root, number, options)
     chosen = [typed['fold']] if 'fold' in typed else range(1, number + 1)
     print('{} folds of {}: {} images'.format(number, unit, ', '.join(map(str, sizes))))
     for fold in chosen:
@@ -99,6 +99,18 @@ def cross_validate(
             _note_done(place, fold, prefixes[fold - 1], sizes[fold - 1])
     if is_first:
         print(summarize(root, number, trust_words(options.trust)))
+
+
+def checked_options(typed: Dict[str, Any], defaults: Dict[str, Any], is_one_of_several: bool) -> argparse.Namespace:
+    """Returns the options of a fold, of which only the part that it holds out is not known.
+
+    Raises ValueError as `cross_validate`, before data are opened, and OSError where RUN cannot be made.
+    """
+    _check(typed, is_one_of_several)
+    number, root = typed['folds'], typed['run_dir']
+    options = _options_of_a_fold(typed, defaults, ['?'], os.path.join(root, 'fold-1'))
+    _check_root(root, number, options)
+    return options
 
 
 def _check(typed: Dict[str, Any], is_one_of_several: bool) -> None:
@@ -150,32 +162,33 @@ def _divide(options: argparse.Namespace, number: int) -> Tuple[List[List[str]], 
     return folds.prefixes, folds.unit, sizes
 
 
-def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) -> None:
-    """Writes the settings down, or compares them with those written down before."""
+def _check_root(root: str, number: int, options: argparse.Namespace) -> None:
+    """Raises ValueError where the settings differ from those written down before, OSError where none can be written."""
     from fcn8s.saving import runs
-    from helpers.files import atomic_write_json, check_home, make_directory, to_json
-    from helpers.process.locks import directory_locked
+    from helpers.files import check_can_make
 
-    check_home(root)
-    command = {name: value for name, value in resolving.storable(options).items() if name not in _MAY_DIFFER}
-    settings = to_json(dict(command, folds=number))
     path = os.path.join(root, FOLDS_FILE)
-    if runs.is_run(root) and not os.path.exists(path):
-        raise ValueError('{} holds a run. Give --folds another --run.'.format(root))
-    if is_first:
-        make_directory(root)
-        with directory_locked(root):  # another process may begin with another fold
-            if not os.path.exists(path):
-                atomic_write_json(path, {'command': settings})
     if os.path.exists(path):
-        _compare(path, settings)
+        _check_same(root, _read(path).get('command'), _settings(number, options))
+        return
+    if runs.is_run(root):
+        raise ValueError('{} holds a run. Give --folds another --run.'.format(root))
+    check_can_make(root)
 
 
-def _compare(path: str, settings: Dict[str, Any]) -> None:
-    """Raises ValueError where the cross-validation was begun with other settings."""
-    known = _read(path).get('command')
+def _settings(number: int, options: argparse.Namespace) -> Dict[str, Any]:
+    """The settings that all folds have, as JSON holds them."""
+    from helpers.files import to_json
+
+    command = {name: value for name, value in resolving.storable(options).items() if name not in _MAY_DIFFER}
+    return dict(to_json(dict(command, folds=number)))
+
+
+def _check_same(root: str, known: Any, settings: Dict[str, Any]) -> None:
     if not isinstance(known, dict):
-        raise ValueError('{} is damaged: it has no settings. Take another --run.'.format(path))
+        raise ValueError(
+            '{} is damaged: it has no settings. Take another --run.'.format(os.path.join(root, FOLDS_FILE))
+        )
     known.pop('trust', None)  # which older ones hold; it is said anew each time
     different = sorted(
         name
@@ -184,10 +197,21 @@ def _compare(path: str, settings: Dict[str, Any]) -> None:
     )
     if different:
         raise ValueError(
-            '{} was begun with other settings ({}). Give those, or another --run.'.format(
-                os.path.dirname(path), ', '.join(different)
-            )
+            '{} was begun with other settings ({}). Give those, or another --run.'.format(root, ', '.join(different))
         )
+
+
+def _begin(root: str, number: int, options: argparse.Namespace) -> None:
+    """Writes the settings down, unless that was done before."""
+    from helpers.files import atomic_write_json, make_directory
+    from helpers.process.locks import directory_locked
+
+    path, settings = os.path.join(root, FOLDS_FILE), _settings(number, options)
+    make_directory(root)
+    with directory_locked(root):  # another process may begin with another fold
+        if not os.path.exists(path):
+            atomic_write_json(path, {'command': settings})
+    _check_same(root, _read(path).get('command'), settings)
 
 
 def _has_moved(name: str, before: Any, now: Any) -> bool:

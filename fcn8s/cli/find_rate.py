@@ -7,6 +7,7 @@ from typing import Any
 
 from fcn8s.cli.options import resolving, training
 from fcn8s.cli.options.evaluation import check_can_write
+from fcn8s.cli.options.flags import spelled
 from fcn8s.cli.terminal import Parser, program
 from fcn8s.training.probes import HIGH, LOW, STEPS, check_sweep, sweep_rates
 from helpers.files import numbered, write_numbered
@@ -50,7 +51,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from fcn8s.cli.inputs.training import network_settings, open_datasets, train_batches
+    from fcn8s.cli.inputs.training import check_can_begin, network_settings, open_datasets, train_batches
 
     typed = {name: value for name, value in vars(args).items() if name not in training.NO_OPTIONS}
     resolving.refuse(
@@ -58,8 +59,9 @@ def run(args: argparse.Namespace) -> int:
     )
     options = resolving.without_validation(resolving.resolve_steps(typed, args.defaults))
     resolving.refuse_size_of_evaluations(typed, options)
-    check_sweep(options.low, options.high, options.steps)
+    check_sweep(options.low, options.high, options.steps, spelled)
     check_can_write('--out', options.out if 'out' in typed else numbered(options.out), 'rate.svg', ('.svg',))
+    check_can_begin(options)
     data, _ = open_datasets(options)
     with train_batches(options, data) as batches:
         settings = network_settings(options, data)

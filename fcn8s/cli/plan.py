@@ -4,16 +4,17 @@ import argparse
 from typing import Any, Optional
 
 from fcn8s.cli.options.counts import batch_size, count
-from fcn8s.cli.options.flags import flag, refuse_without
+from fcn8s.cli.options.flags import flag, refuse_without, spelled
 from fcn8s.cli.options.network import (
     add_architecture_arguments,
     add_average_arguments,
     add_head_warmup_argument,
     add_optimizer_argument,
     add_precision_argument,
+    optimizer_of,
 )
-from fcn8s.optimizers import optimizer_settings
 from fcn8s.planning.workers import check_workers, epoch_steps, estimate_gain, format_gain
+from fcn8s.settings import check_head_warmup, check_num_classes, refuse_warmup_of_several
 from fcn8s.vgg16.weights.layers import VGG16_HEAD, parse_head
 from helpers.flags import is_positive
 
@@ -76,6 +77,9 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     from fcn8s.planning import cost, plan
     from fcn8s.planning.memory import GB, PlanRequest, parameter_bytes
+    from fcn8s.precision import check_precision
+
+    check_precision(args.precision, spell=spelled)
 
     request = PlanRequest(
         num_classes=args.classes,
@@ -85,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         variant=args.variant,
         upsampling=args.upsampling,
         precision=args.precision,
-        optimizer=optimizer_settings(args.optimizer, args.accumulate, ema=args.ema, swa=args.swa),
+        optimizer=optimizer_of(args),
         head=parse_head(args.head, args.width_divisor),
         head_warmup=args.head_warmup > 0,
     )
@@ -112,15 +116,11 @@ def _check(args: argparse.Namespace) -> None:
             raise ValueError('{} is {}; it has to be a number above 0.'.format(flag(name), value))
     if args.bandwidth is not None and args.workers is None:
         refuse_without('--workers N', ['--bandwidth'])
-    if args.head_warmup < 0:
-        raise ValueError('--head-warmup is {}; it has to be a number of epochs, 0 for none.'.format(args.head_warmup))
+    check_num_classes(args.classes, '--classes')
+    check_head_warmup(args.head_warmup, '--head-warmup')
     if args.workers is not None:
         if args.head_warmup:
-            raise ValueError(
-                '--head-warmup is {}; it is for a training of one process. Leave it or --workers out.'.format(
-                    args.head_warmup
-                )
-            )
+            refuse_warmup_of_several(args.head_warmup, spelled)
         check_workers(args.workers, args.bandwidth)
         if args.seconds == 0:
             raise ValueError(

@@ -6,7 +6,15 @@ import itertools
 import time
 from typing import Any, List, NamedTuple
 
-from fcn8s.cli.inputs.training import network_settings, open_datasets, train_arguments, train_batches, val_batches
+from fcn8s.cli.inputs.training import (
+    check_can_begin,
+    network_settings,
+    open_datasets,
+    train_arguments,
+    train_batches,
+    val_batches,
+)
+from fcn8s.cli.options.counts import LARGEST_COUNT
 from helpers.counted import counted
 
 # The first steps compile and fill queues, and do not count. Then steps are timed for this many seconds, at least the
@@ -39,9 +47,11 @@ def epochs_that_fit(options: argparse.Namespace) -> int:
         ValueError: Not even one epoch fits.
     """
     start = time.monotonic()
+    check_can_begin(options)
     print('Measuring how fast this machine is, for --minutes; what these first steps learn is thrown away.', flush=True)
     train_data, val_data = open_datasets(options)
     with train_batches(options, train_data) as batches, val_batches(options, val_data) as val:
+        options.epochs = LARGEST_COUNT  # until it is known
         arguments = train_arguments(options, batches, val)
         # Epochs of a head warm-up are cheaper than the others: the others are measured.
         settings = dict(network_settings(options, train_data), head_warmup=0)

@@ -9,6 +9,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from fcn8s.cli import cross_validation, time_budget
 from fcn8s.cli.inputs.training import (
+    check_beginning,
+    check_can_begin,
     network_settings,
     open_datasets,
     run_arguments,
@@ -21,7 +23,7 @@ from fcn8s.cli.inputs.training_plan import describe_plan, print_faster_precision
 from fcn8s.cli.options import resolving, training
 from fcn8s.cli.options.folders import as_words
 from fcn8s.cli.options.prediction import trust_words
-from fcn8s.cli.options.workers import silent_output
+from fcn8s.cli.options.workers import check_workers, silent_output
 from fcn8s.cli.terminal import READER_IS_GONE, program, tensorboard
 from fcn8s.distributed.cluster import cluster_from_environment
 from helpers.counted import counted
@@ -83,11 +85,12 @@ def run(args: argparse.Namespace) -> int:
     if typed.get('workers', 1) > 1 and 'of_cluster' not in typed:
         if cross_validation.is_asked_for(typed) and 'fold' not in typed:
             raise ValueError(cross_validation.ONE_AFTER_THE_OTHER)
-        return _launch(args.argv, typed, typed.get('timeout', args.defaults['timeout']), cluster)
+        return _launch(args.argv, typed, args.defaults, cluster)
     workers, is_first = (1, True) if cluster is None else (cluster.size, cluster.is_first)
 
     def train(options: argparse.Namespace) -> None:
-        train_run(options, workers, is_first, _recipe_watchers(options, args.defaults, workers))
+        with _saying_how_to_go_on(typed):
+            train_run(options, workers, is_first, _recipe_watchers(options, args.defaults, workers))
 
     with _silent_unless(is_first):
         if cross_validation.is_asked_for(typed):
@@ -95,9 +98,28 @@ def run(args: argparse.Namespace) -> int:
             return 0
         options = resolving.resolve(typed, args.defaults, writes=is_first)
         if options.minutes is not None:
-            options.epochs = time_budget.epochs_that_fit(options)
+            options.epochs, options.minutes = time_budget.epochs_that_fit(options), None
+            resolving.check_epochs(options)
         train(options)
     return 0
+
+
+@contextlib.contextmanager
+def _saying_how_to_go_on(typed: Dict[str, Any]) -> Iterator[None]:
+    """Completes the command with which an interrupted training goes on, unless that is the very same, as with --folds.
+    typed: the options of this command.
+    """
+    from fcn8s.stopping import TrainingInterrupted
+
+    try:
+        yield
+    except TrainingInterrupted as error:
+        if cross_validation.is_asked_for(typed):
+            raise
+        workers = ' --workers {}'.format(typed['workers']) if 'of_cluster' in typed else ''
+        said = str(error).replace('\n  fcn8s train', '\n  {} train'.format(program()), 1)
+        words = workers + trust_words(typed.get('trust', False))
+        raise TrainingInterrupted(said + words, error.signal_name) from None
 
 
 @contextlib.contextmanager
@@ -111,23 +133,23 @@ def _silent_unless(is_first: bool) -> Iterator[None]:
         yield
 
 
-def _launch(argv: List[str], typed: Dict[str, Any], timeout: float, cluster: Any) -> int:
+def _launch(argv: List[str], typed: Dict[str, Any], defaults: Dict[str, Any], cluster: Any) -> int:
     """Starts the workers of one training on this machine, and waits for them."""
     from fcn8s.distributed import launching
     from fcn8s.distributed.cluster import free_addresses, tf_config
     from fcn8s.distributed.watch import EXIT_STATUS, WorkerLostError
-    from fcn8s.distributed.workers import check_timeout
 
     workers = typed['workers']
-    check_timeout(timeout)
+    check_workers(workers)
     if cluster is not None:
         raise ValueError(
             '--workers is {}, and {} names a cluster of {} already. Give one of the two.'.format(
                 workers, cluster.source, counted(cluster.size, 'worker')
             )
         )
-    addresses = free_addresses(workers)
+    options = _checked_before_launch(typed, defaults)
     gpus, cores = launching.gpu_environments(workers), launching.core_shares(workers)
+    addresses = free_addresses(workers)
     command = launching.fcn8s_command(argv + ['--of-cluster'])
     started = [
         launching.Worker(
@@ -140,7 +162,7 @@ def _launch(argv: List[str], typed: Dict[str, Any], timeout: float, cluster: Any
         for number in range(workers)
     ]
     try:
-        launching.run_workers(started, timeout=timeout)
+        launching.run_workers(started, timeout=options.timeout)
     except launching.WorkerEndedError as error:
         if error.status == READER_IS_GONE:  # worker 0 has saved
             raise BrokenPipeError from None
@@ -148,6 +170,24 @@ def _launch(argv: List[str], typed: Dict[str, Any], timeout: float, cluster: Any
             raise WorkerLostError('{} {}'.format(error, _how_to_go_on(typed))) from None
         raise
     return 0
+
+
+def _checked_before_launch(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
+    """The options with which all workers will train, so that what is wrong with them is said once."""
+    from fcn8s.saving import runs
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # the first worker warns
+        if cross_validation.is_asked_for(typed):
+            options = cross_validation.checked_options(typed, defaults, is_one_of_several=True)
+        else:
+            options = resolving.resolve(typed, defaults, writes=False)
+            if 'run_dir' in typed:
+                runs.check_free(typed['run_dir'])
+        resolving.check_workers_train(options, typed['workers'])
+        if not cross_validation.is_asked_for(typed):  # folds that are done need no encoder
+            check_beginning(options)
+    return options
 
 
 def _how_to_go_on(typed: Dict[str, Any]) -> str:
@@ -171,6 +211,8 @@ def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
     from fcn8s.training.probes import ENOUGH, check_steps_of_one_batch, overfit_one_batch
     from fcn8s.training.schedules import parse_schedule
 
+    steps = typed['overfit_one_batch']
+    check_steps_of_one_batch(steps)
     resolving.refuse(
         typed,
         _NOT_OF_ONE_BATCH,
@@ -178,9 +220,8 @@ def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
     )
     options = resolving.without_validation(resolving.resolve_steps(typed, defaults))
     resolving.refuse_size_of_evaluations(typed, options)
-    steps = options.overfit_one_batch
-    check_steps_of_one_batch(steps)
     schedule = parse_schedule(options.rate, steps)
+    check_can_begin(options)
     data, _ = open_datasets(options)
     with train_batches(options, data) as batches:
         settings = network_settings(options, data)
@@ -213,6 +254,8 @@ def train_run(options: argparse.Namespace, workers: int, writes: bool, callbacks
     workers: how many train together. writes: whether this one makes the run and its report. callbacks: for
     `FCN8s.train`.
     """
+    resolving.check_workers_train(options, workers)
+    check_can_begin(options)
     if options.resume is not None and writes:
         from fcn8s.saving import runs
 

@@ -7,6 +7,7 @@ SLURM: the variables that `srun` sets for each task, https://slurm.schedmd.com/s
 Kubernetes: https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode
 """
 
+import contextlib
 import json
 import re
 import socket
@@ -90,14 +91,11 @@ def tf_config(addresses: Tuple[str, ...], index: int) -> str:
 
 def free_addresses(count: int) -> Tuple[str, ...]:
     """Returns addresses of this machine whose ports are free at the moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
+    with contextlib.ExitStack() as stack:  # all are open at once, so that the ports differ
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for opened in sockets:
             opened.bind(('127.0.0.1', 0))
         return tuple('127.0.0.1:{}'.format(opened.getsockname()[1]) for opened in sockets)
-    finally:
-        for opened in sockets:
-            opened.close()
 
 
 def split_address(address: str) -> Tuple[str, int]:

@@ -9,6 +9,7 @@ here loads TensorFlow.
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,11 +28,15 @@ GRACE = 5.0
 # How long workers of a training may take to say by themselves that one is lost, in seconds.
 _MOMENT = 2.0
 _POLL = 0.05
+# The exit status of a command that has said why it fails.
+_FAILED = 2
 # How often signs of work are looked for, in seconds.
 _LOOK = 1.0
 # Tells a worker that a launcher started it: 'CORES/TIMEOUT', its own cores (none: all), and the time-out of a training.
 _LAUNCHED = 'FCN8S_LAUNCHED'
 _GPUS = 'CUDA_VISIBLE_DEVICES'
+# How a command of `fcn8s` begins to say why it ends with status 2.
+_ERROR = re.compile('fcn8s [a-z0-9-]+: error: ')
 _NVIDIA_DEVICES = '/proc/driver/nvidia/gpus'
 # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 _PR_SET_PDEATHSIG = 1
@@ -46,7 +51,8 @@ class Worker(NamedTuple):
     cores: those that it is pinned to from its start; None leaves them to the worker.
     speaks: whether its output goes unchanged where that of this process goes. The output of others is passed on line by
         line to standard error, with their name in front; a line that another of these has already written is left out,
-        but not one that a worker that speaks has written.
+        but not one that a worker that speaks has written. Why another one failed is left out where one that speaks has
+        failed, too: usually with the same message.
     """
 
     name: str
@@ -340,6 +346,7 @@ class _Group:
         self._started: List[Tuple[Worker, Any]] = []
         self._readers: List[threading.Thread] = []
         self._said: Dict[str, str] = {}
+        self._held_back: List[Tuple[str, str]] = []
         self._lock = threading.Lock()
         self._cause: Optional[Tuple[str, int]] = None
         self._num_handed_on = 0
@@ -364,15 +371,23 @@ class _Group:
             reader.start()
 
     def _pass_on(self, name: str, stream: Any) -> None:
+        is_error = False
         for line in stream:
             text = line.decode(errors='backslashreplace').rstrip('\r\n').split('\r')[-1]
             with self._lock:
+                is_error = is_error or _ERROR.match(text) is not None
                 if text and self._said.setdefault(text, name) == name:
-                    self.is_writing = True
-                    # If nobody reads the output any more, the workers still go on.
-                    with contextlib.suppress(OSError, ValueError):
-                        self._write_line('[{}] {}'.format(name, text))
-                    self.is_writing = False
+                    if is_error and any(worker.speaks for worker, _ in self._started):
+                        self._held_back.append((name, text))
+                    else:
+                        self._write(name, text)
+
+    def _write(self, name: str, text: str) -> None:
+        self.is_writing = True
+        # If nobody reads the output any more, the workers still go on.
+        with contextlib.suppress(OSError, ValueError):
+            self._write_line('[{}] {}'.format(name, text))
+        self.is_writing = False
 
     def process_ids(self) -> Dict[str, int]:
         """Returns the process IDs of the running workers by name."""
@@ -432,3 +447,6 @@ class _Group:
                 process.stdin.close()
             for reader in self._readers:
                 reader.join(GRACE)
+            if not any(worker.speaks and process.poll() == _FAILED for worker, process in self._started):
+                for name, text in self._held_back:
+                    self._write(name, text)

@@ -60,10 +60,10 @@ def cluster_settings(distributed: Union[None, bool, DistributedSettings]) -> Opt
     return settings._replace(cluster=cluster)
 
 
-def check_timeout(timeout: float) -> None:
-    """Raises ValueError unless it is a number of seconds of at least 1."""
+def check_timeout(timeout: float, name: str = 'timeout') -> None:
+    """Raises ValueError unless it is a number of seconds of at least 1. name: what messages call it."""
     if not is_real(timeout) or not 1 <= timeout < float('inf'):
-        raise ValueError('timeout is {!r}; it has to be a number of seconds of at least 1.'.format(timeout))
+        raise ValueError('{} is {!r}; it has to be a number of seconds of at least 1.'.format(name, timeout))
 
 
 class Workers:

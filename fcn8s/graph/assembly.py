@@ -13,12 +13,18 @@ from fcn8s.graph.scoring import PredictorTensors, Scoring, build_predictor, scor
 from fcn8s.graph.update_rules import LossScaling, TrainOps, build_train_op
 from fcn8s.graph.weight_average import WeightAverage, build_weight_average
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings, matching_multipliers
-from fcn8s.settings import ModelSettings, check_head_warmup, check_loss
+from fcn8s.settings import (
+    NUM_BLOCKS,
+    ModelSettings,
+    check_freeze,
+    check_head_warmup,
+    check_loss,
+    refuse_idle_warmup,
+    refuse_warmup_of_several,
+)
 from helpers.counted import join_and_count, join_and_dots
-from helpers.flags import is_whole
 from helpers.user_warnings import warn_user
 
-NUM_BLOCKS = 5
 GLOBAL_STEP = 'optimizer/global_step'
 # The scope of the state of the steps that train the head alone.
 WARMUP_SCOPE = 'optimizer/head_warmup'
@@ -156,16 +162,10 @@ def _warmed_up(
 ) -> Tuple[Variable, ...]:
     """The encoder variables that are trained during the warm-up of the head: those of fc6 and fc7."""
     if exchange is not None:
-        raise ValueError(
-            'head_warmup is {}; it is for a training of one process. Warm the head up alone, with freeze=5, and '
-            'fine-tune from that with several workers.'.format(training.head_warmup)
-        )
+        refuse_warmup_of_several(training.head_warmup)
     found = trained_encoder_variables(variables, NUM_BLOCKS)
     if set(found) >= set(trained_encoder_variables(variables, training.freeze)):
-        raise ValueError(
-            'head_warmup is {}, but freeze={!r} trains no convolution of the encoder, so that there is nothing to wait '
-            'for. Leave one of the two out.'.format(training.head_warmup, training.freeze)
-        )
+        refuse_idle_warmup(training.head_warmup, training.freeze)
     return found
 
 
@@ -196,19 +196,8 @@ def check_training_settings(training: TrainingSettings) -> None:
     """Raises ValueError for the first setting that is wrong for any network; nothing is read or built."""
     check_optimizer_settings(training.optimizer)
     check_loss(training.loss, training.normalize, training.class_weights, training.label_smoothing)
-    check_freeze(training.freeze)
     check_head_warmup(training.head_warmup)
-
-
-def check_freeze(freeze: Any) -> None:
-    """Raises ValueError unless `freeze` is 'encoder', a number of blocks, or None."""
-    is_number = is_whole(freeze) and 0 <= freeze <= NUM_BLOCKS
-    if freeze is not None and freeze != 'encoder' and not is_number:
-        raise ValueError(
-            "freeze is {!r}; it has to be 'encoder', a number of blocks from 0 to {}, or None.".format(
-                freeze, NUM_BLOCKS
-            )
-        )
+    check_freeze(training.freeze, training.head_warmup)
 
 
 def _is_of_block(name: str, block: str) -> bool:

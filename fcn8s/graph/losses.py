@@ -27,7 +27,7 @@ from fcn8s.graph.pixel_softmax import (
     zeros_unless,
 )
 from fcn8s.graph.region_losses import dice_loss, lovasz_loss
-from fcn8s.settings import check_loss, loss_name, parse_ohem
+from fcn8s.settings import check_class_weights, check_loss, loss_name, parse_ohem
 
 LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -344,26 +344,3 @@ def describe_loss(loss: Union[str, LossFunction]) -> str:
 def l2_penalty(kernels: Sequence[tf.Variable], rate: Union[float, tf.Tensor]) -> tf.Tensor:
     """Computes rate x 1/2 sum(w^2) over all weights of `kernels`: a float32 scalar, 0 without kernels."""
     return rate * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels] or [tf.zeros([], tf.float32)])
-
-
-def check_class_weights(class_weights: Sequence[float], num_classes: int) -> np.ndarray:
-    """Returns float32 [num_classes]; raises ValueError unless each class has one finite weight >= 0, not all 0."""
-    try:
-        weights = np.asarray(class_weights, np.float32)
-    except (TypeError, ValueError):
-        raise ValueError(
-            'class_weights is {!r}; it has to hold one number for each of the {} classes. Median frequencies come from '
-            'helpers.class_weights.median_frequency_weights(BatchGenerator(...).count_class_pixels()), or fcn8s train '
-            '--class-weights median_frequency.'.format(class_weights, num_classes)
-        ) from None
-    if weights.shape != (num_classes,):
-        raise ValueError(
-            'class_weights has the shape {}; it has to hold one weight for each of the {} classes.'.format(
-                weights.shape, num_classes
-            )
-        )
-    if not (np.all(np.isfinite(weights)) and np.all(weights >= 0) and np.any(weights > 0)):
-        raise ValueError(
-            'class_weights is {}; weights have to be finite, at least 0, and not all 0.'.format(weights.tolist())
-        )
-    return weights

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, NamedTuple, Optional
 
 import fcn8s
 from fcn8s.settings import ModelSettings
@@ -86,6 +86,43 @@ def read_description(directory: str) -> SavedFCN8s:
         raise _damaged(path, '{} is missing'.format(error)) from error
     except (ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from error
+
+
+def find_graph(directory: str, what: str) -> str:
+    """Returns the path of the graph of a SavedModel. what: what messages call it, for example 'encoder'.
+
+    Raises FileNotFoundError where there is no such directory, ValueError where it is no SavedModel.
+    """
+    if os.path.isfile(directory):
+        raise ValueError(
+            '{} {!r} is a file. Pass the folder that saved_model.pb and variables/ are in.'.format(what, directory)
+        )
+    if not os.path.isdir(directory):
+        raise FileNotFoundError('{} directory {!r} does not exist.'.format(what, directory))
+    graph_file = find_graph_file(directory)
+    if graph_file is None:
+        raise _without_graph(directory, what)
+    return graph_file
+
+
+def find_graph_file(directory: str) -> Optional[str]:
+    """Returns the path of the graph of a SavedModel that is read: the binary one, unless there is only text."""
+    candidates = [os.path.join(directory, name) for name in GRAPH_FILES]
+    return next((path for path in candidates if os.path.isfile(path)), None)
+
+
+def _without_graph(directory: str, what: str) -> ValueError:
+    if os.path.isfile(os.path.join(directory, DESCRIPTION_FILE)):
+        export = read_description(directory).description.get('export')
+        if isinstance(export, dict):
+            return ValueError(
+                '{} directory {!r} is an export to {}, for prediction only: go on from the model that it was made '
+                'of.'.format(what, directory, export.get('format'))
+            )
+    return ValueError(
+        '{} directory {!r} is no SavedModel: it holds no saved_model.pb. Pass the folder that saved_model.pb and '
+        'variables/ are in.'.format(what, directory)
+    )
 
 
 def what_a_file_is(path: str) -> ValueError:

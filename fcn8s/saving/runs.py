@@ -27,7 +27,7 @@ from helpers.counted import join_and_count
 from helpers.files import (
     TEMPORARY_PATTERN,
     atomic_write_json,
-    check_home,
+    check_can_make,
     explain_os_errors,
     is_below,
     path_of,
@@ -97,12 +97,13 @@ class Run(NamedTuple):
 
 def check_free(directory: str) -> None:
     """Raises ValueError where the directory holds a run already, a file that a new run would write to, or a saved
-    network, which would no longer open beside a run; where its name is empty; and for `~`, as in `check_home`.
+    network, which would no longer open beside a run; where its name is empty; for `~`, as in `check_home`; and OSError
+    where nothing can be written.
     """
-    check_home(directory)
     run = Run(path_of(directory))
     if not run.directory:
         raise ValueError("the directory of the run is ''. Give it a name, or '.' for this folder.")
+    check_can_make(directory)
     if os.path.isfile(run.config_path):
         _check_own(run, 'Choose another directory.')
     saved = set(os.listdir(run.checkpoints_dir)) - {LOCK_FILE} if os.path.isdir(run.checkpoints_dir) else set()

@@ -11,7 +11,7 @@ import numpy as np
 from fcn8s.backend import MetaGraphDef, SavedModel, Session, text_format, tf
 from fcn8s.graph.graph_defs import make_portable, parse_message
 from fcn8s.graph.permitted_ops import check_ops
-from fcn8s.saving.descriptions import DESCRIPTION_FILE, GRAPH_FILES, SAVED_MODEL_FILE, SERVING_TAGS, read_description
+from fcn8s.saving.descriptions import DESCRIPTION_FILE, SAVED_MODEL_FILE, SERVING_TAGS, find_graph, find_graph_file
 from fcn8s.saving.paths import plain_prefix
 from helpers.flags import check_flags
 from helpers.process.memory import readable_size
@@ -99,16 +99,7 @@ def read_meta_graph(
     """
     check_flags(trust=trust)
     directory = os.fspath(directory)
-    if os.path.isfile(directory):
-        raise ValueError(
-            '{} {!r} is a file. Pass the folder that saved_model.pb and variables/ are in.'.format(what, directory)
-        )
-    if not os.path.isdir(directory):
-        raise FileNotFoundError('{} directory {!r} does not exist.'.format(what, directory))
-    graph_file = find_graph_file(directory)
-    if graph_file is None:
-        raise _without_graph(directory, what)
-    meta_graphs = parse(graph_file).meta_graphs
+    meta_graphs = parse(find_graph(directory, what)).meta_graphs
     fitting = [graph for graph in meta_graphs if set(graph.meta_info_def.tags) == set(tags)][:1]
     if not fitting and or_more:
         fitting = [graph for graph in meta_graphs if set(graph.meta_info_def.tags) > set(tags)]
@@ -125,12 +116,6 @@ def read_meta_graph(
             what, directory, sorted(tags), found or 'none', _tag_hint(directory, found, what)
         )
     )
-
-
-def find_graph_file(directory: str) -> Optional[str]:
-    """Returns the path of the graph of a SavedModel that is read: the binary one, unless there is only text."""
-    candidates = [os.path.join(directory, name) for name in GRAPH_FILES]
-    return next((path for path in candidates if os.path.isfile(path)), None)
 
 
 def files_of(directory: str) -> List[str]:
@@ -150,20 +135,6 @@ def copy_file(directory: str, name: str, folder: str) -> None:
             'in the place of the link.'.format(path, os.path.realpath(path))
         )
     shutil.copyfile(path, os.path.join(folder, name))
-
-
-def _without_graph(directory: str, what: str) -> ValueError:
-    if os.path.isfile(os.path.join(directory, DESCRIPTION_FILE)):
-        export = read_description(directory).description.get('export')
-        if isinstance(export, dict):
-            return ValueError(
-                '{} directory {!r} is an export to {}, for prediction only: go on from the model that it was made '
-                'of.'.format(what, directory, export.get('format'))
-            )
-    return ValueError(
-        '{} directory {!r} is no SavedModel: it holds no saved_model.pb. Pass the folder that saved_model.pb and '
-        'variables/ are in.'.format(what, directory)
-    )
 
 
 def _tag_hint(directory: str, found: List[List[str]], what: str) -> str:

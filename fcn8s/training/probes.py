@@ -33,13 +33,16 @@ class _LossTooHighError(Exception):
     """The loss has risen so far that no higher rate is of interest."""
 
 
-def check_sweep(low: float, high: float, steps: int) -> None:
-    """Raises ValueError unless 0 < low < high, both finite, and there are enough steps for a curve."""
+def check_sweep(low: float, high: float, steps: int, spell: Callable[[str], str] = str) -> None:
+    """Raises ValueError unless 0 < low < high, both finite, and there are enough steps for a curve. spell: how messages
+    call the arguments.
+    """
     if not 0 < low < high < math.inf:
         raise ValueError(
-            'the rates go from {:g} to {:g}; both have to be above 0, and the first the lower one.'.format(low, high)
+            'the rates go from {:g} to {:g}; both have to be above 0, and the first the lower one: {} {:g} and {} {:g} '
+            'are the default.'.format(low, high, spell('low'), LOW, spell('high'), HIGH)
         )
-    checked_whole('steps', steps, _FEWEST_POINTS, 100000)
+    checked_whole(spell('steps'), steps, _FEWEST_POINTS, 100000, 'Take {} for a smooth curve.'.format(STEPS))
 
 
 def rising_rates(low: float, high: float, steps: int) -> Schedule:

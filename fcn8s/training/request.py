@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional,
 import numpy as np
 
 from fcn8s.batches import how_to_iterate, warn_of_repeated_images
-from fcn8s.evaluation.scores import CLASS_IOU, METRICS, metric_of
+from fcn8s.evaluation.scores import METRICS, metric_of
 from fcn8s.network import check_save
 from fcn8s.saving.descriptions import check_tags
 from fcn8s.training.schedules import checked_rate
@@ -109,8 +109,8 @@ class TrainRequest(NamedTuple):
 
 
 def resolve_request(request: TrainRequest) -> TrainRequest:
-    """Returns the request with its counts as Python integers, `metrics` as a tuple, and `eval_dataset` filled in where
-    none was given. Raises ValueError for an invalid count or metric.
+    """Returns the request with its counts as Python integers, `metrics` and `callbacks` as tuples, and `eval_dataset`
+    filled in where none was given. Raises ValueError for an invalid count, metric or callback.
     """
     eval_dataset = request.eval_dataset
     if eval_dataset is None:
@@ -118,7 +118,23 @@ def resolve_request(request: TrainRequest) -> TrainRequest:
     given = COUNTS + tuple(name for name in COUNTS_OR_NONE if getattr(request, name) is not None)
     counts: Dict[str, Any] = {name: checked_whole(name, getattr(request, name), 1) for name in given}
     counts['summaries_worst'] = checked_whole('summaries_worst', request.summaries_worst, 0, MAX_WORST)
-    return request._replace(metrics=check_metrics(request.metrics), eval_dataset=eval_dataset, **counts)
+    return request._replace(
+        metrics=check_metrics(request.metrics),
+        callbacks=_checked_callbacks(request.callbacks),
+        eval_dataset=eval_dataset,
+        **counts,
+    )
+
+
+def _checked_callbacks(callbacks: Any) -> Tuple[Callback, ...]:
+    """The callbacks as a tuple: a generator gives them only once. Raises ValueError for anything but functions."""
+    functions = tuple(callbacks) if hasattr(callbacks, '__iter__') and not isinstance(callbacks, str) else (None,)
+    _require(
+        all(map(callable, functions)),
+        'callbacks is {!r}; it has to be a list of functions of one event.',
+        callbacks,
+    )
+    return functions
 
 
 def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
@@ -132,13 +148,6 @@ def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
     _check_monitor(request, class_names)
     _check_saving(request)
     _check_worst(request)
-    _require(
-        hasattr(request.callbacks, '__iter__')
-        and not isinstance(request.callbacks, str)
-        and all(callable(callback) for callback in request.callbacks),
-        'callbacks is {!r}; it has to be a list of functions of one event.',
-        request.callbacks,
-    )
 
 
 def check_is_written(request: TrainRequest) -> None:
@@ -360,14 +369,7 @@ def monitor_needs_evaluation(request: TrainRequest) -> bool:
 
 def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
     monitor = request.monitor
-    check_monitor_name(monitor)
-    if monitor.startswith(CLASS_IOU):
-        _require(
-            monitor[len(CLASS_IOU) :] in class_names,
-            'monitor is {!r}, but there is no such class; the classes are {}.',
-            monitor,
-            ', '.join(class_names),
-        )
+    check_monitor_name(monitor, class_names=class_names)
     metric = metric_of(monitor)
     _require(
         monitor == 'loss' or metric in request.metrics,

@@ -9,7 +9,8 @@ import collections.abc
 import math
 from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
-from helpers.flags import check_function, checked_whole, is_positive, is_real
+from helpers.flags import check_function, checked_whole, is_positive, is_real, is_whole
+from helpers.user_warnings import warn_user
 
 Schedule = Callable[[int], float]
 
@@ -33,9 +34,11 @@ def steps(rate: float, boundaries: Union[int, Sequence[int]], factor: float = DE
     """Returns `rate`, multiplied by `factor` (in (0, 1]) at each of the increasing step numbers in `boundaries`."""
     _check_rate(rate)
     places: Tuple[int, ...] = tuple(boundaries) if isinstance(boundaries, collections.abc.Iterable) else (boundaries,)
-    if not places or places[0] < 1 or any(a >= b for a, b in zip(places, places[1:])):
+    are_steps = bool(places) and all(map(is_whole, places)) and places[0] >= 1
+    if not are_steps or any(a >= b for a, b in zip(places, places[1:])):
         raise ValueError(
-            'boundaries is {}; it has to be one or more increasing steps, the first at least 1.'.format(list(places))
+            'boundaries is {}; it has to be one or more increasing steps, the first at least 1, such as [1000, '
+            '2000].'.format(list(places))
         )
     if not is_real(factor) or not 0 < factor <= 1:
         raise ValueError('factor is {}; it has to be above 0 and at most 1.'.format(factor))
@@ -116,13 +119,19 @@ def parse_schedule(text: str, total_steps: int) -> Schedule:
     main, plus, warm_up = text.partition('+warmup:')
     try:
         schedule = _parse_main(main.split(':'), total_steps)
-        return with_warm_up(schedule, int(warm_up)) if plus else schedule
+        schedule = with_warm_up(schedule, int(warm_up)) if plus else schedule
     except ValueError as error:
         raise ValueError(
             'The schedule {!r} is not understood: {} Write {}, each optionally followed by +warmup:STEPS.'.format(
                 text, error, ', '.join(SCHEDULE_FORMS)
             )
         ) from error
+    if plus and int(warm_up) >= total_steps:
+        warn_user(
+            'the schedule {!r} warms up for {} steps, and the training has {}, so that it never reaches its '
+            'rate.'.format(text, int(warm_up), total_steps)
+        )
+    return schedule
 
 
 def _parse_main(fields: List[str], total_steps: int) -> Schedule:
@@ -160,7 +169,7 @@ def _check_rate(rate: float) -> None:
 
 def _check_decay(rate: float, total_steps: int, end_rate: float) -> None:
     _check_rate(rate)
-    if not is_real(total_steps) or not total_steps >= 1:
-        raise ValueError('total_steps is {!r}; it has to be at least 1.'.format(total_steps))
+    if not is_real(total_steps) or not 1 <= total_steps < math.inf:
+        raise ValueError('total_steps is {!r}; it has to be at least 1, and finite.'.format(total_steps))
     if not 0 <= end_rate <= rate:
         raise ValueError('end_rate is {}; it has to be from 0 to the rate {}.'.format(end_rate, rate))

@@ -3,7 +3,7 @@
 `name` and `spell` say how messages call the arguments: in Python by their names, on the command line by their flags.
 """
 
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Sequence
 
 from fcn8s.evaluation.scores import CLASS_IOU, METRICS
 from helpers.counted import counted
@@ -27,10 +27,16 @@ def check_l2_regularization(rate: Any, name: str = 'l2_regularization') -> None:
         raise ValueError('{} is {!r}; it has to be a finite number of at least 0.'.format(name, rate))
 
 
-def check_monitor_name(monitor: Any, name: str = 'monitor') -> None:
-    """Raises ValueError unless it is a score, or begins like the IoU of a class, which only the data may not hold."""
-    is_of_class = isinstance(monitor, str) and monitor.startswith(CLASS_IOU)
-    if not is_of_class and monitor not in list(METRICS):
+def check_monitor_name(monitor: Any, name: str = 'monitor', class_names: Optional[Sequence[str]] = None) -> None:
+    """Raises ValueError unless it is a score, or the IoU of a class. class_names: None if they are not known yet."""
+    if isinstance(monitor, str) and monitor.startswith(CLASS_IOU):
+        if class_names is not None and monitor[len(CLASS_IOU) :] not in class_names:
+            raise ValueError(
+                '{} is {!r}, but there is no such class; the classes are {}.'.format(
+                    name, monitor, ', '.join(class_names)
+                )
+            )
+    elif monitor not in list(METRICS):
         raise ValueError("{} is {!r}; choose from {} or 'iou:CLASS NAME'.".format(name, monitor, list(METRICS)))
 
 

@@ -5,11 +5,38 @@ import contextlib
 from typing import Any, Dict, List, Optional, Tuple
 
 from fcn8s.cli.options import labels, resolving, training
+from fcn8s.cli.options.flags import spelled
 from fcn8s.cli.options.folders import as_list, naming
 from fcn8s.cli.options.images import image_rules, rules_to_begin_with
+from fcn8s.cli.options.network import class_weights_of, frozen_blocks, optimizer_of
 from fcn8s.evaluation.scores import METRICS
-from fcn8s.optimizers import optimizer_settings, parse_rate_multipliers
 from fcn8s.planning.workers import epoch_steps
+from fcn8s.settings import check_class_weights, resolve_label_space
+from fcn8s.training.values import check_monitor_name
+
+
+def check_can_begin(options: argparse.Namespace) -> None:
+    """Raises ValueError and FileNotFoundError where there is nothing to begin with, or where this machine does not
+    compute as asked: before data are searched. Loads TensorFlow.
+    """
+    from fcn8s.precision import check_precision
+
+    check_beginning(options)
+    check_precision(options.precision, options.xla, spell=spelled)
+
+
+def check_beginning(options: argparse.Namespace) -> None:
+    """Raises ValueError and FileNotFoundError where there is nothing to begin with."""
+    from fcn8s.saving.descriptions import find_graph
+    from fcn8s.saving.packed import is_packed
+    from fcn8s.saving.runs import refuse_own_network, resolve_model
+
+    model = _begun_model(options)
+    if model is None:
+        refuse_own_network(options.encoder)
+        find_graph(options.encoder, 'encoder')
+    elif not is_packed(model):
+        resolve_model(model)
 
 
 def open_datasets(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:
@@ -80,21 +107,14 @@ def _last_checkpoint(options: argparse.Namespace) -> Optional[str]:
     return runs.open_run(options.resume).last_checkpoint()
 
 
-def _as_tuple(value: Optional[List[Any]]) -> Any:
-    return False if value is None else tuple(value)
-
-
 def train_batches(options: argparse.Namespace, data: Any) -> Any:
     """Opens the endless batches to train on."""
-    # With crops, --size is for the evaluation: resized crops would have another scale than the evaluation.
-    size = None if options.crop is not None else options.size
     return data.generate(
         options.batch,
         shuffle=True,
         workers=options.threads,
         cache_dir=options.cache,
-        resize=_as_tuple(size),
-        **training.augmentations(options),
+        **training.transforms(options),
     )
 
 
@@ -105,7 +125,7 @@ def val_batches(options: argparse.Namespace, data: Optional[Any]) -> Any:
     return data.generate(
         options.eval_batch,
         shuffle=False,
-        resize=_as_tuple(options.size),
+        resize=training.as_tuple(options.size),
         resize_labels=options.eval_at_input_size,
         workers=options.threads,
         cache_dir=options.cache,
@@ -114,10 +134,9 @@ def val_batches(options: argparse.Namespace, data: Optional[Any]) -> Any:
 
 def network_settings(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
     """Returns the arguments of `FCN8s`."""
-    freeze = int(options.freeze) if options.freeze is not None and options.freeze.isdecimal() else options.freeze
     return dict(
         _beginning(options),
-        label_space=_label_space(options, data),
+        label_space=resolve_label_space(None, _label_space(options, data), None),  # refused before labels are counted
         image_rules=data.image_rules,
         seed=options.seed,
         variant=options.variant,
@@ -128,7 +147,7 @@ def network_settings(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
         label_smoothing=options.label_smoothing,
         normalize=options.normalize,
         class_weights=_class_weights(options, data),
-        freeze=freeze,
+        freeze=frozen_blocks(options),
         head_warmup=options.head_warmup,
         precision=options.precision,
         xla=options.xla,
@@ -155,34 +174,15 @@ def _label_space(options: argparse.Namespace, data: Any) -> Any:
     return check_same_classes(read_description(last).settings.label_space, data.label_space)
 
 
-def optimizer_of(options: argparse.Namespace) -> Any:
-    """Returns the settings of the optimiser."""
-    given = {
-        'momentum': options.momentum,
-        'weight_decay': options.weight_decay,
-        'gradient_clip_norm': options.clip_norm,
-        'rate_multipliers': options.rate_multipliers and parse_rate_multipliers(options.rate_multipliers),
-        'ema': options.ema,
-        'swa': options.swa,
-    }
-    given = {name: value for name, value in given.items() if value is not None}
-    return optimizer_settings(options.optimizer, options.accumulate, **given)
-
-
 def _class_weights(options: argparse.Namespace, data: Any) -> Optional[List[float]]:
-    if options.class_weights is None or isinstance(options.class_weights, list):
-        return options.class_weights
-    if options.class_weights == 'median_frequency':
+    weights = class_weights_of(options)
+    if isinstance(weights, str):  # 'median_frequency'
         from helpers.class_weights import median_frequency_weights
 
         return median_frequency_weights(data.count_class_pixels(options.threads, show_progress=True)).tolist()
-    try:
-        return [float(weight) for weight in options.class_weights.split(',')]
-    except ValueError:
-        raise ValueError(
-            "--class-weights is {!r}; it has to be 'median_frequency', or one number per class with commas "
-            'between.'.format(options.class_weights)
-        ) from None
+    if weights is not None:
+        check_class_weights(weights, data.num_classes, '--class-weights')
+    return weights
 
 
 def workers_of_the_run(options: argparse.Namespace, workers: int) -> int:
@@ -201,6 +201,8 @@ def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any
     together = workers_of_the_run(options, workers)
     steps = options.steps_per_epoch or epoch_steps(batches.num_images, options.batch, options.accumulate, together)
     evaluates = val is not None
+    if options.monitor is not None and options.resume is None:
+        check_monitor_name(options.monitor, '--monitor', batches.label_space.class_names)
     evaluations = dict(eval_frequency=options.eval_every) if evaluates else {}
     return dict(
         evaluations,

@@ -3,8 +3,7 @@
 import argparse
 from typing import Any, Optional, Tuple
 
-from fcn8s.cli.inputs.training import optimizer_of
-from fcn8s.cli.options.network import DEFAULTS
+from fcn8s.cli.options.network import DEFAULTS, optimizer_of
 from fcn8s.cli.terminal import program
 from fcn8s.optimizers import DEFAULT_OPTIMIZER
 from fcn8s.vgg16.weights.layers import VGG16_HEAD

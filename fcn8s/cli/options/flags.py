@@ -2,10 +2,22 @@
 
 from typing import Iterable, Sequence
 
+# Arguments of the Python calls whose options have other names.
+_RENAMED = {
+    'accumulate_batches': 'accumulate',
+    'early_stopping_patience': 'patience',
+    'gradient_clip_norm': 'clip_norm',
+}
+
 
 def flag(name: str) -> str:
     """Returns an option as it is typed: 'val_images' -> '--val-images'."""
     return '--run' if name == 'run_dir' else '--' + name.replace('_', '-')
+
+
+def spelled(argument: str) -> str:
+    """Returns the option for an argument of the Python calls: 'gradient_clip_norm' -> '--clip-norm'."""
+    return flag(_RENAMED.get(argument, argument))
 
 
 def flags(names: Iterable[str]) -> str:

@@ -1,8 +1,15 @@
 """Flags that say what to train and how, for the commands that train or plan; choices come from the tables."""
 
-from typing import Any
+from typing import Any, List, Union
 
-from fcn8s.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS
+from fcn8s.cli.options.flags import spelled
+from fcn8s.optimizers import (
+    DEFAULT_OPTIMIZER,
+    OPTIMIZERS,
+    OptimizerSettings,
+    optimizer_settings,
+    parse_rate_multipliers,
+)
 from fcn8s.precision import SESSION_PRECISIONS
 from fcn8s.settings import UPSAMPLINGS, VARIANTS, ModelSettings
 
@@ -62,3 +69,38 @@ def add_head_warmup_argument(group: Any) -> None:
 def add_precision_argument(group: Any) -> None:
     """Adds --precision of a training."""
     group.add_argument('--precision', choices=list(SESSION_PRECISIONS), default='float32', help='default: float32')
+
+
+def optimizer_of(options: Any) -> OptimizerSettings:
+    """Returns the settings of the optimiser; options that a command does not take are off. Raises ValueError."""
+    multipliers = getattr(options, 'rate_multipliers', None)
+    given = {
+        'momentum': getattr(options, 'momentum', None),
+        'weight_decay': getattr(options, 'weight_decay', None),
+        'gradient_clip_norm': getattr(options, 'clip_norm', None),
+        'rate_multipliers': multipliers and parse_rate_multipliers(multipliers),
+        'ema': options.ema,
+        'swa': options.swa,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    return optimizer_settings(options.optimizer, options.accumulate, spelled, **given)
+
+
+def frozen_blocks(options: Any) -> Union[None, str, int]:
+    """Returns what --freeze says, as `FCN8s` takes it; not checked."""
+    said = options.freeze
+    return int(said) if said is not None and said.isdecimal() else said
+
+
+def class_weights_of(options: Any) -> Union[None, str, List[float]]:
+    """Returns what --class-weights says: weights, 'median_frequency', or None. Raises ValueError for other texts."""
+    said = options.class_weights
+    if said in (None, 'median_frequency') or isinstance(said, list):
+        return said
+    try:
+        return [float(weight) for weight in said.split(',')]
+    except ValueError:
+        raise ValueError(
+            "--class-weights is {!r}; it has to be 'median_frequency', or one number per class with commas "
+            'between.'.format(said)
+        ) from None

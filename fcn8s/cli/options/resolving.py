@@ -7,18 +7,35 @@ import os
 from typing import Any, Dict, List, Optional, Sequence
 
 from fcn8s.cli.options import labels, stored
-from fcn8s.cli.options.flags import flag, flags, refuse_without, said_of
+from fcn8s.cli.options.counts import LARGEST_COUNT
+from fcn8s.cli.options.flags import flag, flags, refuse_without, said_of, spelled
 from fcn8s.cli.options.folders import as_absolute, as_list, check_counts
+from fcn8s.cli.options.network import DEFAULTS, class_weights_of, frozen_blocks, optimizer_of
 from fcn8s.cli.options.training import (
     add_augmentation_arguments,
     add_data_arguments,
     add_network_arguments,
     add_training_arguments,
+    transforms,
 )
 from fcn8s.cli.options.workers import check_threads
 from fcn8s.cli.terminal import Parser
-from fcn8s.optimizers import OPTIMIZERS, parse_rate_multipliers
-from fcn8s.settings import LOSSES, check_head_warmup, check_loss, loss_name
+from fcn8s.optimizers import OPTIMIZERS
+from fcn8s.settings import (
+    LOSSES,
+    MAX_SEED,
+    check_class_weights,
+    check_freeze,
+    check_has_skips,
+    check_head_warmup,
+    check_ignore_id,
+    check_loss,
+    check_num_classes,
+    check_skip_scales,
+    loss_name,
+    refuse_warmup_of_several,
+)
+from fcn8s.training.schedules import parse_schedule
 from fcn8s.training.values import (
     MAX_WORST,
     check_keep_prob,
@@ -26,7 +43,7 @@ from fcn8s.training.values import (
     check_last_epochs,
     check_monitor_name,
 )
-from helpers.files import explain_os_errors, is_below, numbered
+from helpers.files import check_can_make, explain_os_errors, is_below, numbered
 from helpers.flags import checked_whole
 from helpers.user_warnings import warn_user
 
@@ -96,7 +113,7 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True
     if 'resume' in typed:
         return _resumed(typed, defaults)
     options = resolve_steps(typed, defaults)
-    _check_epochs(options)
+    check_epochs(options)
     if not writes:
         options.run_dir = options.run_dir or 'runs'
         return options
@@ -119,12 +136,11 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     _check_network(given)
     options = argparse.Namespace(**dict(defaults, **given))
     check_threads(options.threads)
-    check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing)
-    if options.rate_multipliers is not None:
-        parse_rate_multipliers(options.rate_multipliers)
     if 'monitor' not in typed and not evaluates(options):
         options.monitor = None  # that of a recipe
     _check_values(options)
+    if options.cache:
+        check_can_make(options.cache)
     return options
 
 
@@ -134,12 +150,11 @@ def evaluates(options: argparse.Namespace) -> bool:
     return bool(options.hold_out or options.val_images is not None or by_split)
 
 
-def _check_epochs(options: argparse.Namespace) -> None:
+def check_epochs(options: argparse.Namespace) -> None:
     """Raises ValueError for values about epochs and evaluations that no data can make right."""
     checked_whole('--summary-worst', options.summary_worst, 0, MAX_WORST)
-    check_head_warmup(options.head_warmup, '--head-warmup')
     epochs = options.epochs if options.minutes is None else math.inf
-    check_last_epochs(epochs, options.swa, options.head_warmup, options.patience, _spelled)
+    check_last_epochs(epochs, options.swa, options.head_warmup, options.patience, spelled)
     if options.monitor is None:
         return
     check_monitor_name(options.monitor, '--monitor')
@@ -150,18 +165,67 @@ def _check_epochs(options: argparse.Namespace) -> None:
         )
 
 
-def _spelled(argument: str) -> str:
-    return '--patience' if argument == 'early_stopping_patience' else flag(argument)
+def check_workers_train(options: argparse.Namespace, workers: int) -> None:
+    """Raises ValueError for options with which several workers cannot train together."""
+    if workers > 1 and options.head_warmup:
+        refuse_warmup_of_several(options.head_warmup, spelled)
 
 
 def _check_values(options: argparse.Namespace) -> None:
-    from fcn8s.prediction.predictor import check_room
-
+    """Raises ValueError for values that neither data nor an encoder can make right: nothing is opened before."""
+    checked_whole('--seed', options.seed, 0, MAX_SEED)
+    check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing, spelled)
+    _check_classes(options)
+    _check_architecture(options)
+    optimizer_of(options)
+    parse_schedule(options.rate, LARGEST_COUNT)
     check_keep_prob(options.keep_prob, '--keep-prob')
     check_l2_regularization(options.l2, '--l2')
+    if 'timeout' in options:  # which the commands for single steps do not take
+        from fcn8s.distributed.workers import check_timeout
+
+        check_timeout(options.timeout, '--timeout')
+    _check_images(options)
+
+
+def _check_classes(options: argparse.Namespace) -> None:
+    if options.classes is not None:
+        check_num_classes(options.classes, '--classes')
+    check_ignore_id(options.ignore_id, '--ignore-id')
+    num_classes, weights = _num_classes(options), class_weights_of(options)
+    if isinstance(weights, list):
+        check_class_weights(weights, num_classes, '--class-weights')
+
+
+def _num_classes(options: argparse.Namespace) -> Optional[int]:
+    """The number of classes, as far as it is known without the labels. Checks what is said of them."""
+    from data_generator.files.layouts import variants_of
+
+    if options.images is None:
+        numbers = {variant.label_space.num_classes for variant in variants_of(options.layout)}
+        return numbers.pop() if len(numbers) == 1 else None
+    said = labels.dataset_options(options, options.classes)
+    return said['label_space'].num_classes if 'label_space' in said else options.classes
+
+
+def _check_architecture(options: argparse.Namespace) -> None:
+    if options.skip_scales is not None:
+        check_skip_scales(options.skip_scales, '--skip-scales')
+        # With --fine-tune-from the variant may be that of the other network.
+        check_has_skips(options.skip_scales, options.variant or DEFAULTS['variant'], spelled)
+    check_head_warmup(options.head_warmup, '--head-warmup')
+    check_freeze(frozen_blocks(options), options.head_warmup, spelled)
+
+
+def _check_images(options: argparse.Namespace) -> None:
+    from data_generator.transforms.options import check_options
+    from fcn8s.prediction.predictor import check_room
+    from helpers.label_spaces import DEFAULT_IGNORE_ID
+
     for name in ('size', 'crop'):
         # With two classes, the fewest: their number is known only when the data are read.
-        check_room(getattr(options, name), 2, options.batch, name)
+        check_room(getattr(options, name), 2, options.batch, flag(name))
+    check_options(transforms(options), DEFAULT_IGNORE_ID, None, has_labels=True)
 
 
 def _beside(recipe: Dict[str, Any], typed: Dict[str, Any]) -> Dict[str, Any]:
@@ -370,7 +434,7 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     options = argparse.Namespace(**dict(defaults, **given))
     check_threads(options.threads)
     _check_values(options)
-    _check_epochs(options)
+    check_epochs(options)
     options.run_dir = typed['resume']
     if 'cache' not in typed:
         options.cache = _known_cache(options.cache, options.run_dir)

@@ -123,11 +123,19 @@ def augmentations(options: argparse.Namespace) -> Dict[str, Any]:
         whole = [int(number) if float(number).is_integer() else number for number in pixels]
         given['translate'] = (tuple(whole[:2]), tuple(whole[2:]), probability)
     given['flip'] = given['flip'] or None  # a probability of 0 draws nothing at all
-    return {name: False if value is None else _as_tuple(value) for name, value in given.items()}
+    return {name: as_tuple(value) for name, value in given.items()}
 
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def transforms(options: argparse.Namespace) -> Dict[str, Any]:
+    """Returns all that changes the images that are trained on, by its names in `BatchGenerator.generate`."""
+    # With crops, --size is for the evaluation: resized crops would have another scale than the evaluation.
+    size = None if options.crop is not None else options.size
+    return dict(augmentations(options), resize=as_tuple(size))
+
+
+def as_tuple(value: Any) -> Any:
+    """Returns the value of an option as `BatchGenerator.generate` takes it: lists as tuples, False for none."""
+    return False if value is None else tuple(value) if isinstance(value, list) else value
 
 
 def add_network_arguments(group: Any) -> None:

@@ -5,6 +5,8 @@ import contextlib
 import os
 from typing import Any, Iterator, Optional
 
+from fcn8s.planning.workers import MAX_WORKERS
+
 
 def add_threads_argument(group: Any, what: str) -> None:
     """Adds --threads. what: what they do, in the words of the help."""
@@ -31,9 +33,13 @@ def add_sharing_arguments(group: Any) -> None:
 
 
 def check_workers(workers: int) -> None:
-    """Raises ValueError unless it is 1 or more."""
-    if workers < 1:
-        raise ValueError('--workers is {}; it has to be 1 or more.'.format(workers))
+    """Raises ValueError unless so many processes can be started."""
+    if not 1 <= workers <= MAX_WORKERS:
+        raise ValueError(
+            '--workers is {}; it has to be from 1 to {}. More than there are cores or GPUs gain nothing.'.format(
+                workers, MAX_WORKERS
+            )
+        )
 
 
 def share_of(args: argparse.Namespace) -> Optional[Any]:

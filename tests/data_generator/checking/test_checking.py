@@ -552,6 +552,7 @@ def test_a_preview_without_a_good_pair_is_not_written(tmp_path, capsys):
     [
         (('--preview', 'a.txt'), 'a.txt; it has to be the name of a .png'),
         (('--workers', 0), '--threads is 0; it has to be from 1'),
+        (('--ignore-id', 256), '--ignore-id is 256; labels are uint8, so it has to be an integer from 0 to 255. If'),
     ],
 )
 def test_wrong_arguments_are_refused_before_reading(camvid, words, message):

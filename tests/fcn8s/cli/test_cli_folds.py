@@ -141,6 +141,16 @@ def test_a_run_is_not_made_a_cross_validation(data, shallow_encoder, tmp_path, c
     assert 'holds a run. Give --folds another --run' in ' '.join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize(
+    'content, message',
+    [('{', 'folds.json is damaged'), ('{"command": {"epochs": 7}}', 'was begun with other settings (')],
+)
+def test_what_is_known_without_data_is_said_before_they_are_opened(tmp_path, capsys, content, message):
+    (tmp_path / 'folds.json').write_text(content)
+    assert main(words(['--data', 'no/data'], 'no/encoder', tmp_path)) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_mean_and_standard_error():
     values = [0.5, 0.7, 0.3, 0.6]
     mean, error = cross_validation.mean_and_error(values)
@@ -206,10 +216,10 @@ def end_fold(root, number):
 def test_settings_that_older_folds_hold_and_that_are_said_anew_do_not_count(tmp_path, monkeypatch):
     monkeypatch.setattr(cross_validation.resolving, 'storable', vars)
     root, path = str(tmp_path / 'cv'), tmp_path / 'cv' / cross_validation.FOLDS_FILE
-    cross_validation._begin(root, 2, argparse.Namespace(epochs=3), True)
+    cross_validation._begin(root, 2, argparse.Namespace(epochs=3))
     content = json.loads(path.read_text())
     content['command']['trust'] = True
     path.write_text(json.dumps(content))
-    cross_validation._begin(root, 2, argparse.Namespace(epochs=3), True)
+    cross_validation._check_root(root, 2, argparse.Namespace(epochs=3))
     with pytest.raises(ValueError, match='was begun with other settings .epochs.'):
-        cross_validation._begin(root, 2, argparse.Namespace(epochs=4), True)
+        cross_validation._check_root(root, 2, argparse.Namespace(epochs=4))

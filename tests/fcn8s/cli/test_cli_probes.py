@@ -39,7 +39,8 @@ def test_find_rate_draws_the_curve_and_suggests_a_rate(arguments, tmp_path, caps
     [
         (['--epochs', '3', '--save-every', '2'], '--epochs, --save-every mean nothing to a sweep of rates'),
         (['--val-split', 'test'], '--val-split means nothing to a sweep of rates'),
-        (['--low', '2'], 'the rates go from 2 to 1; both have to be above 0'),
+        (['--low', '2'], 'the rates go from 2 to 1; both have to be above 0, and the first the lower one: --low 1e-06'),
+        (['--steps', '3'], '--steps is 3; it has to be a whole number from 8 to 100000. Take 100'),
         (['--out', '.'], '--out . is a directory'),
         (['--out', 'rate.png'], '--out is rate.png; it has to be the name of a .svg file, for example rate.svg'),
         (['--out', os.devnull], 'is a device or a pipe, and a file would take its place. Give a file name'),
@@ -47,6 +48,27 @@ def test_find_rate_draws_the_curve_and_suggests_a_rate(arguments, tmp_path, caps
 )
 def test_sweeps_that_are_refused(arguments, words, message, capsys):
     assert main(['find-rate'] + arguments + words) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('command', [['find-rate'], ['train', '--overfit-one-batch']])
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--seed', '-1'], '--seed is -1'),
+        (['--clip-norm', '0'], '--clip-norm is 0.0'),
+        (['--freeze', '9'], '--freeze is 9'),
+        (
+            ['--class-weights', '1,2'],
+            '--class-weights has the shape (2,); it has to hold one weight for each of the 19',
+        ),
+        (['--flip', '2'], 'flip'),
+        (['--batch', '1'], "encoder directory 'no/encoder' does not exist"),
+    ],
+)
+def test_probes_refuse_what_a_training_refuses_before_they_open_anything(command, words, message, tmp_path, capsys):
+    out = ['--out', str(tmp_path / 'rate.svg')] if command == ['find-rate'] else []
+    assert main(command + ['--data', 'no/data', '--encoder', 'no/encoder'] + words + out) == 2
     assert message in capsys.readouterr().err
 
 

@@ -30,6 +30,7 @@ from fcn8s.cli.options import resolving
 from fcn8s.cli.options import training as train_options
 from fcn8s.cli.options.images import rules_to_begin_with
 from fcn8s.distributed import launching
+from fcn8s.distributed.cluster import tf_config
 from fcn8s.planning import memory
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.runs import Run, only_writer
@@ -216,8 +217,8 @@ def test_terminated_and_resumed_is_bit_identical(whole, data, shallow_encoder, t
     )
     assert process.returncode == 143
     words = ' '.join(errors.replace('\\\n', ' ').split())  # a terminal may break the lines
-    assert 'fcn8s: SIGTERM after step' in words and 'Go on with: fcn8s train --resume {}'.format(run) in words
-    assert '\n  fcn8s train --resume' in errors  # a line of its own, to be copied
+    assert 'fcn8s: SIGTERM after step' in words and 'Go on with: python -m fcn8s train --resume {}'.format(run) in words
+    assert '\n  python -m fcn8s train --resume' in errors  # a line of its own, to be copied
     assert 'Traceback' not in errors
     shutil.rmtree(encoder)  # the run holds all that it needs
     assert main(['train', '--resume', run, '--report']) == 0
@@ -697,14 +698,14 @@ def test_a_second_dataset_does_not_silently_replace_the_first(capsys, command):
         ),
         (
             DATA + ['--loss', 'dice', '--class-weights', 'median_frequency'],
-            "class_weights has no meaning for loss='dice'",
+            "--class-weights has no meaning for --loss='dice'",
         ),
         (
             DATA + ['--loss', 'hinge'],
-            "loss is 'hinge'; it has to be 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz', 'cross_entropy+dice'",
+            "--loss is 'hinge'; it has to be 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz', 'cross_entropy+dice'",
         ),
-        (DATA + ['--loss', 'ohem:below=2'], "loss is 'ohem:below=2'; the probability below which they count"),
-        (DATA + ['--label-smoothing', '1'], 'label_smoothing is 1.0; it has to be a number from 0'),
+        (DATA + ['--loss', 'ohem:below=2'], "--loss is 'ohem:below=2'; the probability below which they count"),
+        (DATA + ['--label-smoothing', '1'], '--label-smoothing is 1.0; it has to be a number from 0'),
         (DATA + ['--recipe', 'none'], "there is no recipe 'none'"),
         (DATA + ['--keep-prob', '7'], '--keep-prob is 7.0; it has to be a number above 0'),
         (DATA + ['--l2', '-1'], '--l2 is -1.0; it has to be a finite number'),
@@ -717,7 +718,34 @@ def test_a_second_dataset_does_not_silently_replace_the_first(capsys, command):
         (DATA + ['--head-warmup', '20'], '--head-warmup is 20 and --epochs is 20; the warm-up has to leave epochs'),
         (DATA + ['--head-warmup', '-1'], '--head-warmup is -1; it has to be a whole number of at least 0'),
         (['--resume', 'no/such/run'], "'no/such/run' is no run directory"),
-        (DATA, 'No such directory of images: D/leftImg8bit/train'),
+        (DATA, "encoder directory 'E' does not exist"),
+        (['--data', 'D', '--fine-tune-from', 'M'], "model 'M' does not exist"),
+        # What no data can make right is said before anything is opened.
+        (DATA + ['--seed', '-1'], '--seed is -1; it has to be a whole number from 0 to 2147483647'),
+        (DATA + ['--seed', '3000000000'], '--seed is 3000000000; it has to be a whole number from 0 to 2147483647'),
+        (DATA + ['--rate', 'poly'], "The schedule 'poly' is not understood"),
+        (DATA + ['--momentum', '0.9'], '--momentum is 0.9, but Adam has its own moments'),
+        (DATA + ['--optimizer', 'sgd', '--momentum', '1'], '--momentum is 1.0; it has to be at least 0 and below 1'),
+        (DATA + ['--weight-decay', '-1'], '--weight-decay is -1.0; it has to be at least 0 and finite, such as 5e-4'),
+        (DATA + ['--clip-norm', '0'], '--clip-norm is 0.0; it has to be finite and above 0, such as 10. Leave it out'),
+        (DATA + ['--ema', '1'], '--ema is 1.0; it has to be above 0 and below 1, such as 0.999'),
+        (DATA + ['--ema', '0.9', '--swa', '2'], '--ema is 0.9 and --swa is 2; there is one average'),
+        (DATA + ['--swa', '0'], '--swa is 0; it has to be a whole number of at least 1. Leave it out'),
+        (DATA + ['--freeze', 'decoder'], "--freeze is 'decoder'; it has to be 'encoder', a number of blocks"),
+        (DATA + ['--freeze', '5', '--head-warmup', '1'], '--head-warmup is 1, and --freeze is 5, which trains no'),
+        (DATA + ['--skip-scales', '1', '1', '--variant', '32s'], '--skip-scales is [1.0, 1.0], and an FCN-32s has no'),
+        (DATA + ['--skip-scales', '0', '1'], '--skip-scales is [0.0, 1.0]; both factors have to be positive'),
+        (DATA + ['--class-weights', 'inverse'], "--class-weights is 'inverse'; it has to be 'median_frequency', or"),
+        (FOLDERS + ['--class-weights', '1,nan'], '--class-weights is [1.0, nan]; weights have to be finite'),
+        (FOLDERS + ['--class-weights', '1,2,3'], '--class-weights has the shape (3,); it has to hold one weight for'),
+        (FOLDERS + ['--classes', '1'], '--classes is 1; it has to be an integer from 2 to 255'),
+        (FOLDERS + ['--ignore-id', '256'], 'from 0 to 255. If label files hold it, make 255 of it with an ID map'),
+        (DATA + ['--crop', '0', '16'], 'random_crop is (0, 16)'),
+        (DATA + ['--flip', '2'], 'flip'),
+        (DATA + ['--rotate', '10', '-10', '1'], 'with min <= max, both from -180'),
+        (DATA + ['--translate', '0.5', '4', '0', '2', '1'], 'vertical shift in whole pixels'),
+        (DATA + ['--cache', __file__], 'A file has the place of a directory: choose another'),
+        (DATA + ['--run', os.path.join(__file__, 'run')], 'A file has the place of a directory: choose another'),
     ],
 )
 def test_arguments_that_do_not_go_together(words, message, capsys):
@@ -749,12 +777,67 @@ def test_when_a_worker_is_lost_the_exit_status_is_3_and_says_how_to_go_on(
         raise launching.WorkerEndedError('worker 1', status)
 
     monkeypatch.setattr(launching, 'run_workers', run_workers)
+    monkeypatch.setattr(train, '_checked_before_launch', lambda typed, _: argparse.Namespace(timeout=9))
     monkeypatch.setattr(sys, 'argv', ['a script'])
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'a run').mkdir()
     (tmp_path / 'a run' / 'config.json').write_text('{}')
     assert main(['train', '--workers', '2', '--timeout', '9'] + words) == expected
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (DATA + ['--workers', '5000'], '--workers is 5000; it has to be from 1 to 1024'),
+        (DATA + ['--rate', 'poly'], "The schedule 'poly' is not understood"),
+        (DATA + ['--head-warmup', '1'], '--head-warmup is 1; it is for a training of one process'),
+        (DATA + ['--run', os.path.dirname(__file__)], "encoder directory 'E' does not exist"),
+        (DATA + ['--folds', '2', '--fold', '1', '--run', 'R', '--swa', '0'], '--swa is 0'),
+        (['--resume', 'no/such/run'], "'no/such/run' is no run directory"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_workers_start(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launching, 'run_workers', lambda *_, **__: pytest.fail('workers were started'))
+    assert main(['train', '--workers', '2'] + words) == 2
+    assert message in capsys.readouterr().err and not os.listdir('.')
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--timeout', '0.5'], '--timeout is 0.5; it has to be a number of seconds of at least 1'),
+        (['--head-warmup', '1'], '--head-warmup is 1; it is for a training of one process'),
+    ],
+)
+def test_a_worker_of_a_cluster_refuses_before_it_opens_anything(words, message, monkeypatch, capsys):
+    monkeypatch.setenv('TF_CONFIG', tf_config(('127.0.0.1:1', '127.0.0.1:2'), 0))
+    assert main(['train', '--run', 'R'] + DATA + words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_epochs_that_fit_are_compared_with_those_that_are_averaged(monkeypatch, capsys):
+    monkeypatch.setattr(train.time_budget, 'epochs_that_fit', lambda options: 2)
+    assert main(['train', '--run', 'R', '--minutes', '5', '--swa', '3'] + DATA) == 2
+    assert '--swa is 3; it has to be at most the 2 epochs of the training' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'words, said',
+    [
+        ([], '\n  a_program train --resume R\n'),
+        (['--trust', '--workers', '4', '--of-cluster'], '\n  a_program train --resume R --workers 4 --trust\n'),
+    ],
+)
+def test_who_interrupts_reads_the_whole_command_that_goes_on(words, said, monkeypatch, capsys):
+    def train_run(*_):
+        raise TrainingInterrupted('SIGTERM after step 3. Go on with:\n  fcn8s train --resume R', 'SIGTERM')
+
+    monkeypatch.setattr(train, 'train_run', train_run)
+    monkeypatch.setattr(train, 'program', lambda: 'a_program')
+    assert main(['train', '--run', 'R'] + DATA + words) == 143
+    assert capsys.readouterr().err.endswith(said)
 
 
 @pytest.mark.parametrize('is_first', [True, False])
@@ -795,23 +878,12 @@ def test_arguments_of_the_wrong_kind(words, message, capsys):
         (['--encoder', 'no/such/encoder'], "encoder directory 'no/such/encoder' does not exist"),
         (['--layout', 'cityscape'], "'cityscape'"),
         (['--split', 'test'], 'test'),
-        (['--rate', 'poly'], "The schedule 'poly' is not understood"),
-        (
-            ['--class-weights', 'inverse'],
-            "--class-weights is 'inverse'; it has to be 'median_frequency', or one number per class",
-        ),
         (
             ['--class-weights', '1,2'],
-            'class_weights has the shape (2,); it has to hold one weight for each of the 19 classes',
+            '--class-weights has the shape (2,); it has to hold one weight for each of the 19 classes',
         ),
-        (['--freeze', 'decoder'], "freeze is 'decoder'"),
-        (['--momentum', '0.9'], 'Adam has its own moments'),
-        (['--monitor', 'iou:unicorn'], 'there is no such class; the classes are road'),
+        (['--monitor', 'iou:unicorn'], "--monitor is 'iou:unicorn', but there is no such class; the classes are road"),
         (['--threads', '-1'], '--threads is -1; it has to be 0 or more'),
-        (['--crop', '0', '16'], 'random_crop'),
-        (['--flip', '2'], 'flip'),
-        (['--rotate', '10', '-10', '1'], 'with min <= max, both from -180'),
-        (['--translate', '0.5', '4', '0', '2', '1'], 'vertical shift in whole pixels'),
     ],
 )
 def test_values_that_cannot_work(data, shallow_encoder, tmp_path, words, message, capsys):
@@ -1030,7 +1102,7 @@ def test_a_warm_up_of_the_head_is_in_the_memory_and_in_the_line_for_plan(tiny_en
 def test_a_size_that_no_memory_holds_is_refused_before_data_are_read(flag, capsys):
     words = ['train', '--data', 'x', '--layout', 'camvid', '--encoder', 'e', '--batch', '2']
     assert main(words + [flag, '1000000', '1000000']) == 2
-    message = '{} is 1000000 x 1000000: 2 images of that size and the soft-max of 2'.format(flag[2:])
+    message = '{} is 1000000 x 1000000: 2 images of that size and the soft-max of 2'.format(flag)
     assert message in capsys.readouterr().err
 
 

@@ -69,6 +69,15 @@ def test_a_worker_that_speaks_has_the_output_of_the_launcher(capfd):
     assert out == 'mine\n' and err == '[worker 2 of 2] of two\n'
 
 
+@pytest.mark.parametrize('status, is_said', [(2, False), (3, True)])
+def test_why_all_failed_is_said_once(status, is_said):
+    code = 'import sys; print("fcn8s train: error: the same", file=sys.stderr); sys.exit({})'
+    lines = []
+    with pytest.raises(WorkerEndedError):
+        run_workers([worker(1, code.format(status), speaks=True), worker(2, code.format(2))], lines.append, timeout=20)
+    assert lines == ['[worker 2 of 2] fcn8s train: error: the same'] * is_said
+
+
 def test_environment_cores_and_the_code_that_runs():
     lines = []
     code = FOLLOW + 'import os; print(os.environ["A"], sorted(os.sched_getaffinity(0)), "FCN8S_LAUNCHED" in os.environ)'

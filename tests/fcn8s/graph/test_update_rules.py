@@ -407,10 +407,10 @@ def test_biases_rate_with_adam():
         (OptimizerSettings(weight_decay=True), 'weight_decay is True; it has to be a number'),
         (OptimizerSettings(swa=True), 'swa is True; it has to be a number'),
         (OptimizerSettings(bias_rate_multiplier=0), 'bias_rate_multiplier is 0; it has to be above 0'),
-        (OptimizerSettings(gradient_clip_norm=0), 'gradient_clip_norm is 0; it has to be finite and above 0, or'),
+        (OptimizerSettings(gradient_clip_norm=0), 'gradient_clip_norm is 0; it has to be finite and above 0, such as'),
         (
             OptimizerSettings(gradient_clip_norm=float('inf')),
-            'gradient_clip_norm is inf; it has to be finite and above 0, or None',
+            'gradient_clip_norm is inf; it has to be finite and above 0, such as 10. Leave it out',
         ),
         (OptimizerSettings(accumulate_batches=0), 'accumulate_batches is 0; it has to be a whole number of at least 1'),
         (OptimizerSettings(accumulate_batches=1.5), 'accumulate_batches is 1.5'),
@@ -429,6 +429,11 @@ def test_refused_settings(settings, message):
     with pytest.raises(ValueError) as error:
         optimizers.check_optimizer_settings(settings)
     assert message in str(error.value)
+
+
+def test_settings_that_no_optimizer_has_are_refused_with_those_that_there_are():
+    with pytest.raises(ValueError, match='foo came, which no optimizer has; its settings are name, momentum, weight_'):
+        optimizers.optimizer_settings('adam', foo=1)
 
 
 @pytest.mark.parametrize(

@@ -375,7 +375,7 @@ def test_the_command_says_what_does_not_fit(capsys):
     'arguments, message',
     [
         (['--size', '0', '64', '--classes', '3'], 'size is (0, 64); it has to be (height, width), each a whole number'),
-        (['--size', '32', '64', '--classes', '1'], 'num_classes is 1'),
+        (['--size', '32', '64', '--classes', '1'], '--classes is 1'),
         (['--size', '32', '64', '--classes', '3', '--width-divisor', '3'], 'width_divisor is 3'),
         (['--size', '32', '64', '--classes', '3', '--memory', '-1'], '--memory is -1.0; it has to be a number above 0'),
         (['--size', '32', '64', '--classes', '3', '--images', '0'], '--images is 0; it has to be a number above 0'),
@@ -389,10 +389,13 @@ def test_the_command_says_what_does_not_fit(capsys):
             ['--size', '32', '64', '--classes', '3', '--gpu-tflops', '0', '--gpu-gbs', '9'],
             '--gpu-tflops is 0.0; it has',
         ),
-        (['--size', '32', '64', '--classes', '3', '--head-warmup', '-1'], '--head-warmup is -1; it has to be a number'),
+        (
+            ['--size', '32', '64', '--classes', '3', '--head-warmup', '-1'],
+            '--head-warmup is -1; it has to be a whole number',
+        ),
         (
             ['--size', '32', '64', '--classes', '3', '--head-warmup', '2', '--workers', '2'],
-            '--head-warmup is 2; it is for a training of one process. Leave it or --workers out',
+            '--head-warmup is 2; it is for a training of one process. Leave it out with several workers',
         ),
         (['--size', '32', '64', '--classes', '3', '--gpu-tflops', '1', '--gpu-gbs', 'inf'], '--gpu-gbs is inf; it has'),
     ],

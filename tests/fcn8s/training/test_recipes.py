@@ -35,7 +35,7 @@ def test_what_ships_can_be_typed(name):
     assert recipe.name == name
     parsed = vars(build_parser().parse_args(['train'] + as_typed(recipe.arguments)))
     assert {argument: parsed[argument] for argument in recipe.arguments} == recipe.arguments
-    parse_schedule(recipe.arguments['rate'], 10)
+    parse_schedule(recipe.arguments['rate'], 1000)
     typed = {'recipe': name, 'data': 'D', 'encoder': 'E', 'run_dir': 'R'}
     assert resolving.resolve(typed, parsed['defaults']).epochs == recipe.arguments['epochs']
     command = vars(build_parser().parse_args(shlex.split(recipe.command)[1:]))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fcn8s.model import FCN8s
-from fcn8s.training.request import TrainRequest, check_is_written, check_metrics, check_request
+from fcn8s.training.request import TrainRequest, check_is_written, check_metrics, check_request, resolve_request
 
 
 def test_a_request_holds_the_arguments_of_train_with_their_defaults():
@@ -21,6 +21,15 @@ def test_metrics_come_as_one_name_as_none_or_as_any_names_in_a_row():
     several = ['loss', 'mean_iou']
     for names in (several, tuple(several), np.array(several), iter(several)):
         assert check_metrics(names) == ('loss', 'mean_iou')
+
+
+def test_callbacks_of_a_generator_are_kept():
+    request = TrainRequest(Seekable(), 1, 1, lambda step: 1e-3, callbacks=(made for made in (len, print)))
+    request = resolve_request(request)
+    check_request(request, ('a', 'b'))
+    assert request.callbacks == (len, print)
+    with pytest.raises(ValueError, match="callbacks is 'len'; it has to be a list of functions"):
+        resolve_request(request._replace(callbacks='len'))
 
 
 class Seekable:

@@ -27,6 +27,13 @@ def test_cosine_by_hand():
     assert [schedule(step) for step in range(6)] == pytest.approx([2, 1 + half_root, 1, 1 - half_root, 0, 0])
 
 
+def test_a_warm_up_of_all_steps_is_told(recwarn):
+    schedules.parse_schedule('poly:1e-4+warmup:99', 100)
+    assert not recwarn
+    schedules.parse_schedule('poly:1e-4+warmup:100', 100)
+    assert 'warms up for 100 steps, and the training has 100, so that it never' in str(recwarn.pop().message)
+
+
 def test_warm_up_rises_to_the_schedule_and_never_starts_at_zero():
     schedule = schedules.with_warm_up(schedules.polynomial(1.0, 10, power=1.0), 3)
     assert [schedule(step) for step in range(5)] == pytest.approx([0.25 * 1, 0.5 * 0.9, 0.75 * 0.8, 0.7, 0.6])
@@ -82,6 +89,8 @@ def test_parse_schedule_names_the_text_and_the_forms(text, message):
         (lambda: schedules.constant(float('inf')), 'rate is inf'),
         (lambda: schedules.steps(1.0, []), 'boundaries is []'),
         (lambda: schedules.steps(1.0, [0, 3]), 'the first at least 1'),
+        (lambda: schedules.steps(1.0, [math.nan]), 'boundaries is [nan]'),
+        (lambda: schedules.polynomial(1.0, math.inf), 'total_steps is inf; it has to be at least 1, and finite'),
         (lambda: schedules.steps(1.0, [1], factor=2), 'factor is 2'),
         (lambda: schedules.constant('1e-4'), "rate is '1e-4'; it has to be a number above 0"),
         (lambda: schedules.polynomial(1.0, '20'), "total_steps is '20'; it has to be at least 1"),
