@@ -35,6 +35,7 @@ from helpers.flags import check_flags, checked_whole, is_whole
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace
 from helpers.names_of_2017 import OF_BATCH_GENERATOR, with_replacements
+from helpers.process.cores import MAX_THREADS
 from helpers.progress import bar_options
 from helpers.user_warnings import warn_user
 
@@ -202,8 +203,7 @@ class BatchGenerator:
                 out.
         """
         check_flags(with_labels=with_labels, check_existence=check_existence)
-        if not isinstance(split, str):
-            raise ValueError("split is {!r}; it has to be the name of one, such as 'train'.".format(split))
+        _check_split(split)
         if not (with_labels or check_existence or any(variant.list_file for variant in variants_of(layout))):
             raise ValueError(
                 'check_existence is False and with_labels is False: without labels no image lacks one. Leave '
@@ -362,7 +362,8 @@ class BatchGenerator:
         transforms = {name: given[name] for name in TRANSFORM_NAMES}
         check_flags(convert_to_one_hot=convert_to_one_hot, to_disk=to_disk, shuffle=shuffle)
         batch_size = checked_whole('batch_size', batch_size, 1)
-        workers, prefetch = checked_whole('workers', workers, 0), checked_whole('prefetch', prefetch, 1)
+        workers = checked_whole('workers', workers, 0, MAX_THREADS)
+        prefetch = checked_whole('prefetch', prefetch, 1)
         _check_share(share, shuffle, -(-len(self.pairs) // batch_size))
         seed = self.seed if seed is None else checked_whole('seed', seed, 0)
         dataset = self._dataset(transforms)
@@ -420,7 +421,8 @@ class BatchGenerator:
         """
         transforms = _without_writing_options(transforms)
         check_names(transforms, TRANSFORM_NAMES + ('workers', 'seed', 'show_progress'), 'process_all')
-        workers = checked_whole('workers', workers, 0)
+        check_flags(show_progress=show_progress)
+        workers = checked_whole('workers', workers, 0, MAX_THREADS)
 
         def exact_mean() -> Tuple[float, ...]:
             return mean_color(self.pairs, exact=True, image_rules=self.image_rules)
@@ -502,6 +504,12 @@ def _check_share(share: Optional[Tuple[int, int]], shuffle: bool, num_batches: i
                 share, counted(num_batches, 'batch')
             )
         )
+
+
+def _check_split(split: Any) -> None:
+    """Raises ValueError unless it names folders below that of all splits, so that '' does not stand for all of them."""
+    if not isinstance(split, str) or not {'', '.', '..'}.isdisjoint(split.split('/')):
+        raise ValueError("split is {!r}; it has to be the name of one, such as 'train'.".format(split))
 
 
 def _common_root(pairs: Sequence[Pair]) -> str:
