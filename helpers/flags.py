@@ -74,6 +74,11 @@ def checked_whole(name: str, value: Any, low: int, high: Optional[int] = None, r
     return int(value)
 
 
+def is_sequence(value: Any, length: int) -> bool:
+    """Tells whether a value is a tuple, a list or a one-dimensional array of this length."""
+    return isinstance(value, (tuple, list, np.ndarray)) and getattr(value, 'ndim', 1) == 1 and len(value) == length
+
+
 def checked_pair(
     name: str, pair: Any, what: str = '(height, width)', low: int = 1, remedy: str = ''
 ) -> Tuple[int, int]:
@@ -87,8 +92,7 @@ def checked_pair(
     Raises:
         ValueError: `pair` is no such pair.
     """
-    is_pair = isinstance(pair, (tuple, list, np.ndarray)) and len(pair) == 2
-    if not is_pair or not all(is_real(number) and number % 1 == 0 and number >= low for number in pair):
+    if not is_sequence(pair, 2) or not all(is_real(number) and number % 1 == 0 and number >= low for number in pair):
         rule = '{}, each a whole number of at least {}'.format(what, low)
         raise ValueError('{} is {!r}; it has to be {}. {}'.format(name, pair, rule, remedy).rstrip())
     return int(pair[0]), int(pair[1])
