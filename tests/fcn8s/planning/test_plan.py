@@ -380,7 +380,8 @@ def test_the_command_says_what_does_not_fit(capsys):
         (['--size', '32', '64', '--classes', '3', '--memory', '-1'], '--memory is -1.0; it has to be a number above 0'),
         (['--size', '32', '64', '--classes', '3', '--images', '0'], '--images is 0; it has to be a number above 0'),
         (['--size', '32', '64', '--classes', '3', '--memory', 'nan'], '--memory is nan; it has to be a number above 0'),
-        (['--size', '32', '64', '--classes', '3', '--seconds', '-2'], '--seconds is -2.0; it has to be at least 0'),
+        (['--size', '32', '64', '--classes', '3', '--seconds', '-2'], '--seconds is -2.0; it has to be a number of'),
+        (['--size', '32', '64', '--classes', '3', '--seconds', 'nan'], '--seconds is nan; it has to be a number of'),
         (
             ['--size', '32', '64', '--classes', '3', '--gpu-gbs', '9'],
             '--gpu-tflops is None, and --gpu-gbs is 9.0; they',
