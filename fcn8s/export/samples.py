@@ -20,6 +20,8 @@ MAX_SAMPLES = 100
 # A second size for formats that take any size: not a multiple of the network's strides, in another proportion.
 _SECOND_SIZE_FACTORS = (0.77, 0.63)
 _GENERATED_SIZE = (96, 160)
+# Of numpy.random.RandomState.
+LARGEST_SEED = 2**32 - 1
 
 
 class Samples:
@@ -160,6 +162,7 @@ def calibration_paths(format_name: str, precision: str, images_dir: Optional[str
             'DIR (calibration=DIR in Python), some {} images like those that the network will see.'.format(count)
         )
     checked_whole('calibration_images', count, 1, remedy='Take {}, for example.'.format(CALIBRATION_IMAGES))
+    seed = checked_whole('seed', seed, 0, LARGEST_SEED)
     paths = find_images(images_dir)
     chosen = np.random.RandomState(seed).permutation(len(paths))[:count]
     return [paths[index] for index in sorted(chosen)]
