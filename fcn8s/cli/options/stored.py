@@ -8,7 +8,7 @@ from fcn8s.cli.terminal import Parser
 from helpers.json_files import is_number
 
 # No training works without these. For other options None means off, or is refused where the option is used.
-_NEEDED = ('threads', 'epochs', 'rate', 'timeout')
+_NEEDED = ('threads', 'epochs', 'rate', 'timeout', 'batch', 'accumulate')
 
 
 def rules(parser: Parser) -> Dict[str, argparse.Action]:
