@@ -27,7 +27,7 @@ from data_generator.files.label_meaning import LabelArguments, LabelMeaning, che
 from data_generator.files.layouts import Layout, find_layout, places_of, variants_of
 from data_generator.files.masks import Conversion
 from data_generator.files.splits import Folds, begin_with, divide
-from data_generator.transforms.options import TRANSFORM_NAMES
+from data_generator.transforms.options import TRANSFORM_NAMES, check_options
 from data_generator.transforms.values import is_off, plain_options
 from helpers.counted import counted
 from helpers.files import path_of
@@ -365,6 +365,7 @@ class BatchGenerator:
         workers = checked_whole('workers', workers, 0, MAX_THREADS)
         prefetch = checked_whole('prefetch', prefetch, 1)
         _check_share(share, shuffle, -(-len(self.pairs) // batch_size))
+        _check_cache(cache_dir)
         seed = self.seed if seed is None else checked_whole('seed', seed, 0)
         dataset = self._dataset(transforms)
         make: Any = self._maker(dataset, transforms, convert_to_one_hot, cache_dir, seed)
@@ -446,6 +447,8 @@ class BatchGenerator:
         return build_sample_maker(dataset, transforms, lambda: self.mean_color, *options)
 
     def _dataset(self, transforms: Mapping[str, Any]) -> Dataset:
+        # Wrong options are refused before labels are read to see what they hold.
+        check_options(transforms, self.ignore_id, self.num_classes, self.has_labels)
         conversion = self._meaning.said_conversion if has_conversion(transforms) else self.conversion
         if conversion.color_map is None and is_off(transforms.get('convert_colors_to_ids')):
             self._warn_of_ids()
@@ -504,6 +507,11 @@ def _check_share(share: Optional[Tuple[int, int]], shuffle: bool, num_batches: i
                 share, counted(num_batches, 'batch')
             )
         )
+
+
+def _check_cache(cache_dir: Any) -> None:
+    if cache_dir is not None and not path_of(cache_dir):
+        raise ValueError("cache_dir is ''; it has to be a directory. Leave it out to keep nothing.")
 
 
 def _check_split(split: Any) -> None:

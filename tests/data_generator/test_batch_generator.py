@@ -467,6 +467,8 @@ def test_a_file_that_disappears_is_named(root):
         (dict(batch_size=2, share=(2, 2), shuffle=False), r'share is \(2, 2\); it has to be \(i, n\) with 0 <= i < n'),
         (dict(batch_size=2, seed=-1), 'seed is -1'),
         (dict(batch_size=2, resize=7), 'resize is 7'),
+        (dict(batch_size=2, cache_dir=''), "cache_dir is ''; it has to be a directory"),
+        (dict(batch_size=2, cache_dir=5), '5 came as a path; it has to be text'),
         (dict(batch_size=2, to_disk=True), 'export_dir is None'),
         (dict(batch_size=2, to_disk='no'), "to_disk is 'no'; it has to be True or False"),
         (dict(batch_size=2, shuffle='no'), "shuffle is 'no'; it has to be True or False"),
@@ -483,6 +485,13 @@ def test_a_file_that_disappears_is_named(root):
 def test_wrong_options_are_refused_at_once(root, options, message):
     with pytest.raises(ValueError, match=message):
         dataset(root).generate(**options)
+
+
+def test_wrong_transforms_are_refused_before_labels_are_read(root, monkeypatch):
+    monkeypatch.setattr('data_generator.files.label_meaning.own_conversion', lambda *_: pytest.fail('labels are read'))
+    for call in (lambda: dataset(root).generate(2, flip=2), lambda: dataset(root).process_all(flip=2)):
+        with pytest.raises(ValueError, match='flip is 2; it has to be the probability'):
+            call()
 
 
 FARM = Layout('farm', generic_label_space(NUM_CLASSES), 'images', 'labels')
