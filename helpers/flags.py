@@ -19,7 +19,8 @@ def check_flags(**flags: Any) -> None:
 
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     """Returns `value`; raises ValueError, naming the choices, if it is none of them."""
-    if value not in tuple(choices):  # a tuple: `value` may be a list, which a dict cannot look up
+    # A tuple: `value` may be a list, which a dict cannot look up. Arrays are compared by their entries.
+    if isinstance(value, np.ndarray) or value not in tuple(choices):
         raise ValueError('{} is {!r}; choose from {}.'.format(name, value, ', '.join(map(str, choices))))
     return value
 
