@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _said(layers: List[str]) -> Dict[str, str]:
-    said = {}
+    said: Dict[str, str] = {}
     for text in layers:
         role, equals, layer = text.partition('=')
         if not equals or not layer:

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     print(cost.format_cost(operations))
     if args.workers is not None and made.seconds_per_step is None:
         print('workers        not estimated: the training of one does not fit')
-    elif args.workers is not None:
+    if args.workers is not None and made.seconds_per_step is not None:
         gain = estimate_gain(args.workers, made.seconds_per_step, parameter_bytes(request), args.bandwidth)
         epoch = None
         if args.images is not None:

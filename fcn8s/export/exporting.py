@@ -178,6 +178,10 @@ def export_open_network(
     network: Any, out_dir: str, format: str = 'saved_model', precision: str = 'float32', **options: Any
 ) -> Any:
     """Exports an open network (`fcn8s.network.Network`), as `export_model`."""
+    known = _Request._fields[4:]
+    for name in options:
+        if name not in known:
+            raise ValueError('{}: export has no such option. It has {}.'.format(name, ', '.join(known)))
     with temporary_directory('fcn8s-export') as folder:
         model_dir = os.path.join(folder, 'model')
         request = _Request(model_dir, out_dir, format, precision, **options)
@@ -191,6 +195,7 @@ def _checked(request: _Request) -> Tuple[Optional[Tuple[int, int]], List[str]]:
     """Returns the size for a format that takes one size only, and the paths of the images to calibrate with; raises
     errors that can be found without the network."""
     check_flags(allow_loss=request.allow_loss, trust=request.trust)
+    samples.check_sources(request.verify, request.labels, request.scenes)
     check_export_precision(request.format, request.precision)
     checked_size = check_size(request.format, request.size)
     _check_generation()

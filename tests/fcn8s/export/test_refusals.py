@@ -73,8 +73,9 @@ def test_an_open_network_is_not_written_for_an_export_that_is_refused(out):
     )
     refusals = [(dict(format='torch'), "format is 'torch'"), (dict(format='tflite'), 'size is missing')]
     refusals.append((dict(allow_loss='no'), "allow_loss is 'no'; it has to be True or False"))
+    refusals.append((dict(labels='L'), 'labels came without images: give --verify DIR'))
+    refusals.append((dict(verfy='V'), 'verfy: export has no such option. It has size, calibration, '))
     if TF_VERSION >= (2, 0):
-        refusals.append((dict(labels='L'), 'labels came without images: give --verify DIR'))
         refusals.append((dict(verify='/none'), '/none does not exist'))
         refusals.append((dict(calibration='C'), "calibration belongs to int8, and precision is 'float32'"))
     for options, match in refusals:

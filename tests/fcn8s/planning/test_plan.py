@@ -309,6 +309,12 @@ def test_the_command(capsys):
         assert word in printed
 
 
+def test_workers_of_a_training_that_does_not_fit_are_told(capsys):
+    words = '--size 32 64 --classes 3 --width-divisor 32 --memory 0.001 --workers 2 --bandwidth 10'
+    assert run_plan(*words.split()) == 1
+    assert 'workers        not estimated: the training of one does not fit' in capsys.readouterr().out
+
+
 def test_the_command_says_what_a_step_costs_and_what_a_gpu_would_take(capsys):
     """A step of VGG-16 at 224 x 224 is bound by bytes on a GPU that computes without end, and the other way round."""
     request = PlanRequest(20, (224, 224), batch=2, optimizer=OptimizerSettings(accumulate_batches=2))
