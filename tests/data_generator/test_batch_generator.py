@@ -461,7 +461,7 @@ def test_a_file_that_disappears_is_named(root):
     [
         (dict(batch_size=0), 'batch_size is 0; it has to be a whole number of at least 1'),
         (dict(batch_size=2.0), 'batch_size is 2.0'),
-        (dict(batch_size=2, workers=-1), 'workers is -1; it has to be a whole number from 0 to 256'),
+        (dict(batch_size=2, workers=-1), 'workers is -1; it has to be a whole number from 0 to 1024'),
         (dict(batch_size=2, workers=2, prefetch=0), 'prefetch is 0; it has to be a whole number of at least 1'),
         (dict(batch_size=2, share=(0, 2)), r'share is \(0, 2\); it is of batches in their order. Pass shuffle=False.'),
         (dict(batch_size=2, share=(2, 2), shuffle=False), r'share is \(2, 2\); it has to be \(i, n\) with 0 <= i < n'),
@@ -679,7 +679,7 @@ def test_a_record_of_another_program_says_nothing_about_labels(root):
         (dict(seed=-1), 'seed is -1; it has to be a whole number of at least 0'),
         (dict(seed=True), 'seed is True; it has to be'),
         (dict(seed='x'), "seed is 'x'; it has to be"),
-        (dict(workers=-1), 'workers is -1; it has to be a whole number from 0 to 256'),
+        (dict(workers=-1), 'workers is -1; it has to be a whole number from 0 to 1024'),
         (dict(workers=1.5), r'workers is 1\.5; it has to be'),
         (dict(rezise=(6, 8)), r'rezise: process_all has no such option\. Did you mean resize'),
         (dict(prefetch=2), r'prefetch: process_all has no such option\. It has .*resize, .*seed'),

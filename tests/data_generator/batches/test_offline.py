@@ -311,7 +311,7 @@ def test_wrong_options_are_refused_before_anything_is_written(dataset, tmp_path)
         process(generator_of(dataset), {'flip': 2})
     with pytest.raises(ValueError, match="show_progress is 'no'; it has to be True or False"):
         generator_of(dataset).process_all(show_progress='no')
-    with pytest.raises(ValueError, match='workers is 100000; it has to be a whole number from 0 to 256'):
+    with pytest.raises(ValueError, match='workers is 100000; it has to be a whole number from 0 to 1024'):
         generator_of(dataset).process_all(workers=100000)
     with pytest.raises(ValueError, match='workers is -1'):
         process(generator_of(dataset), {}, workers=-1)
