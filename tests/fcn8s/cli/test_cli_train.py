@@ -800,7 +800,7 @@ def test_arguments_of_the_wrong_kind(words, message, capsys):
         (['--freeze', 'decoder'], "freeze is 'decoder'"),
         (['--momentum', '0.9'], 'Adam has its own moments'),
         (['--monitor', 'iou:unicorn'], 'there is no such class; the classes are road'),
-        (['--threads', '-1'], '--threads is -1; it has to be 0 or more'),
+        (['--threads', '-1'], '--threads is -1; it has to be from 0 to 1024'),
         (['--crop', '0', '16'], 'random_crop'),
         (['--flip', '2'], 'flip'),
         (['--rotate', '10', '-10', '1'], 'with min <= max, both from -180'),
