@@ -27,7 +27,7 @@ from data_generator.files.label_meaning import LabelArguments, LabelMeaning, che
 from data_generator.files.layouts import Layout, find_layout, places_of, variants_of
 from data_generator.files.masks import Conversion
 from data_generator.files.splits import Folds, begin_with, divide
-from data_generator.transforms.options import TRANSFORM_NAMES
+from data_generator.transforms.options import TRANSFORM_NAMES, check_options
 from data_generator.transforms.values import is_off, plain_options
 from helpers.counted import counted
 from helpers.files import path_of
@@ -35,6 +35,7 @@ from helpers.flags import check_flags, checked_whole, is_whole
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace
 from helpers.names_of_2017 import OF_BATCH_GENERATOR, with_replacements
+from helpers.process.cores import MAX_THREADS
 from helpers.progress import bar_options
 from helpers.user_warnings import warn_user
 
@@ -202,8 +203,7 @@ class BatchGenerator:
                 out.
         """
         check_flags(with_labels=with_labels, check_existence=check_existence)
-        if not isinstance(split, str):
-            raise ValueError("split is {!r}; it has to be the name of one, such as 'train'.".format(split))
+        _check_split(split)
         if not (with_labels or check_existence or any(variant.list_file for variant in variants_of(layout))):
             raise ValueError(
                 'check_existence is False and with_labels is False: without labels no image lacks one. Leave '
@@ -362,8 +362,10 @@ class BatchGenerator:
         transforms = {name: given[name] for name in TRANSFORM_NAMES}
         check_flags(convert_to_one_hot=convert_to_one_hot, to_disk=to_disk, shuffle=shuffle)
         batch_size = checked_whole('batch_size', batch_size, 1)
-        workers, prefetch = checked_whole('workers', workers, 0), checked_whole('prefetch', prefetch, 1)
+        workers = checked_whole('workers', workers, 0, MAX_THREADS)
+        prefetch = checked_whole('prefetch', prefetch, 1)
         _check_share(share, shuffle, -(-len(self.pairs) // batch_size))
+        _check_cache(cache_dir)
         seed = self.seed if seed is None else checked_whole('seed', seed, 0)
         dataset = self._dataset(transforms)
         make: Any = self._maker(dataset, transforms, convert_to_one_hot, cache_dir, seed)
@@ -420,7 +422,8 @@ class BatchGenerator:
         """
         transforms = _without_writing_options(transforms)
         check_names(transforms, TRANSFORM_NAMES + ('workers', 'seed', 'show_progress'), 'process_all')
-        workers = checked_whole('workers', workers, 0)
+        check_flags(show_progress=show_progress)
+        workers = checked_whole('workers', workers, 0, MAX_THREADS)
 
         def exact_mean() -> Tuple[float, ...]:
             return mean_color(self.pairs, exact=True, image_rules=self.image_rules)
@@ -444,6 +447,8 @@ class BatchGenerator:
         return build_sample_maker(dataset, transforms, lambda: self.mean_color, *options)
 
     def _dataset(self, transforms: Mapping[str, Any]) -> Dataset:
+        # Wrong options are refused before labels are read to see what they hold.
+        check_options(transforms, self.ignore_id, self.num_classes, self.has_labels)
         conversion = self._meaning.said_conversion if has_conversion(transforms) else self.conversion
         if conversion.color_map is None and is_off(transforms.get('convert_colors_to_ids')):
             self._warn_of_ids()
@@ -502,6 +507,17 @@ def _check_share(share: Optional[Tuple[int, int]], shuffle: bool, num_batches: i
                 share, counted(num_batches, 'batch')
             )
         )
+
+
+def _check_cache(cache_dir: Any) -> None:
+    if cache_dir is not None and not path_of(cache_dir):
+        raise ValueError("cache_dir is ''; it has to be a directory. Leave it out to keep nothing.")
+
+
+def _check_split(split: Any) -> None:
+    """Raises ValueError unless it names folders below that of all splits, so that '' does not stand for all of them."""
+    if not isinstance(split, str) or not {'', '.', '..'}.isdisjoint(split.split('/')):
+        raise ValueError("split is {!r}; it has to be the name of one, such as 'train'.".format(split))
 
 
 def _common_root(pairs: Sequence[Pair]) -> str:

@@ -16,13 +16,13 @@ def median_frequency_weights(class_pixels: np.ndarray) -> np.ndarray:
         float64 [C]. A class that never appears gets 1, the weight of the median.
 
     Raises:
-        ValueError: The counts are not two-dimensional, or one of them is negative.
+        ValueError: The counts are not two-dimensional, or one of them is negative or not finite.
     """
     counts = np.asarray(class_pixels, np.float64)
-    if counts.ndim != 2 or not np.all(counts >= 0):
+    if counts.ndim != 2 or not np.all((counts >= 0) & (counts < np.inf)):
         raise ValueError(
-            'class_pixels has the shape {} and the minimum {}; it has to hold one row of pixel counts, at least 0, for '
-            'each image.'.format(counts.shape, counts.min() if counts.size else None)
+            'class_pixels has the shape {}, and holds {} to {}; it has to hold one row of finite pixel '
+            'counts, at least 0, for each image.'.format(counts.shape, counts.min(initial=0), counts.max(initial=0))
         )
     pixels = counts.sum(axis=0)
     pixels_where_present = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)

@@ -19,7 +19,8 @@ def check_flags(**flags: Any) -> None:
 
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     """Returns `value`; raises ValueError, naming the choices, if it is none of them."""
-    if value not in tuple(choices):  # a tuple: `value` may be a list, which a dict cannot look up
+    # A tuple: `value` may be a list, which a dict cannot look up. Arrays are compared by their entries.
+    if isinstance(value, np.ndarray) or value not in tuple(choices):
         raise ValueError('{} is {!r}; choose from {}.'.format(name, value, ', '.join(map(str, choices))))
     return value
 
@@ -74,6 +75,11 @@ def checked_whole(name: str, value: Any, low: int, high: Optional[int] = None, r
     return int(value)
 
 
+def is_sequence(value: Any, length: int) -> bool:
+    """Tells whether a value is a tuple, a list or a one-dimensional array of this length."""
+    return isinstance(value, (tuple, list, np.ndarray)) and getattr(value, 'ndim', 1) == 1 and len(value) == length
+
+
 def checked_pair(
     name: str, pair: Any, what: str = '(height, width)', low: int = 1, remedy: str = ''
 ) -> Tuple[int, int]:
@@ -87,8 +93,7 @@ def checked_pair(
     Raises:
         ValueError: `pair` is no such pair.
     """
-    is_pair = isinstance(pair, (tuple, list, np.ndarray)) and len(pair) == 2
-    if not is_pair or not all(is_real(number) and number % 1 == 0 and number >= low for number in pair):
+    if not is_sequence(pair, 2) or not all(is_real(number) and number % 1 == 0 and number >= low for number in pair):
         rule = '{}, each a whole number of at least {}'.format(what, low)
         raise ValueError('{} is {!r}; it has to be {}. {}'.format(name, pair, rule, remedy).rstrip())
     return int(pair[0]), int(pair[1])

@@ -11,7 +11,7 @@ import numpy as np
 
 from helpers.aliases import Color
 from helpers.color_codes import color_code, color_codes, color_of_code
-from helpers.flags import is_real
+from helpers.flags import checked_whole, is_real
 from helpers.label_spaces import DEFAULT_IGNORE_ID
 
 IdMap = Union[np.ndarray, Sequence[int], Mapping[int, int]]
@@ -152,7 +152,7 @@ def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = DE
     Raises:
         ValueError: An ID is neither below `num_classes` nor `ignore_id`; the labels are no integers.
     """
-    labels = _integers(labels)
+    labels, num_classes = _integers(labels), checked_whole('num_classes', num_classes, 1)
     ignored = labels == ignore_id
     illegal = ~ignored & ((labels < 0) | (labels >= num_classes))
     if illegal.any():

@@ -168,8 +168,10 @@ def apply_rules(pixels: Pixels, rules: ImageRules, name: Any) -> np.ndarray:
 def shown_channels(image: np.ndarray, show: Optional[Sequence[int]] = None) -> np.ndarray:
     """Picks three channels of uint8 [H, W, C] for display: those in `show`, counted from 1; by default the first three.
 
-    A single channel is shown as grey; the second of two is shown as green and blue.
+    A single channel is shown as grey; the second of two is shown as green and blue. Raises ValueError for other shapes.
     """
+    if image.ndim != 3:
+        raise ValueError('the image has the shape {}; it has to be [H, W, C].'.format(image.shape))
     if show is None and image.shape[2] == 3:
         return image
     if show is None:

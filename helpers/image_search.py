@@ -4,9 +4,10 @@ import glob
 import os
 import re
 import unicodedata
-from typing import Any, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Iterable, Iterator, List, Sequence, Tuple, Union
 
 from helpers.aliases import PathLike
+from helpers.files import path_of
 from helpers.image_rules import ImageRules
 
 #: The extensions of formats that are read and written.
@@ -29,7 +30,9 @@ def is_lossy(path: str) -> bool:
     return path.lower().endswith(LOSSY_EXTENSIONS)
 
 
-def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, recursive: bool = True) -> List[str]:
+def find_images(
+    source: PathLike, extensions: Union[str, Sequence[str]] = IMAGE_EXTENSIONS, recursive: bool = True
+) -> List[str]:
     """Lists image files in natural order ('frame2' before 'frame10').
 
     Args:
@@ -37,7 +40,7 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
             listed too, so that reading reports them. Hidden files and directories (names that begin with a dot) and
             folders of operating systems, such as @eaDir and __MACOSX, are left out. A single file is accepted with any
             extension.
-        extensions: The extensions that count, with or without the dot, in any letter case.
+        extensions: The extensions that count, or one, with or without the dot, in any letter case.
         recursive: Whether subdirectories are searched, too.
 
     Returns:
@@ -46,7 +49,8 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
     Raises:
         FileNotFoundError: There is no such file or directory, or it holds no image.
     """
-    source = os.fspath(source)
+    source = path_of(source)
+    extensions = (extensions,) if isinstance(extensions, str) else extensions
     wanted = tuple('.' + extension.lower().lstrip('.') for extension in extensions)
     if os.path.isfile(source):
         return [source]

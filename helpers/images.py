@@ -34,6 +34,8 @@ _DECODE_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)
 #: The longest side that OpenCV 4 can handle: beyond, it picks wrong pixels (INTER_NEAREST_EXACT) or refuses the image
 #: (warpAffine).
 MAX_OPENCV_SIDE = 32766
+# What it resizes.
+_OPENCV_TYPES = ('uint8', 'uint16', 'int16', 'float32', 'float64')
 
 
 class EncodedImage(NamedTuple):
@@ -334,6 +336,9 @@ def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     unless `size` is a pair of whole numbers of at least 1.
     """
     size = checked_pair('size', size)
+    if not isinstance(image, np.ndarray) or image.dtype.name not in _OPENCV_TYPES:
+        what = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError('the image is of the type {}; it has to be an array uint8 [H, W, C].'.format(what))
     height, width = image.shape[:2]
     if (height, width) == tuple(size):
         return image

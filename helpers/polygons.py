@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 import cv2
 import numpy as np
 
+from helpers.flags import check_rule, is_real
 from helpers.label_spaces import LabelSpace
 
 # The most crossings of edges and rows that a polygon may have: no hand-drawn outline comes near it.
@@ -238,7 +239,11 @@ def pixel_outline(window: Window) -> np.ndarray:
 
 
 def simplified(ring: np.ndarray, tolerance: float) -> np.ndarray:
-    """Returns a ring [K, 2] with fewer points that stays within `tolerance` pixels (Douglas and Peucker, 1973)."""
+    """Returns a ring [K, 2] with fewer points that stays within `tolerance` pixels (Douglas and Peucker, 1973).
+
+    Raises ValueError unless the tolerance is a number of at least 0.
+    """
+    check_rule(is_real(tolerance) and 0 <= tolerance < np.inf, 'tolerance', tolerance, 'a number of at least 0')
     if tolerance == 0:
         return ring
     fewer = cv2.approxPolyDP(ring.astype(np.float32)[:, np.newaxis], tolerance, True)[:, 0, :]

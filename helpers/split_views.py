@@ -77,6 +77,9 @@ def _checked_places(
     """Position and size of each image."""
     if isinstance(captions, str):
         raise ValueError('captions is {!r}; it has to be a list, with a text for each image.'.format(captions))
+    for name, given in (('images', images), ('positions', positions), ('sizes', sizes)):
+        if not hasattr(given, '__len__'):
+            raise ValueError('{} is {!r}; it has to be a list, with an entry for each image.'.format(name, given))
     counts = {'images': len(images), 'positions': len(positions), 'sizes': len(sizes)}
     if captions is not None:
         counts['captions'] = len(captions)

@@ -59,8 +59,8 @@ def plan_classes(
             colours either.
 
     Raises:
-        ValueError: No wanted class occurs, one is given twice, or does not occur and may be misspelt; the name of a
-            class cannot be printed; there are too many or too few classes.
+        ValueError: No wanted class occurs, or one does not and may be misspelt; the name of a class cannot be printed;
+            there are too many or too few classes.
     """
     # Cityscapes does not score some of its classes; they are used only if `wanted` names them.
     void = set(void_names) | (set(source.void_names) - set(wanted or ()))
@@ -68,9 +68,6 @@ def plan_classes(
     names = list(dict.fromkeys([*(str(class_name(name)) for name in source.class_names or []), *occurring]))
     _check_names('--void', [name for name in void_names if name not in names], names)
     if wanted is not None:
-        if len(set(wanted)) < len(wanted):
-            raise ValueError('--classes is {}; each name has to be there once.'.format(' '.join(wanted)))
-        _check_are_not_void(wanted, void_names)
         _check_occur(wanted, names, void_names)
         names = list(wanted)
     void |= {name for name in names if name.lower() in VOID_NAMES}
@@ -92,7 +89,10 @@ def plan_classes(
     return Classes(_label_space(source, names), 0 if rest == BACKGROUND else DEFAULT_IGNORE_ID, ids)
 
 
-def _check_are_not_void(wanted: Sequence[str], void_names: Sequence[str]) -> None:
+def check_wanted(wanted: Sequence[str], void_names: Sequence[str]) -> None:
+    """Raises ValueError for wanted classes that are named twice, or that are void."""
+    if len(set(wanted)) < len(wanted):
+        raise ValueError('--classes is {}; each name has to be there once.'.format(' '.join(wanted)))
     for name in wanted:
         if name in void_names:
             raise ValueError('--classes and --void both name {}. Leave it out of one of them.'.format(name))

@@ -6,17 +6,17 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from data_generator.annotations.classes import plan_classes
+from data_generator.annotations.classes import check_wanted, plan_classes
 from data_generator.annotations.folder import CLASSES_FILE, REPORT_FILE, Folder
 from data_generator.annotations.planning import NO_IMAGE, PlannedImage, names_below_splits, plan_images
 from data_generator.annotations.recognise import NAMES, read_source
 from data_generator.annotations.shapes import VOID, LeftOut
-from data_generator.annotations.splits import assign_splits, check_val_share
+from data_generator.annotations.splits import assign_splits, check_division
 from data_generator.annotations.summary import VOID_OBJECTS, Imported
 from data_generator.annotations.writing import DatasetWriter
 from data_generator.errors import DataError
 from helpers.files import atomic_directory, atomic_write_json
-from helpers.flags import check_choice
+from helpers.flags import check_choice, check_flags
 from helpers.progress import bar_options
 
 ORDERS = ('file', 'area')
@@ -110,9 +110,10 @@ def _check_options(options: Options) -> None:
     ):
         if value is not None:
             check_choice(flag, value, choices)
-    check_val_share(options.val_share)
-    if options.lists and options.val_share is not None:
-        raise ValueError('--val-share came with lists of names, which decide already. Leave one of them out.')
+    check_flags(copy_images=options.copy_images)
+    if options.classes is not None:
+        check_wanted(options.classes, options.void)
+    check_division(options.val_share, options.seed, options.lists)
     for path in options.lists.values():
         if not os.path.isfile(path):
             raise FileNotFoundError('{} does not exist. Give a text file of image names.'.format(path))

@@ -6,14 +6,20 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Set
 from data_generator.annotations.lists import Line, lines_by_image, lines_of
 from data_generator.annotations.shapes import LeftOut
 from helpers.counted import counted, join_and_dots
+from helpers.flags import checked_whole, is_real
 
 DEFAULT_VAL_SHARE = 0.2
 
 
-def check_val_share(val_share: Optional[float]) -> None:
-    """Raises ValueError unless it is None or 0 <= val_share < 1."""
-    if val_share is not None and not 0 <= val_share < 1:
+def check_division(val_share: Optional[float], seed: int, lists: Dict[str, str]) -> None:
+    """Raises ValueError unless val_share is None or 0 <= val_share < 1, and for a seed where nothing is random."""
+    if val_share is not None and not (is_real(val_share) and 0 <= val_share < 1):
         raise ValueError('--val-share is {}; it has to be at least 0 and below 1. 0.2 is usual.'.format(val_share))
+    checked_whole('--seed', seed, 0)  # random.Random(-1) is the same as random.Random(1)
+    if lists and val_share is not None:
+        raise ValueError('--val-share came with lists of names, which decide already. Leave one of them out.')
+    if lists or val_share == 0:
+        _refuse_seed(seed, 'the lists of names decide' if lists else '--val-share is 0')
 
 
 class Division(NamedTuple):
@@ -43,10 +49,9 @@ def assign_splits(
         lists: Text files of image names by split; they take precedence.
 
     Raises:
-        ValueError: A name is in two lists, a list names no image, or there is a seed but no random choice.
+        ValueError: A name is in two lists, a list names no image, or there is a seed but the source decides.
     """
     if lists:
-        _refuse_seed(seed, 'the lists of names decide')
         return Division(_by_lists(names, paths, lists, left_out), 'those of the lists of names')
     there = set(own)
     if val_share is None and 'val' in there and there & {'train', None}:
@@ -66,8 +71,6 @@ def _of_the_source(names: Sequence[str], own: Sequence[Optional[str]], left_out:
 
 
 def _at_random(names: Sequence[str], own: Sequence[Optional[str]], share: float, seed: int) -> Division:
-    if share == 0:
-        _refuse_seed(seed, '--val-share is 0')
     choice = [index for index, split in enumerate(own) if split != 'test']
     count = int(round(share * len(choice)))
     if share > 0 and len(choice) > 1:

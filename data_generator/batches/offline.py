@@ -22,6 +22,7 @@ from helpers.flags import checked_whole
 from helpers.ground_truth import one_hot_to_ids
 from helpers.image_rules import RGB_RULES
 from helpers.images import write_image, write_labels
+from helpers.process.cores import MAX_THREADS
 from helpers.process.locks import directory_locked
 from helpers.process.termination import termination_delayed
 
@@ -54,7 +55,7 @@ def process_all(
         OSError: `export_dir` cannot be made or written to. The message has its path and what to do.
         DataError: A file of the dataset cannot be used. Files written before stay, and the next run continues.
     """
-    workers = checked_whole('workers', workers, 0)
+    workers = checked_whole('workers', workers, 0, MAX_THREADS)
     targets = _claimed_targets(dataset, make, False, export_dir)
     unfinished = [index for index, target in enumerate(targets.pairs) if not _is_finished(target)]
 

@@ -155,7 +155,7 @@ def _with_pad_value(
 ) -> Dict[str, Any]:
     """The options, with the mean colour as `pad_value` if something is padded and they have none.
 
-    Warns of a `void_class_id` if nothing is padded.
+    Warns of a `void_class_id` or a `pad_value` if nothing is padded.
     """
     pads = any(entry.pads and not is_off(options.get(name)) for name, entry in AUGMENTATIONS.items())
     if not pads and options.get('void_class_id') not in (None, options['ignore_id']):
@@ -164,6 +164,11 @@ def _with_pad_value(
             'pixels that shall not count, give BatchGenerator their ID as ignore_id.'.format(options['void_class_id'])
         )
     if options.get('pad_value') is not None:
+        if not pads:
+            warn_user(
+                'pad_value is {!r}; it is the colour of padding, and nothing is padded, so it changes nothing. '
+                'Leave it out.'.format(options['pad_value'])
+            )
         return dict(options)
     if pads:
         return dict(options, pad_value=mean_color())

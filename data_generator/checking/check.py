@@ -33,9 +33,11 @@ from data_generator.files.processed import converted_labels
 from helpers.aliases import Size
 from helpers.class_weights import median_frequency_weights
 from helpers.counted import counted
+from helpers.flags import check_flags, checked_whole
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.image_search import extensions_for
 from helpers.label_spaces import LabelSpace
+from helpers.process.cores import MAX_THREADS
 
 #: Correlation of an image's red minus blue with the mean over all images. Swapped channels are looked for only if the
 #: median is at least the first; an image below the second is swapped. Of the 367 training images of CamVid, whose
@@ -85,6 +87,8 @@ def check_dataset(
         FileNotFoundError: No such directory.
         DataError: No images.
     """
+    check_flags(show_progress=show_progress)
+    workers = checked_whole('workers', workers, 0, MAX_THREADS)
     _check_one_source(roots, layout, folders, rule)
     extensions = tuple(extensions_for(image_rules))
     id_map = checked_id_map(id_map)

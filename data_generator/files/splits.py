@@ -8,7 +8,7 @@ from typing import Collection, Dict, List, NamedTuple, Sequence
 from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
 from helpers.counted import counted
-from helpers.flags import is_whole
+from helpers.flags import checked_whole, is_whole
 
 #: Common names of folders and files of a split -> the split.
 SPLIT_NAMES = {
@@ -86,7 +86,7 @@ def divide(pairs: Sequence[Pair], number: int, seed: int = 0) -> Folds:
     goes into one part as a whole; else sequences do.
 
     Raises:
-        ValueError: `number` is no whole number from 2 to the number of images.
+        ValueError: `number` is no whole number from 2 to the number of images, or `seed` is none of at least 0.
         DataError: Images have to be divided one by one, and one path is the end of another, as 1.png is of sub/1.png.
     """
     if not is_whole(number) or not 2 <= number <= len(pairs):
@@ -95,15 +95,16 @@ def divide(pairs: Sequence[Pair], number: int, seed: int = 0) -> Folds:
                 number, counted(len(pairs), 'image')
             )
         )
+    seed = checked_whole('seed', seed, 0)  # random.Random(-1) is the same as random.Random(1)
     paths = _relative_paths(pairs)
     names = [os.path.basename(path) for path in paths]
     folders = [path[: -len(name)] for path, name in zip(paths, names)]
     sequences = [name.split('_')[0] + '_' if '_' in name else name for name in names]
     for unit, keys in (('folders', folders), ('sequences', sequences)):
         if number <= len(set(keys)) < len(pairs) and (unit == 'sequences' or _are_apart(set(folders))):
-            return Folds(_shared_out(keys, int(number), int(seed)), unit)
+            return Folds(_shared_out(keys, int(number), seed), unit)
     keys = names if len(set(names)) == len(names) else _told_apart(paths)
-    return Folds(_shared_out(keys, int(number), int(seed)), 'images')
+    return Folds(_shared_out(keys, int(number), seed), 'images')
 
 
 def _are_apart(folders: Collection[str]) -> bool:

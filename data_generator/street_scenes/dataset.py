@@ -15,7 +15,7 @@ from data_generator.street_scenes.shards import run_shards
 from data_generator.street_scenes.world import random_world
 from helpers.aliases import PathLike
 from helpers.files import atomic_directory
-from helpers.flags import checked_whole
+from helpers.flags import check_flags, checked_whole
 from helpers.images import write_image, write_labels
 from helpers.process.cores import num_cores
 from helpers.progress import bar_options
@@ -65,6 +65,7 @@ def write_dataset(
         FileExistsError: `out_dir` is a file or a directory that is not empty.
         OSError: As `helpers.files.atomic_directory`.
     """
+    check_flags(with_depth=with_depth)
     plan = DatasetPlan(
         checked_whole('num_train', num_train, 1),
         checked_whole('num_val', num_val, 1),

@@ -15,11 +15,16 @@ from data_generator.street_scenes.sky import draw_backdrop, draw_sky
 from data_generator.street_scenes.street import LANE_WIDTH
 from data_generator.street_scenes.world import World, random_world
 from helpers.flags import checked_pair
+from helpers.process.memory import free_memory, readable_size
 
 SUPERSAMPLING = 2
 VIEW_DISTANCE = 140.0  # metres
 SHADOW_DISTANCE = 70.0
 SMALLEST_SIDE = 16  # pixels
+# At the least: the picture at twice the size, then in floating point with its noise.
+_BYTES_A_PIXEL = 48
+# Bytes below which no memory is looked for.
+_LARGE = 2**28
 
 
 class Lens(NamedTuple):
@@ -78,8 +83,16 @@ def draw_scene(
 
 
 def checked_size(size: Tuple[int, int]) -> Tuple[int, int]:
-    """Returns the size as integers; refuses sizes too small to show a street."""
-    return checked_pair('size', size, low=SMALLEST_SIDE, remedy='Try (128, 256).')
+    """Returns the size as integers; refuses sizes too small to show a street, or too large for the memory."""
+    height, width = checked_pair('size', size, low=SMALLEST_SIDE, remedy='Try (128, 256).')
+    needed = height * width * _BYTES_A_PIXEL
+    free = free_memory() if needed > _LARGE else None
+    if free is not None and needed > free:
+        raise ValueError(
+            'size is {} x {}: drawing a scene of that size takes {} of memory, and {} are free. Give a smaller '
+            'size.'.format(height, width, readable_size(needed), readable_size(free))
+        )
+    return height, width
 
 
 def random_lens(rng: np.random.Generator) -> Lens:

@@ -61,7 +61,7 @@ def _pixels(rng: np.random.Generator, limits: Tuple[int, int]) -> int:
 
 
 def _brightness(name: str, value: Any) -> Any:
-    return values.range_and_p(name, value, 0.0, np.inf, (0.5, 1.5, 0.5))
+    return values.range_and_p(name, value, 0.0, values.LARGEST_FACTOR, (0.5, 1.5, 0.5))
 
 
 def _blur(name: str, value: Any) -> Any:

@@ -8,12 +8,15 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
-from helpers.flags import check_flags, checked_pair, checked_whole, is_real, is_whole
+from helpers.flags import check_flags, checked_pair, checked_whole, is_real, is_sequence, is_whole
 from helpers.ground_truth import LARGEST_ID, IdMap
 
 #: Mean RGB of the images that VGG-16 was trained on (https://arxiv.org/abs/1409.1556), rounded: the colour of padding
 #: if the mean of the dataset itself is not known.
 IMAGENET_MEAN = (124, 117, 104)
+#: Larger numbers are typing mistakes, with which no image could be made.
+MOST_PIXELS = 2**30
+LARGEST_FACTOR = 100.0
 
 
 def is_off(value: Any) -> bool:
@@ -39,10 +42,6 @@ def _is_number(value: Any) -> bool:
     return is_real(value) and math.isfinite(value)
 
 
-def _is_sequence(value: Any, length: int) -> bool:
-    return isinstance(value, (tuple, list, np.ndarray)) and len(value) == length
-
-
 def label_id(name: str, value: Any, remedy: str) -> int:
     """Returns an ID that labels can hold, or raises ValueError."""
     return checked_whole(name, value, 0, LARGEST_ID, 'Write {}.'.format(remedy))
@@ -56,14 +55,19 @@ def boolean(name: str, value: Any) -> bool:
 
 def size(name: str, value: Any) -> Optional[Tuple[int, int]]:
     """Returns (height, width) in pixels, each at least 1; None where the option is off."""
-    return None if is_off(value) else checked_pair(name, value, remedy=_remedy(name, (512, 1024)))
+    if is_off(value):
+        return None
+    height, width = checked_pair(name, value, remedy=_remedy(name, (512, 1024)))
+    if height * width > MOST_PIXELS:
+        raise _refuse(name, value, 'an image may have {:,} pixels at most'.format(MOST_PIXELS), (512, 1024))
+    return height, width
 
 
 def margins(name: str, value: Any) -> Optional[Tuple[int, int, int, int]]:
     """Returns (top, bottom, left, right) in pixels, each at least 0; None where the option is off."""
     if is_off(value):
         return None
-    if not _is_sequence(value, 4) or not all(is_whole(side) and side >= 0 for side in value):
+    if not is_sequence(value, 4) or not all(is_whole(side) and side >= 0 for side in value):
         raise _refuse(
             name,
             value,
@@ -92,18 +96,16 @@ def range_and_p(name: str, value: Any, low: float, high: float, example: Any) ->
     if is_off(value):
         return None
     if (
-        not _is_sequence(value, 3)
+        not is_sequence(value, 3)
         or not all(_is_number(v) for v in value)
         or not low <= value[0] <= value[1] <= high
         or not _is_probability(value[2])
     ):
-        bounds = 'at least {:g}'.format(low) if high == math.inf else 'from {:g} to {:g}'.format(low, high)
         raise _refuse(
             name,
             value,
-            'it has to be (min, max, probability) with min <= max, both {}, and a probability from 0 to 1'.format(
-                bounds
-            ),
+            'it has to be (min, max, probability) with min <= max, both from {:g} to {:g}, and a probability from 0 to '
+            '1'.format(low, high),
             example,
         )
     return float(value[0]), float(value[1]), float(value[2])
@@ -111,7 +113,7 @@ def range_and_p(name: str, value: Any, low: float, high: float, example: Any) ->
 
 def magnification(name: str, value: Any) -> Optional[Tuple[float, float, float]]:
     """Returns (min, max, probability) of a factor above 0; None where the option is off."""
-    checked = range_and_p(name, value, 0.0, math.inf, (0.75, 1.5, 0.5))
+    checked = range_and_p(name, value, 0.0, LARGEST_FACTOR, (0.75, 1.5, 0.5))
     if checked is not None and checked[0] == 0:
         raise _refuse(name, value, 'min has to be above 0, for an image scaled by 0 has no pixels', (0.75, 1.5, 0.5))
     return checked
@@ -121,8 +123,10 @@ def factors(name: str, value: Any) -> Optional[Tuple[float, float]]:
     """Returns (min, max) of a factor above 0; None where the option is off."""
     if is_off(value):
         return None
-    if not _is_sequence(value, 2) or not all(_is_number(v) for v in value) or not 0 < value[0] <= value[1]:
-        raise _refuse(name, value, 'it has to be (min, max), two factors above 0 with min <= max', (0.5, 2.0))
+    is_pair = is_sequence(value, 2) and all(_is_number(v) for v in value)
+    if not is_pair or not 0 < value[0] <= value[1] <= LARGEST_FACTOR:
+        rule = 'it has to be (min, max), two factors above 0, {:g} at most, with min <= max'.format(LARGEST_FACTOR)
+        raise _refuse(name, value, rule, (0.5, 2.0))
     return float(value[0]), float(value[1])
 
 
@@ -156,7 +160,7 @@ def color_jitter(name: str, value: Any) -> Optional[Tuple[float, float, float, f
     if is_off(value):
         return None
     example = (0.3, 0.3, 10, 0.5)
-    if not _is_sequence(value, 4) or not all(_is_number(v) and v >= 0 for v in value):
+    if not is_sequence(value, 4) or not all(_is_number(v) and v >= 0 for v in value):
         raise _refuse(
             name,
             value,
@@ -182,15 +186,16 @@ def shifts(name: str, value: Any) -> Optional[Tuple[Tuple[int, int], Tuple[int, 
         isinstance(value, (tuple, list))
         and len(value) == 3
         and _is_probability(value[2])
-        and all(_is_sequence(shift, 2) and all(map(is_whole, shift)) and shift[0] <= shift[1] for shift in value[:2])
+        and all(is_sequence(shift, 2) and all(map(is_whole, shift)) for shift in value[:2])
+        and all(-MOST_PIXELS <= low <= high <= MOST_PIXELS for low, high in value[:2])
     )
     if not ranges_are_right:
         raise _refuse(
             name,
             value,
             'it has to be ((min, max), (min, max), probability): the horizontal and the '
-            'vertical shift in whole pixels with min <= max, and a probability from 0 '
-            'to 1',
+            'vertical shift in whole pixels, {:,} at most, with min <= max, and a probability from 0 '
+            'to 1'.format(MOST_PIXELS),
             ((0, 40), (0, 20), 0.5),
         )
     (left, right), (up, down), probability = value
@@ -204,7 +209,7 @@ def color_map(name: str, value: Any) -> Optional[Mapping[Tuple[int, int, int], i
     if not isinstance(value, Mapping) or not value:
         raise _refuse(name, value, 'it has to be a dict from (red, green, blue) to class ID', {(128, 64, 128): 0})
     for color, class_id in value.items():
-        if not _is_sequence(color, 3) or not all(is_whole(c) and 0 <= c <= 255 for c in color):
+        if not is_sequence(color, 3) or not all(is_whole(c) and 0 <= c <= 255 for c in color):
             raise _refuse(
                 name,
                 color,
@@ -270,7 +275,7 @@ def pad_value(value: Any) -> Tuple[int, ...]:
     """Returns the colour of padding, a whole number per channel, 0 to 255; for None, the mean of ImageNet."""
     if value is None:
         return IMAGENET_MEAN
-    if not _is_sequence(value, max(1, np.size(value))) or not all(_is_number(v) and 0 <= v <= 255 for v in value):
+    if not is_sequence(value, max(1, np.size(value))) or not all(_is_number(v) and 0 <= v <= 255 for v in value):
         raise ValueError(
             'pad_value is {!r}; it has to be (red, green, blue), or one number for each channel, from 0 to 255. Write '
             'pad_value={!r}.'.format(value, IMAGENET_MEAN)

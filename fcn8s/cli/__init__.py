@@ -31,7 +31,6 @@ COMMANDS = (
 )
 # The modules of commands with a name that is a Python keyword.
 _MODULES = {'import': 'import_annotations'}
-# Python's own MemoryError has no text.
 _OUT_OF_MEMORY = 'out of memory. Take a smaller --batch, --crop, --size or --tile; fcn8s plan says what fits.'
 
 
@@ -85,7 +84,10 @@ def _run(argv: Optional[Sequence[str]]) -> int:
         complain('fcn8s {}: error: {}'.format(args.command, explained(error)))
         return 2
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
-        complain('fcn8s {}: error: {}'.format(args.command, _with_names_of_zips(str(error) or _OUT_OF_MEMORY)))
+        text = str(error)
+        if isinstance(error, MemoryError):  # Python's own have no text, and NumPy's no remedy
+            text = '; '.join(filter(None, [text, _OUT_OF_MEMORY]))
+        complain('fcn8s {}: error: {}'.format(args.command, _with_names_of_zips(text)))
         return 2
     except watch.WorkerLostError as error:
         complain('fcn8s: {}'.format(error))

@@ -61,7 +61,7 @@ def add_parser(subparsers: Any) -> None:
         '--threads',
         '--workers',
         type=int,
-        default=num_cores(),
+        default=min(num_cores(), 256),
         metavar='N',
         help='threads that read (default: one per core)',
     )

@@ -12,6 +12,7 @@ from typing import Any, List, NamedTuple, Optional
 
 from fcn8s.cli.options.counts import count
 from fcn8s.cli.terminal import pretrained_encoder, program, tensorboard
+from helpers.flags import checked_whole
 
 DESCRIPTION = """Generates street scenes, writes a small encoder, trains on the scenes, evaluates, and renders a
 segmented video; then lists what was made, the scores, and what to type next for your own data. Takes one to
@@ -19,6 +20,8 @@ three minutes on two cores, and needs neither a download nor a GPU."""
 
 # An eighth of VGG-16's width. From random weights fc6 of 3x3 learns as much as 7x7, in less time: docs/ablation.md.
 ENCODER = ['--weights', 'random', '--width-divisor', '8', '--head', '3x3x512', '--head-dilation', '2']
+
+LARGEST_SEED = 2**31 - 1  # of a training
 
 
 class Step(NamedTuple):
@@ -117,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.precision import fastest_on_cpu
 
     start = time.perf_counter()
+    checked_whole('--seed', args.seed, 0, LARGEST_SEED)
     _check_out(args.out)
     parser = build_parser()
     print('From nothing to a segmented video, by the commands below', flush=True)

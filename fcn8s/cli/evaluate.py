@@ -18,7 +18,7 @@ from fcn8s.cli.options.flags import flag
 from fcn8s.cli.options.prediction import (
     add_model_argument,
     add_temperature_argument,
-    check_overlap,
+    check_averaging,
     check_temperature_argument,
 )
 from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, silent_output
@@ -98,10 +98,6 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if is_sharer(args):
         check_shares(args, subject)
-    _check_apart(args.json, args.per_image)
-    for name, example in (('json', 'scores.json'), ('per_image', 'scores.csv')):
-        if getattr(args, name) is not None:
-            check_can_write(flag(name), getattr(args, name), example)
     results = evaluate_subjects(args, subjects)
     evaluation, description = next(results)
     interval = mean_iou_interval(evaluation.image_counts, args.resamples, args.seed)
@@ -129,20 +125,28 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     from fcn8s.evaluation.score_table import check_sort_order
-    from fcn8s.prediction.predictor import check_room
 
     check_sort_order(args.sort)
     check_workers(args.workers)
     check_data(args)
-    check_overlap(args)
+    check_averaging(args)
     check_sampling_arguments(args)
     check_temperature_argument(args, second='against')
     check_resamples(args.resamples)
-    check_room(args.size, 2)
     if args.worst is not None and args.worst < 1:
         raise ValueError('--worst is {}; it has to be at least 1, for example 10.'.format(args.worst))
     if not 0 <= args.seed < 2**32:
         raise ValueError('--seed is {}; it has to be from 0 to {}, for example 0.'.format(args.seed, 2**32 - 1))
+    if args.share is None:
+        _check_files(args)
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Raises ValueError or OSError where the files cannot be written."""
+    _check_apart(args.json, args.per_image)
+    for name, example in (('json', 'scores.json'), ('per_image', 'scores.csv')):
+        if getattr(args, name) is not None:
+            check_can_write(flag(name), getattr(args, name), example)
 
 
 def _check_apart(json_path: Optional[str], per_image_path: Optional[str]) -> None:

@@ -78,11 +78,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _said(layers: List[str]) -> Dict[str, str]:
-    said = {}
+    said: Dict[str, str] = {}
     for text in layers:
         role, equals, layer = text.partition('=')
         if not equals or not layer:
             raise ValueError('--layer is {!r}; it has to be ROLE=LAYER, such as score_fc7=conv2d.'.format(text))
+        if role in said:
+            raise ValueError('--layer names {} and {} for {}. Leave one of them out.'.format(said[role], layer, role))
         said[role] = layer
     return said
 

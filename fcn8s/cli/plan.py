@@ -1,6 +1,7 @@
 """`fcn8s plan`: memory and time of a training before it is started."""
 
 import argparse
+import math
 from typing import Any, Optional
 
 from fcn8s.cli.options.counts import batch_size, count
@@ -97,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
     print(plan.format_plan(made, request, args.images))
     operations = cost.cost_of(request)
     print(cost.format_cost(operations))
+    if args.workers is not None and made.seconds_per_step is None:
+        print('workers        not estimated: the training of one does not fit')
     if args.workers is not None and made.seconds_per_step is not None:
         gain = estimate_gain(args.workers, made.seconds_per_step, parameter_bytes(request), args.bandwidth)
         epoch = None
@@ -131,8 +134,8 @@ def _check(args: argparse.Namespace) -> None:
             '--images is for the time of an epoch, and --seconds 0 measures none. Leave one of them out, or give '
             '--gpu-tflops and --gpu-gbs.'
         )
-    if args.seconds < 0:
-        raise ValueError('--seconds is {}; it has to be at least 0.'.format(args.seconds))
+    if not 0 <= args.seconds < math.inf:
+        raise ValueError('--seconds is {}; it has to be a number of at least 0.'.format(args.seconds))
 
 
 def _check_gpu(tflops: Optional[float], gbs: Optional[float]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 
 from fcn8s.cli.error_maps import ErrorMaps, add_error_arguments
 from fcn8s.cli.inputs.prediction import common_input_size, models_of, open_predictor, predictor_options
-from fcn8s.cli.inputs.prediction_plan import SUBMISSION_DIR, kinds_of, plan_prediction, stream_folder
+from fcn8s.cli.inputs.prediction_plan import SUBMISSION_DIR, PredictionPlan, kinds_of, plan_prediction, stream_folder
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.prediction import (
     add_also_argument,
@@ -116,12 +116,19 @@ def _add_result_arguments(group: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    style, rules, jobs, streams = plan_prediction(args)
+    plan = plan_prediction(args)
     if is_sharer(args):
-        return _share_out(args, jobs, style, rules)
-    with silent_output() if args.share else contextlib.nullcontext(), open_predictor(args) as (model, predictor):
-        writers = _writers(args, jobs, model.label_space, style, rules)
-        maps, others = _split_maps(args, list(enumerate(jobs)))
+        return _share_out(args, plan)
+    with silent_output() if args.share else contextlib.nullcontext():
+        return _predict(args, plan)
+
+
+def _predict(args: argparse.Namespace, plan: PredictionPlan) -> int:
+    """Predicts all images and streams, or this process's share of the images."""
+    writers = _writers(args, plan)
+    maps, others = _split_maps(args, list(enumerate(plan.jobs)))
+    request = _map_request(args, maps, plan) if maps else None
+    with open_predictor(args) as (_, predictor):
         share = share_of(args)
         if share is not None:
             # Maps come first and take long: dealing out goes on with the rest where the maps end.
@@ -131,13 +138,12 @@ def run(args: argparse.Namespace) -> int:
         failures: Failures = []
         with _kept_if_interrupted(writers) if share is None else contextlib.nullcontext():
             if maps:
-                request = _map_request(args, maps, model, style, rules)
                 dealt_maps = maps if share is None else _handing_back(share, maps, failures, writers)
                 _predict_maps(args, dealt_maps, predictor, request, failures)
             if others:
-                images = _read_images(others, args.keep_going, rules)
+                images = _read_images(others, args.keep_going, plan.rules)
                 failures += _predict_all(images, len(others), predictor, writers, share)
-            ended_by = _predict_streams(streams, predictor, writers)
+            ended_by = _predict_streams(plan.streams, predictor, writers)
             if share is not None:
                 return 0
             status = _close(args, failures, writers)
@@ -146,27 +152,27 @@ def run(args: argparse.Namespace) -> int:
         return status
 
 
-def _share_out(args: argparse.Namespace, jobs: List[Any], style: Any, rules: Any) -> int:
+def _share_out(args: argparse.Namespace, plan: PredictionPlan) -> int:
     """Deals the images out, and writes the results that cover all of them together."""
     from fcn8s.distributed.sharing import check_count, share_out
     from fcn8s.prediction.predictor import check_predictor_options
-    from fcn8s.saving.descriptions import read_description
     from fcn8s.saving.runs import resolve_model
 
-    check_count(args.workers, len(jobs), 'images')
+    check_count(args.workers, len(plan.jobs), 'images')
     models = {path: resolve_model(path) for path in models_of(args)}
-    label_space = read_description(models[args.model]).settings.label_space
     # Raises once the errors that each of the processes would raise.
     options = predictor_options(args)
     check_predictor_options(
-        label_space.num_classes, options['tile'], options['overlap'], options['scales'], options['size']
+        plan.label_space.num_classes, options['tile'], options['overlap'], options['scales'], options['size']
     )
-    writers = _writers(args, jobs, label_space, style, rules)
-    _split_maps(args, list(enumerate(jobs)))  # says what it says, once
+    writers = _writers(args, plan)
+    maps, _ = _split_maps(args, list(enumerate(plan.jobs)))  # says what it says, once
+    if maps:
+        _map_request(args, maps, plan)
     failures: Failures = []
     with _kept_if_interrupted(writers):
         take_over = functools.partial(_take_over, failures, writers)
-        share_out(args.argv, args.workers, models, len(jobs), 'predict', 'image', take_over)
+        share_out(args.argv, args.workers, models, len(plan.jobs), 'predict', 'image', take_over)
         return _close(args, sorted(failures), writers)
 
 
@@ -193,19 +199,22 @@ def _handing_back(share: Any, items: Iterable[Any], failures: Failures, writers:
         share.hand_back(part)
 
 
-def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style: Any, rules: Any) -> Writers:
+def _writers(args: argparse.Namespace, plan: PredictionPlan) -> Writers:
     """Returns all writers of results. Raises ValueError or DataError where something could not be written."""
     from fcn8s.prediction.polygon_files import PolygonFiles
     from fcn8s.prediction.result_files import ResultFiles
     from helpers.color_vision import with_palette
 
     kinds, polygons, results = kinds_of(args), None, None
+    jobs, label_space = plan.jobs, plan.label_space
     if args.polygons:
         painted = with_palette(label_space, args.palette)
         polygons = PolygonFiles(args.out, painted, args.polygons, args.polygon_tolerance)
     if kinds or polygons:
-        results = ResultFiles(args.out, label_space, kinds, style, args.ids or 'class', polygons, temperature_of(args))
-    error_maps = ErrorMaps(args, jobs, label_space, rules) if args.error_map else None
+        results = ResultFiles(
+            args.out, label_space, kinds, plan.style, args.ids or 'class', polygons, temperature_of(args)
+        )
+    error_maps = ErrorMaps(args, jobs, label_space, plan.rules) if args.error_map else None
     submission = _Submission(args, label_space, jobs) if args.submission else None
     if results:
         results.check_inputs(jobs, error_maps.label_paths if error_maps else ())
@@ -259,7 +268,7 @@ def _not_by_windows(args: argparse.Namespace) -> List[str]:
     return [words for words, is_asked in asked.items() if is_asked]
 
 
-def _map_request(args: argparse.Namespace, maps: Numbered, model: Any, style: Any, rules: Any) -> Any:
+def _map_request(args: argparse.Namespace, maps: Numbered, plan: PredictionPlan) -> Any:
     from fcn8s.prediction.maps import MapRequest, check_map_request, map_size
     from fcn8s.prediction.result_files import id_map
     from fcn8s.prediction.tiling import full_margin_at
@@ -272,10 +281,10 @@ def _map_request(args: argparse.Namespace, maps: Numbered, model: Any, style: An
     scales = tuple(args.scales or (1.0,))
     request = MapRequest(
         kinds=tuple(kinds_of(args)),
-        label_space=model.label_space,
-        style=style,
-        id_map=id_map(model.label_space, args.ids or 'class'),
-        rules=rules,
+        label_space=plan.label_space,
+        style=plan.style,
+        id_map=id_map(plan.label_space, args.ids or 'class'),
+        rules=plan.rules,
         tile=tuple(args.tile),
         margin=full_margin_at(scales) if args.overlap is None else args.overlap,
         scales=scales,

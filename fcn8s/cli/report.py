@@ -19,7 +19,7 @@ from fcn8s.cli.options.evaluation import (
 )
 from fcn8s.cli.options.flags import flags
 from fcn8s.cli.options.folders import as_list
-from fcn8s.cli.options.prediction import add_also_argument, add_model_argument, add_palette_argument, check_overlap
+from fcn8s.cli.options.prediction import add_also_argument, add_model_argument, add_palette_argument, check_averaging
 from fcn8s.cli.options.resolving import options_of_run
 from fcn8s.cli.terminal import Parser, program
 
@@ -49,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_overlap(args)
+    check_averaging(args)
     check_sampling_arguments(args)
     check_resamples(args.resamples)
     if args.out is not None:
@@ -80,6 +80,7 @@ def write(args: argparse.Namespace, command: str) -> str:
         read_records(args.model)  # refuses damaged records before the evaluation, which may take hours
     if args.out is None:
         runs.check_no_link(runs.Run(args.model).report_path)
+        check_can_write('the default of --out,', runs.Run(args.model).report_path, 'report.html')
     subject, other = find_subjects(args)
     evaluated = _evaluated(args, subject, ' + '.join(subject.paths))
     against = None if other is None else _evaluated(args, other, args.against)

@@ -15,6 +15,7 @@ from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
 from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, check_tags_of_export, read_description
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import open_current
+from helpers.flags import check_flags
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
@@ -157,6 +158,7 @@ def open_model(
             run, a runtime that is not installed, or a precision that the model or the machine does not have.
     """
     check_engine(engine)
+    check_flags(trust=trust)
 
     def open_directory(directory: str) -> Any:
         description = read_description(directory)

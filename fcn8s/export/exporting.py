@@ -3,7 +3,7 @@
 import importlib
 import json
 import os
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -28,8 +28,10 @@ from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, read_descr
 from fcn8s.saving.model_files import describe, library_versions
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import input_size, open_current
+from fcn8s.settings import ModelSettings
 from helpers.counted import counted
 from helpers.files import atomic_directory, atomic_write_json, check_new_directory, temporary_directory, to_json
+from helpers.flags import check_flags
 
 
 class _Request(NamedTuple):
@@ -132,19 +134,14 @@ def _export_saved(
 ) -> Dict[str, Any]:
     """As `export_model`. size_of: returns the size at which a model was evaluated. source_of: returns its path for the
     certificate."""
-    checked_size = _checked(request.out_dir, request.format, request.precision, request.size)
-    calibration_paths = samples.calibration_paths(
-        request.format, request.precision, request.calibration, request.calibration_images, request.seed
-    )
+    checked_size, calibration_paths = _checked(request)
 
     def export(model_dir: str) -> Dict[str, Any]:
         description = read_description(model_dir)
         _check_is_no_export(request.model, description)
         network_size = checked_size or size_of(request.model)
         check_room(network_size, description.settings.num_classes)
-        check = samples.samples(
-            request.verify, request.labels, request.scenes, description.settings, network_size, checked_size is None
-        )
+        check = _samples(request, description.settings, network_size)
         wanted = _Export(
             model_dir=model_dir,
             source=source_of(model_dir),
@@ -181,22 +178,38 @@ def export_open_network(
     network: Any, out_dir: str, format: str = 'saved_model', precision: str = 'float32', **options: Any
 ) -> Any:
     """Exports an open network (`fcn8s.network.Network`), as `export_model`."""
-    _checked(out_dir, format, precision, options.get('size'))
+    known = _Request._fields[4:]
+    for name in options:
+        if name not in known:
+            raise ValueError('{}: export has no such option. It has {}.'.format(name, ', '.join(known)))
     with temporary_directory('fcn8s-export') as folder:
         model_dir = os.path.join(folder, 'model')
         request = _Request(model_dir, out_dir, format, precision, **options)
+        checked_size, _ = _checked(request)
+        _samples(request, network.settings, checked_size or network.input_size)
         network.write_saved_model(model_dir, DEFAULT_TAGS)
         return _export_saved(request, lambda _: network.input_size, lambda _: None)
 
 
-def _checked(out_dir: str, format: str, precision: str, size: Any) -> Optional[Tuple[int, int]]:
-    """Returns the size for a format that takes one size only; raises errors that can be found without the network."""
-    check_export_precision(format, precision)
-    checked_size = check_size(format, size)
+def _checked(request: _Request) -> Tuple[Optional[Tuple[int, int]], List[str]]:
+    """Returns the size for a format that takes one size only, and the paths of the images to calibrate with; raises
+    errors that can be found without the network."""
+    check_flags(allow_loss=request.allow_loss, trust=request.trust)
+    samples.check_sources(request.verify, request.labels, request.scenes)
+    check_export_precision(request.format, request.precision)
+    checked_size = check_size(request.format, request.size)
     _check_generation()
-    check_packages(format, precision)
-    check_new_directory(out_dir)
-    return checked_size
+    check_packages(request.format, request.precision)
+    check_new_directory(request.out_dir)
+    return checked_size, samples.calibration_paths(
+        request.format, request.precision, request.calibration, request.calibration_images, request.seed
+    )
+
+
+def _samples(request: _Request, settings: ModelSettings, size: Optional[Tuple[int, int]]) -> samples.Samples:
+    """Returns what to run the export on. size: to which images are resized for the network."""
+    takes_any_size = FORMATS[request.format].takes_any_size
+    return samples.samples(request.verify, request.labels, request.scenes, settings, size, takes_any_size)
 
 
 def _check_generation() -> None:

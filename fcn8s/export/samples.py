@@ -20,6 +20,8 @@ MAX_SAMPLES = 100
 # A second size for formats that take any size: not a multiple of the network's strides, in another proportion.
 _SECOND_SIZE_FACTORS = (0.77, 0.63)
 _GENERATED_SIZE = (96, 160)
+# Of numpy.random.RandomState.
+LARGEST_SEED = 2**32 - 1
 
 
 class Samples:
@@ -55,6 +57,14 @@ class Samples:
         return Sample(resize_image(pixels, self._size), labels)
 
 
+def check_sources(images_dir: Optional[str], labels_dir: Optional[str], scenes: Optional[Sequence[np.ndarray]]) -> None:
+    """Raises ValueError for arguments of `samples` that contradict each other."""
+    if labels_dir is not None and images_dir is None:
+        raise ValueError('labels came without images: give --verify DIR, the images that they belong to.')
+    if images_dir is not None and scenes is not None:
+        raise ValueError('scenes came beside verify, whose images are run. Leave one of the two out.')
+
+
 def samples(
     images_dir: Optional[str],
     labels_dir: Optional[str],
@@ -66,12 +76,9 @@ def samples(
     """Returns what to run an export on: the images of a folder, with labels if given, or scenes, or generated images;
     resized if a size is given.
 
-    Raises FileNotFoundError or ValueError where there is no image, labels are missing, or the first labels do not fit.
+    `check_sources` has to come first. Raises FileNotFoundError or ValueError where there is no image, labels are
+    missing, or the first labels do not fit.
     """
-    if labels_dir is not None and images_dir is None:
-        raise ValueError('labels came without images: give --verify DIR, the images that they belong to.')
-    if images_dir is not None and scenes is not None:
-        raise ValueError('scenes came beside verify, whose images are run. Leave one of the two out.')
     if images_dir is None:
         pictures = list(scenes) if scenes is not None else generated_images()
         # A network with other channels gets red, green and blue in turn.
@@ -160,6 +167,7 @@ def calibration_paths(format_name: str, precision: str, images_dir: Optional[str
             'DIR (calibration=DIR in Python), some {} images like those that the network will see.'.format(count)
         )
     checked_whole('calibration_images', count, 1, remedy='Take {}, for example.'.format(CALIBRATION_IMAGES))
+    seed = checked_whole('seed', seed, 0, LARGEST_SEED)
     paths = find_images(images_dir)
     chosen = np.random.RandomState(seed).permutation(len(paths))[:count]
     return [paths[index] for index in sorted(chosen)]

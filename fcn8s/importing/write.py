@@ -77,6 +77,9 @@ def import_network(
     unknown = sorted(set(said or {}) - set(ROLES))
     if unknown:
         raise ValueError('there is no role {!r}; roles are {}.'.format(unknown[0], ', '.join(ROLES)))
+    leave_out = tuple(leave_out)
+    if '' in leave_out:
+        raise ValueError("--leave-out is '', with which all names begin. Give the name of a tensor, or leave it out.")
     scales = None if skip_scales is None else check_skip_scales(skip_scales)
     space = None if label_space is None else resolve_label_space(None, label_space, None)
     preprocessing = sources.stated_preprocessing(mean, channel_order)

@@ -74,6 +74,11 @@ def _described(value: Any) -> str:
     return repr(value) if isinstance(value, (str, os.PathLike)) else type(value).__name__
 
 
+def common_label_space(spaces: Sequence[LabelSpace]) -> LabelSpace:
+    """Returns the label space of networks that are averaged: the first that has names for the classes."""
+    return next((space for space in spaces if not is_nameless(space)), spaces[0])
+
+
 class Ensemble:
     """Networks, as `open_model` returns them, whose soft-max is averaged; a context manager that closes them.
 
@@ -107,8 +112,7 @@ class Ensemble:
         except BaseException:
             self.close()
             raise
-        spaces = [model.label_space for model in self.models]
-        self.label_space: LabelSpace = next((space for space in spaces if not is_nameless(space)), spaces[0])
+        self.label_space: LabelSpace = common_label_space([model.label_space for model in self.models])
         self.num_classes: int = self.label_space.num_classes
         self.image_rules: ImageRules = self.models[0].image_rules
         self.precision, self.engine, self.model_dir = (

@@ -9,7 +9,7 @@ import numpy as np
 
 from fcn8s.prediction.seals import is_sealed, seal
 from helpers.files import TakenError, atomic_new_path, json_text, write_json_entries, write_unfinished
-from helpers.flags import check_choice
+from helpers.flags import check_choice, is_real
 from helpers.image_files.places import raster_of
 from helpers.label_spaces import LabelSpace
 from helpers.polygons import (
@@ -41,7 +41,7 @@ _LABELME_IGNORED = '__ignore__'
 
 def check_tolerance(tolerance: float) -> None:
     """Raises ValueError unless 0 <= tolerance <= MAX_TOLERANCE."""
-    if not 0 <= tolerance <= MAX_TOLERANCE:
+    if not is_real(tolerance) or not 0 <= tolerance <= MAX_TOLERANCE:
         raise ValueError(
             'the tolerance of polygons is {}; it has to be from 0 (exact) to {:g} pixels. 1 leaves far fewer '
             'points.'.format(tolerance, MAX_TOLERANCE)

@@ -17,6 +17,7 @@ from fcn8s.prediction.pipelining import overlapped
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.stopping import StopRequest
 from helpers.counted import counted
+from helpers.flags import is_real
 from helpers.image_rules import RGB_RULES, ImageRules, check_show
 from helpers.label_spaces import LabelSpace
 from helpers.process.termination import Interrupted
@@ -39,7 +40,7 @@ class Rendered(NamedTuple):
 
 def check_smoothing(smoothing: float) -> None:
     """Raises ValueError unless 0 <= smoothing < 1."""
-    if not 0 <= smoothing < 1:
+    if not is_real(smoothing) or not 0 <= smoothing < 1:
         raise ValueError(
             'smoothing is {}; it has to be at least 0 (off) and below 1, for example 0.6.'.format(smoothing)
         )

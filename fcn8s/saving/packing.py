@@ -15,7 +15,8 @@ from fcn8s.saving.encoder_files import variable_names
 from fcn8s.saving.packed import CARD_FILE, MODEL_FILES, SUMS_FILE, is_packed, is_permitted
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.runs import CONFIG_FILE, is_run, open_current
-from helpers.files import NO_ZIP_TIME, atomic_path, sha256_of, temporary_directory
+from helpers.files import NO_ZIP_TIME, atomic_path, check_folder, check_home, sha256_of, temporary_directory
+from helpers.flags import check_flags
 from helpers.json_files import LARGEST, is_share, read_json
 
 # The largest file of scores in bytes: with the scores of each of 50,000 images, 150 classes.
@@ -48,11 +49,15 @@ def pack(
     Raises:
         ValueError, FileNotFoundError, FileExistsError, OSError: Before the file appears.
     """
+    check_flags(with_optimizer=with_optimizer, trust=trust)
     if os.path.exists(out):
         raise FileExistsError('{} exists already. Choose another name or move it away first.'.format(out))
     if os.path.splitext(out)[1].lower() != '.zip':
         raise ValueError('out is {!r}; it has to end with .zip.'.format(out))
-    open_current(model, lambda directory: _pack(directory, model, out, licence, scores, with_optimizer, trust))
+    check_home(out)
+    check_folder(os.path.dirname(os.path.realpath(out)))
+    evaluation = None if scores is None else _read_scores(scores)
+    open_current(model, lambda directory: _pack(directory, model, out, licence, evaluation, with_optimizer, trust))
     return out
 
 
@@ -61,13 +66,12 @@ def _pack(
     model: str,
     out: str,
     licence: Optional[str],
-    scores: Optional[str],
+    evaluation: Optional[Dict[str, Any]],
     with_optimizer: bool,
     trust: bool,
 ) -> None:
-    """directory: the saved FCN-8s that `model` stands for."""
+    """directory: the saved FCN-8s that `model` stands for. evaluation: the scores for the card."""
     described = read_description(directory)
-    evaluation = None if scores is None else _read_scores(scores)
     with temporary_directory('fcn8s-pack') as folder:
         _copy_model(directory, folder, with_optimizer, trust)
         if is_run(model):

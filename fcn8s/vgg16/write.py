@@ -1,7 +1,7 @@
 """Writing the encoder: a convolutionalised VGG-16 as a SavedModel, from any public weights, with proof."""
 
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Collection, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from fcn8s.vgg16.weights import he, layers, recognise
 from fcn8s.vgg16.weights.keras_h5 import HED_BGR
 from fcn8s.vgg16.weights.saved_model import opens_as_it_is
 from fcn8s.vgg16.weights.source import PREPROCESSINGS, UNIT_VARIANCE_BGR, Source
-from helpers.files import atomic_directory, atomic_write_json, check_new_directory, path_of, sha256_of
+from helpers.files import atomic_directory, atomic_write_json, check_folder, check_new_directory, path_of, sha256_of
 from helpers.flags import check_choice, checked_whole
 from helpers.images import read_image
 
@@ -80,11 +80,38 @@ def _with_preprocessing(source: Source, preprocessing: Optional[str], trust: boo
     return source._replace(preprocessing=PREPROCESSINGS[preprocessing])
 
 
-def _check_classifies(source: Source) -> None:
-    if 'fc8' not in source.dense:
+class _Asked(NamedTuple):
+    """Arguments of `write_encoder` that depend on the layers of the source. shape: of the head, as they say."""
+
+    head: Optional[str]
+    shape: layers.Head
+    seed: int
+    classify: Optional[str]
+
+
+def _check_goes_with(asked: _Asked, kind: str, path: str, dense: Collection[str]) -> None:
+    """Raises ValueError for what weights with these dense layers do not take."""
+    shape = asked.shape
+    if dense and asked.head is not None:
+        raise ValueError(
+            'head is {!r}, but the {} weights have an fc6 and an fc7 of their own ({}). Leave it out, or take weights '
+            "of the convolutions alone, such as 'hed'.".format(asked.head, kind, layers.VGG16_HEAD)
+        )
+    if dense and shape != layers.VGG16_HEAD:
+        raise ValueError(
+            'head_dilation is {} and head_norm {!r}, but the {} weights have an fc6 and an fc7 that were trained '
+            'without. Leave them out.'.format(shape.dilation, shape.norm, kind)
+        )
+    if asked.seed and dense:
+        raise ValueError(
+            'seed is {}, but the {} weights have all layers, and nothing is drawn at random. Leave it out.'.format(
+                asked.seed, kind
+            )
+        )
+    if asked.classify is not None and 'fc8' not in dense:
         raise ValueError(
             'classify needs fc8, the layer of the ImageNet classes, which the {} weights{} do not have.'.format(
-                source.kind, ' ' + source.path if source.path else ''
+                kind, ' ' + path if path else ''
             )
         )
 
@@ -128,32 +155,19 @@ def write_encoder(
     full disk, or without the internet connection that 'keras' needs.
     """
     check_new_directory(path_of(out_dir))
+    check_folder(os.path.dirname(os.path.realpath(out_dir)))
     seed = checked_whole('seed', seed, 0)
     if preprocessing is not None:
         check_choice('preprocessing', preprocessing, PREPROCESSINGS)
     shape = layers.VGG16_HEAD if head is None else layers.parse_head(head, width_divisor)
     shape = layers.refined_head(shape, head_dilation, head_norm)
     image = None if classify is None else imagenet.central_crop(read_image(classify, convert=True))[np.newaxis]
+    asked = _Asked(head, shape, seed, classify)
+    if weights in recognise.DENSE_LAYERS_OF:  # before they are downloaded or read
+        _check_goes_with(asked, weights, '', recognise.DENSE_LAYERS_OF[weights])
     source = _with_preprocessing(recognise.read_source(weights, width_divisor, seed, trust), preprocessing, trust)
-    if source.dense and head is not None:
-        raise ValueError(
-            'head is {!r}, but the {} weights have an fc6 and an fc7 of their own ({}). Leave it out, or take weights '
-            "of the convolutions alone, such as 'hed'.".format(head, source.kind, layers.VGG16_HEAD)
-        )
-    if source.dense and shape != layers.VGG16_HEAD:
-        raise ValueError(
-            'head_dilation is {} and head_norm {!r}, but the {} weights have an fc6 and an fc7 that were trained '
-            'without. Leave them out.'.format(head_dilation, head_norm, source.kind)
-        )
-    if seed and source.dense:
-        raise ValueError(
-            'seed is {}, but the {} weights have all layers, and nothing is drawn at random. Leave it out.'.format(
-                seed, source.kind
-            )
-        )
+    _check_goes_with(asked, source.kind, source.path, source.dense)
     source = source._replace(head=shape)
-    if image is not None:
-        _check_classifies(source)
     drawn = list(layers.ENCODER_DENSE) if not source.dense else []
     complete = he.with_encoder_dense(source, seed)
     with atomic_directory(out_dir) as directory:

@@ -6,6 +6,9 @@ from typing import List
 
 from helpers.process import control_groups
 
+#: More threads than this are a typing mistake, and systems refuse to start some of them.
+MAX_THREADS = 1024
+
 
 def available_cores() -> List[int]:
     """Returns the numbers of the cores that this process may run on."""

@@ -461,12 +461,14 @@ def test_a_file_that_disappears_is_named(root):
     [
         (dict(batch_size=0), 'batch_size is 0; it has to be a whole number of at least 1'),
         (dict(batch_size=2.0), 'batch_size is 2.0'),
-        (dict(batch_size=2, workers=-1), 'workers is -1; it has to be a whole number of at least 0'),
+        (dict(batch_size=2, workers=-1), 'workers is -1; it has to be a whole number from 0 to 1024'),
         (dict(batch_size=2, workers=2, prefetch=0), 'prefetch is 0; it has to be a whole number of at least 1'),
         (dict(batch_size=2, share=(0, 2)), r'share is \(0, 2\); it is of batches in their order. Pass shuffle=False.'),
         (dict(batch_size=2, share=(2, 2), shuffle=False), r'share is \(2, 2\); it has to be \(i, n\) with 0 <= i < n'),
         (dict(batch_size=2, seed=-1), 'seed is -1'),
         (dict(batch_size=2, resize=7), 'resize is 7'),
+        (dict(batch_size=2, cache_dir=''), "cache_dir is ''; it has to be a directory"),
+        (dict(batch_size=2, cache_dir=5), '5 came as a path; it has to be text'),
         (dict(batch_size=2, to_disk=True), 'export_dir is None'),
         (dict(batch_size=2, to_disk='no'), "to_disk is 'no'; it has to be True or False"),
         (dict(batch_size=2, shuffle='no'), "shuffle is 'no'; it has to be True or False"),
@@ -483,6 +485,13 @@ def test_a_file_that_disappears_is_named(root):
 def test_wrong_options_are_refused_at_once(root, options, message):
     with pytest.raises(ValueError, match=message):
         dataset(root).generate(**options)
+
+
+def test_wrong_transforms_are_refused_before_labels_are_read(root, monkeypatch):
+    monkeypatch.setattr('data_generator.files.label_meaning.own_conversion', lambda *_: pytest.fail('labels are read'))
+    for call in (lambda: dataset(root).generate(2, flip=2), lambda: dataset(root).process_all(flip=2)):
+        with pytest.raises(ValueError, match='flip is 2; it has to be the probability'):
+            call()
 
 
 FARM = Layout('farm', generic_label_space(NUM_CLASSES), 'images', 'labels')
@@ -542,6 +551,10 @@ def test_a_void_class_that_nothing_is_padded_with_changes_nothing(root):
     with pytest.warns(UserWarning, match='void_class_id is 0; .* changes nothing.* ID as ignore_id') as told:
         dataset(root).generate(1, void_class_id=0)
     assert told[0].filename == __file__
+    with pytest.warns(
+        UserWarning, match=r'pad_value is \(1, 2, 3\); it is the colour of padding, and nothing is padded'
+    ):
+        dataset(root).generate(1, pad_value=(1, 2, 3))
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         dataset(root).generate(1, void_class_id=255)
@@ -553,6 +566,9 @@ def test_a_void_class_that_nothing_is_padded_with_changes_nothing(root):
 def test_a_split_is_one(root):
     with pytest.raises(ValueError, match=r"split is \['train', 'val'\]; it has to be the name of one"):
         BatchGenerator.from_layout('cityscapes', str(root), ['train', 'val'])
+    for split in ('', '.', 'train/..', '/'):
+        with pytest.raises(ValueError, match='split is {!r}; it has to be the name of one'.format(split)):
+            BatchGenerator.from_layout('cityscapes', str(root), split)
 
 
 def test_neither_directories_nor_pairs():
@@ -663,7 +679,7 @@ def test_a_record_of_another_program_says_nothing_about_labels(root):
         (dict(seed=-1), 'seed is -1; it has to be a whole number of at least 0'),
         (dict(seed=True), 'seed is True; it has to be'),
         (dict(seed='x'), "seed is 'x'; it has to be"),
-        (dict(workers=-1), 'workers is -1; it has to be a whole number of at least 0'),
+        (dict(workers=-1), 'workers is -1; it has to be a whole number from 0 to 1024'),
         (dict(workers=1.5), r'workers is 1\.5; it has to be'),
         (dict(rezise=(6, 8)), r'rezise: process_all has no such option\. Did you mean resize'),
         (dict(prefetch=2), r'prefetch: process_all has no such option\. It has .*resize, .*seed'),

@@ -160,6 +160,10 @@ def test_numbers_that_make_no_dataset_are_refused_before_anything_is_written(tmp
         write_dataset(tmp_path / 'out', **{name: value})
     with pytest.raises(ValueError, match='size is'):
         write_dataset(tmp_path / 'out', size=(4, 4))
+    with pytest.raises(ValueError, match='size is 10000000 x 10000000: drawing a scene of that size takes 4800.0 TB'):
+        write_dataset(tmp_path / 'out', size=(10**7, 10**7))
+    with pytest.raises(ValueError, match="with_depth is 'no'; it has to be True or False"):
+        write_dataset(tmp_path / 'out', with_depth='no')
     assert not os.listdir(str(tmp_path))
 
 

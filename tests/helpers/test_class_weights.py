@@ -20,7 +20,7 @@ def test_without_any_pixel_all_classes_weigh_the_same():
     np.testing.assert_array_equal(median_frequency_weights(np.zeros((3, 2))), [1, 1])
 
 
-@pytest.mark.parametrize('class_pixels', [[1, 2], [[-1, 2]], [[[1]]], 3])
+@pytest.mark.parametrize('class_pixels', [[1, 2], [[-1, 2]], [[np.inf, 1]], [[[1]]], 3])
 def test_what_are_no_counts_by_image(class_pixels):
-    with pytest.raises(ValueError, match='it has to hold one row of pixel counts, at least 0, for each image'):
+    with pytest.raises(ValueError, match='it has to hold one row of finite pixel counts, at least 0, for each image'):
         median_frequency_weights(np.array(class_pixels))

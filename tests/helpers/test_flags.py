@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from helpers.flags import check_flags, checked_pair, checked_whole, is_positive, is_real, is_whole
+from helpers.flags import check_choice, check_flags, checked_pair, checked_whole, is_positive, is_real, is_whole
 
 
 @pytest.mark.parametrize('value', ['no', 'False', '', None, 2, 0.5, []])
@@ -54,8 +54,28 @@ def test_pairs_become_two_whole_numbers(pair):
     assert found == (3, 4) and list(map(type, found)) == [int, int]
 
 
+def test_an_array_is_no_choice():
+    with pytest.raises(ValueError, match='order is .*; choose from a, b'):
+        check_choice('order', np.array(['a', 'b']), ('a', 'b'))
+
+
 @pytest.mark.parametrize(
-    'pair', [(0, 4), (3,), (3, 4, 5), 3, None, '34', {3: 4, 5: 6}, (True, 4), (3, 4.5), (3, float('nan')), (3, np.inf)]
+    'pair',
+    [
+        np.array(3),
+        np.array([[3, 4]]),
+        (0, 4),
+        (3,),
+        (3, 4, 5),
+        3,
+        None,
+        '34',
+        {3: 4, 5: 6},
+        (True, 4),
+        (3, 4.5),
+        (3, float('nan')),
+        (3, np.inf),
+    ],
 )
 def test_what_is_no_pair_is_refused_with_the_rule(pair):
     message = r'^size is .*; it has to be \(height, width\), each a whole number of at least 1\. Leave it out\.$'

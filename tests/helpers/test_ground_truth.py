@@ -172,6 +172,9 @@ def test_one_hot_refuses_other_labels():
         convert_to_one_hot(np.array([[0, 4]]), 3)
     with pytest.raises(ValueError, match='The label -1 came'):
         convert_to_one_hot(np.array([[-1]]), 3)
+    for num_classes in (3.0, '3', 0):
+        with pytest.raises(ValueError, match='num_classes is .*; it has to be a whole number of at least 1'):
+            convert_to_one_hot(np.array([[0]]), num_classes)
 
 
 @pytest.mark.parametrize('vector', [[0.2, 0.8], [1, 1], [2, 0]])

@@ -105,6 +105,10 @@ def test_finding_nothing_is_an_error_that_says_where(tree):
         find_images(tree, ['bmp'])
     with pytest.raises(FileNotFoundError, match='no image'):
         find_images(tree / '*.gif')
+    with pytest.raises(FileNotFoundError, match='no image with one of the extensions bmp in'):
+        find_images(tree, 'bmp')
+    with pytest.raises(ValueError, match='None came as a path; it has to be text or a pathlib.Path'):
+        find_images(None)
 
 
 @given(st.lists(st.integers(0, 10**25), min_size=1, max_size=8))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.image_rules import ImageConversionWarning, ImageRules
+from helpers.image_rules import ImageConversionWarning, ImageRules, shown_channels
 from helpers.images import (
     TransparentLabelError,
     read_color_labels,
@@ -566,6 +566,17 @@ def test_resizing_to_what_is_no_size_is_refused(size):
     for resize, pixels in ((resize_image, np.zeros([9, 9, 3], np.uint8)), (resize_labels, np.zeros([9, 9], np.uint8))):
         with pytest.raises(ValueError, match=r'size is .*; it has to be \(height, width\), each a whole number'):
             resize(pixels, size)
+
+
+def test_what_has_no_channels_is_not_shown():
+    with pytest.raises(ValueError, match=r'the image has the shape \(4, 5\); it has to be \[H, W, C\]'):
+        shown_channels(np.zeros([4, 5], np.uint8))
+
+
+@pytest.mark.parametrize('image', [[[[1, 2, 3]]], np.zeros([9, 9, 3], np.int64), np.zeros([9, 9, 3], bool)])
+def test_resizing_what_is_no_image_is_refused(image):
+    with pytest.raises(ValueError, match=r'the image is of the type .*; it has to be an array uint8 \[H, W, C\]'):
+        resize_image(image, (4, 4))
 
 
 @pytest.mark.parametrize('size', [(4, 6), (2, 3), (3, 5), (12, 18), (8, 2)])

@@ -150,6 +150,12 @@ def test_generated_scenes_keep_their_classes(in_pixels, tolerance):
         assert both.sum() / any_of.sum() >= 0.99
 
 
+@pytest.mark.parametrize('tolerance', [-1, float('nan'), '1'])
+def test_a_tolerance_that_is_none_is_refused(tolerance):
+    with pytest.raises(ValueError, match='tolerance is .*; it has to be a number of at least 0'):
+        simplified(np.zeros((4, 2)), tolerance)
+
+
 def test_geojson_is_closed_wound_as_its_standard_wants_and_in_map_coordinates():
     class_ids = np.zeros((6, 8), np.uint8)
     class_ids[1:5, 2:7] = 1

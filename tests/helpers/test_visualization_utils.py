@@ -317,6 +317,7 @@ def test_captions_are_readable_on_any_picture():
     'changes, message',
     [
         ({'positions': [(0, 0)]}, "lengths came: {'images': 2, 'positions': 1, 'sizes': 2}"),
+        ({'positions': None}, 'positions is None; it has to be a list, with an entry for each image'),
         ({'captions': ['a']}, "'captions': 1"),
         ({'captions': 'ab'}, "captions is 'ab'; it has to be a list"),
         ({'target_size': 10}, r'target_size is 10; it has to be \(height, width\), each a whole number'),

@@ -7,10 +7,10 @@ import warnings
 from typing import Any, Dict, List, NamedTuple
 
 from fcn8s.cli.error_maps import check_error_arguments
-from fcn8s.cli.inputs.prediction import check_models, check_sampling_arguments
+from fcn8s.cli.inputs.prediction import check_models, check_sampling_arguments, models_of
 from fcn8s.cli.options.flags import flag, said_of
 from fcn8s.cli.options.images import NAMES, image_rules
-from fcn8s.cli.options.prediction import check_drawing, check_overlap, check_temperature_argument
+from fcn8s.cli.options.prediction import check_averaging, check_drawing, check_temperature_argument
 from fcn8s.cli.options.workers import check_workers
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, FLAGGED_KINDS
 from helpers.flags import check_choice
@@ -25,12 +25,13 @@ VIDEO_EXTENSIONS = (
 
 
 class PredictionPlan(NamedTuple):
-    """style: of drawings. rules: how images are read. jobs: the images and where their results go. streams: videos and
-    cameras.
+    """style: of drawings. rules: how images are read. label_space: of the predictions. jobs: the images and where their
+    results go. streams: videos and cameras.
     """
 
     style: Any
     rules: Any
+    label_space: Any
     jobs: List[Any]
     streams: List[str]
 
@@ -46,7 +47,7 @@ def plan_prediction(args: argparse.Namespace) -> PredictionPlan:
     from helpers.files import check_folder
     from helpers.image_search import extensions_for
 
-    check_overlap(args)
+    check_averaging(args)
     check_sampling_arguments(args)
     check_temperature_argument(args, args.softmax or args.samples is not None, 'Add --softmax or --samples N')
     check_workers(args.workers)
@@ -78,7 +79,7 @@ def plan_prediction(args: argparse.Namespace) -> PredictionPlan:
     if args.tile is not None and args.palette != 'dataset':
         _check_palette(args, any(map_size(job.image_path) is not None for job in jobs))
     check_folder(args.out)
-    return PredictionPlan(style, rules, jobs, streams)
+    return PredictionPlan(style, rules, _label_space(args), jobs, streams)
 
 
 def _is_stream(source: str) -> bool:
@@ -148,6 +149,14 @@ def _rules(args: argparse.Namespace, streams: List[str]) -> Any:
     if streams:
         check_frames(streams[0], rules)
     return rules
+
+
+def _label_space(args: argparse.Namespace) -> Any:
+    from fcn8s.prediction.ensemble import common_label_space
+    from fcn8s.saving.descriptions import read_description
+    from fcn8s.saving.runs import resolve_model
+
+    return common_label_space([read_description(resolve_model(path)).settings.label_space for path in models_of(args)])
 
 
 def kinds_of(args: argparse.Namespace) -> List[str]:

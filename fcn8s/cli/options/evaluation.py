@@ -128,8 +128,9 @@ def check_can_write(option: str, path: str, example: str, endings: Tuple[str, ..
 
     option: as it is typed. endings: the file name endings by which programs recognise the format.
     """
-    from helpers.files import check_folder, check_no_device
+    from helpers.files import check_folder, check_home, check_no_device
 
+    check_home(path)
     if os.path.isdir(path) or path.endswith(('/', os.sep)):
         raise ValueError(
             '{} {} is a directory; give it the name of a file, for example {}.'.format(option, path, example)

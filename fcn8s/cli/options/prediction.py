@@ -212,7 +212,14 @@ def temperature_of(args: argparse.Namespace) -> float:
     return 1.0 if temperature is None else temperature
 
 
-def check_overlap(args: argparse.Namespace) -> None:
-    """Raises ValueError where an overlap of tiles is given, but no tiles."""
+def check_averaging(args: argparse.Namespace) -> None:
+    """Raises ValueError where size, tiles, overlap or scales are out of their ranges, before a model is opened."""
+    from fcn8s.prediction.predictor import DEFAULT_OVERLAP, check_predictor_options
+
     if args.overlap is not None and args.tile is None:
         raise ValueError('--overlap is {}, but there are no tiles; give --tile H W too.'.format(args.overlap))
+    overlap = DEFAULT_OVERLAP if args.overlap is None else args.overlap
+    scales = (1.0,) if args.scales is None else args.scales
+    tile, size = (None if pair is None else tuple(pair) for pair in (args.tile, args.size))
+    # 2 are the fewest classes: their number is known only once the model is open.
+    check_predictor_options(2, tile, overlap, scales, size)

@@ -6,6 +6,7 @@ import os
 from typing import Any, Iterator, Optional
 
 from fcn8s.planning.workers import MAX_WORKERS
+from helpers.process.cores import MAX_THREADS
 
 
 def add_threads_argument(group: Any, what: str) -> None:
@@ -14,9 +15,9 @@ def add_threads_argument(group: Any, what: str) -> None:
 
 
 def check_threads(threads: int) -> None:
-    """Raises ValueError unless it is 0 or more."""
-    if threads < 0:
-        raise ValueError('--threads is {}; it has to be 0 or more, for example 2.'.format(threads))
+    """Raises ValueError unless it is from 0 to MAX_THREADS."""
+    if not 0 <= threads <= MAX_THREADS:
+        raise ValueError('--threads is {}; it has to be from 0 to {}, for example 2.'.format(threads, MAX_THREADS))
 
 
 def add_sharing_arguments(group: Any) -> None:

@@ -22,6 +22,8 @@ from fcn8s.vgg16.weights.torch_files import LEGACY_HEAD, read_pth_legacy, read_p
 from helpers.files import path_of
 
 RANDOM, HED, KERAS = 'random', 'hed', 'keras'
+# Of the sources that have names: their dense layers.
+DENSE_LAYERS_OF = {RANDOM: (), HED: (), KERAS: ('fc6', 'fc7', 'fc8')}
 READERS = {
     'h5': read_keras_h5,
     'keras_archive': read_keras_archive,

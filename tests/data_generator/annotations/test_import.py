@@ -16,7 +16,7 @@ from PIL import Image
 from data_generator import DataError
 from data_generator.annotations import data_yaml, documents, photographs
 from data_generator.annotations.cityscapes import _without_group
-from data_generator.annotations.classes import plan_classes
+from data_generator.annotations.classes import check_wanted, plan_classes
 from data_generator.annotations.dataset import DEFAULTS, Options, import_annotations
 from data_generator.annotations.shapes import LeftOut, Source
 from data_generator.annotations.splits import assign_splits
@@ -645,7 +645,7 @@ def test_the_report_says_when_chance_divides_otherwise_than_the_source():
 
 def test_a_class_that_is_called_void_is_not_taken_for_one():
     with pytest.raises(ValueError, match='--classes names Void, and the pixels of what is called so never count'):
-        plan_classes(Source('labelme', []), ['a', 'Void'], 'background', ['a', 'Void'])
+        check_wanted(['a', 'Void'], [])
 
 
 def test_classes_that_no_image_has_keep_the_numbers_of_a_network():
@@ -779,12 +779,27 @@ def test_splits_by_share_by_lists_and_of_the_source(tmp_path):
         names(Options(seed=1), '6')
 
 
+def test_choices_that_contradict_each_other_are_refused_before_annotations_are_read(tmp_path):
+    for options, message in (
+        (Options(classes=['a', 'a']), '--classes is a a; each name has to be there once'),
+        (Options(classes=['a', 'b'], void=['b']), '--classes and --void both name b'),
+        (Options(classes=['a', 'void']), '--classes names void, and the pixels of what is called so never count'),
+        (Options(val_share=0, seed=1), '--seed is 1; .* nothing is: --val-share is 0'),
+        (Options(lists={'val': str(tmp_path)}, seed=1), '--seed is 1; .* nothing is: the lists of names decide'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            import_annotations(str(tmp_path / 'nothing'), str(tmp_path / 'out'), options)
+
+
 @pytest.mark.parametrize(
     'options, message',
     [
         (Options(kind='paint'), "--format is 'paint'; choose from coco, labelme, cityscapes"),
         (Options(order='size'), "--order is 'size'; choose from file, area"),
         (Options(rest='sky'), "--rest is 'sky'; choose from background, void"),
+        (Options(val_share='0.5'), '--val-share is 0.5; it has to be at least 0'),
+        (Options(seed=-1), '--seed is -1; it has to be a whole number of at least 0'),
+        (Options(copy_images='no'), "copy_images is 'no'; it has to be True or False"),
         (Options(val_share=1.0), '--val-share is 1.0; it has to be at least 0 and below 1'),
         (Options(lists={'val': '/none.txt'}), '/none.txt does not exist. Give a text file of image names'),
         (Options(classes=['c']), '--classes names c, but the annotations have a, b. Take names of these'),

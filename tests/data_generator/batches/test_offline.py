@@ -309,6 +309,10 @@ def test_no_directory_can_be_made_below_a_file(dataset, tmp_path):
 def test_wrong_options_are_refused_before_anything_is_written(dataset, tmp_path):
     with pytest.raises(ValueError, match='flip is 2'):
         process(generator_of(dataset), {'flip': 2})
+    with pytest.raises(ValueError, match="show_progress is 'no'; it has to be True or False"):
+        generator_of(dataset).process_all(show_progress='no')
+    with pytest.raises(ValueError, match='workers is 100000; it has to be a whole number from 0 to 1024'):
+        generator_of(dataset).process_all(workers=100000)
     with pytest.raises(ValueError, match='workers is -1'):
         process(generator_of(dataset), {}, workers=-1)
     with pytest.raises(ValueError, match='fliip: .*no such option. Did you mean flip'):

@@ -299,6 +299,10 @@ def test_a_named_layout_can_be_demanded(tmp_path):
     assert report.layout.name == 'cityscapes20' and report.class_pixels[1] == SIZE[0] * SIZE[1]
     with pytest.raises(DataError, match=r'No images of the layout camvid in .*expected .*train'):
         check(root, layout='camvid')
+    with pytest.raises(ValueError, match="show_progress is 'no'; it has to be True or False"):
+        check_dataset('', show_progress='no')
+    with pytest.raises(ValueError, match='workers is 100000; it has to be a whole number from 0 to 1024'):
+        check_dataset('', workers=100000)
     with pytest.raises(ValueError, match="layout is 'citscapes'"):
         check(root, layout='citscapes')
 

@@ -73,6 +73,12 @@ def test_numbers_that_cannot_be(number):
         divide(pairs_of('0.png', '1.png', '2.png'), number)
 
 
+@pytest.mark.parametrize('seed', [-1, 1.7, None, 'x', float('nan')])
+def test_seeds_that_cannot_be(seed):
+    with pytest.raises(ValueError, match='seed is .*; it has to be a whole number of at least 0'):
+        divide(pairs_of('0.png', '1.png', '2.png'), 2, seed)
+
+
 def test_a_prefix_with_a_slash_is_of_the_path():
     pairs = pairs_of('x/a/0.png', 'x/b/0.png', 'y/a/1.png')
     assert begin_with(pairs, ['a/']) == [True, False, True]

@@ -39,7 +39,11 @@ def fail_with(error, monkeypatch):
         (TrainingInterrupted('after step 3', 'SIGINT'), 130, 'fcn8s: after step 3'),
         (TrainingInterrupted('after step 3', 'SIGTERM'), 143, 'fcn8s: after step 3'),
         (ResourceExhaustedError('OOM when allocating'), 2, 'out of memory. Take a smaller --batch'),
-        (MemoryError('Unable to allocate 9 GiB'), 2, 'fcn8s fail: error: Unable to allocate 9 GiB'),
+        (
+            MemoryError('Unable to allocate 9 GiB'),
+            2,
+            'error: Unable to allocate 9 GiB; out of memory. Take a smaller --batch',
+        ),
         (MemoryError(), 2, 'fcn8s fail: error: out of memory. Take a smaller --batch'),
     ],
 )
@@ -192,6 +196,12 @@ def test_a_command_without_standard_streams_works_and_writes_nothing_into_its_fi
     with open(picture, 'rb') as file:
         content = file.read()
     assert content.startswith(b'\x89PNG') and content.endswith(b'IEND\xaeB`\x82')
+
+
+def test_the_demo_takes_only_seeds_of_a_training(tmp_path, capsys):
+    assert cli.main(['demo', '--out', str(tmp_path / 'demo'), '--seed', '3000000000']) == 2
+    assert '--seed is 3000000000; it has to be a whole number from 0 to 2147483647' in capsys.readouterr().err
+    assert not os.listdir(str(tmp_path))
 
 
 def test_the_demo_is_shortened_and_its_precision_chosen_by_options_of_its_training():

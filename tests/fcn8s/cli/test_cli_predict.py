@@ -16,7 +16,7 @@ from streams import StoppedCamera
 
 from fcn8s import FCN8s, cli
 from fcn8s.cli.inputs.prediction_plan import _check_submission, plan_prediction
-from fcn8s.prediction import frozen_network, result_files
+from fcn8s.prediction import ensemble, frozen_network, result_files
 from fcn8s.prediction.polygon_files import check_no_polygons
 from helpers.files import check_folder
 from helpers.images import read_labels, write_image, write_labels
@@ -305,6 +305,7 @@ def test_error_maps_that_cannot_be_are_refused(small_model, images, tmp_path, ca
         (('camera:0', '--error-map', labels), '--error-map takes images, which have labels, and camera:0 is none'),
         ((images, '--error-map', tmp_path / 'none'), 'none does not exist. Give the folder of the labels'),
         ((images, '--id-map', '0:1'), '--id-map is about labels, and came without --error-map'),
+        ((os.path.join(images, 'one.png'), '--error-map', labels, '--id-map', 'x'), "--id-map is 'x'"),
         ((images, '--error-map', labels), '2 of 3 images have no label in'),
         ((images, '--error-map', labels / 'one.png'), 'is one label, for 3 images. Give a folder'),
         ((os.path.join(images, 'one.png'), '--error-map', labels), 'both must have the same size'),
@@ -594,6 +595,30 @@ def test_a_submission_that_the_server_would_refuse_ends_before_the_model_is_open
     assert predict(small_model, tmp_path / 'twice', *arguments) == 2
     assert 'Several images would be submitted as berlin_000000_000000' in capsys.readouterr().err
     assert not os.path.exists(str(tmp_path / 'out'))
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--error-map', 'LABELS'], '3 of 3 images have no label in'),
+        (['--tile', '64', '64'], 'tiles of 64 pixels overlap by 128'),
+        (['--scales', '0'], 'positive numbers'),
+        (['--submission', 'cityscapes'], "The model predicts the classes of 'voc', which have no Cityscapes labelIds"),
+    ],
+)
+def test_what_the_description_of_a_model_tells_is_refused_before_it_is_opened(
+    small_model, images, tmp_path, monkeypatch, capsys, words, message
+):
+    monkeypatch.setattr('fcn8s.export.engines.open_model', None)
+    monkeypatch.setattr('fcn8s.prediction.cityscapes_submission.check_images', lambda paths: None)
+    spaces = [LABEL_SPACES['voc']] if words[0] == '--submission' else []
+    common_label_space = ensemble.common_label_space
+    monkeypatch.setattr(ensemble, 'common_label_space', lambda own: common_label_space(spaces or own))
+    write_labels(str(tmp_path / 'labels' / 'other.png'), np.zeros((5, 5), np.uint8))
+    words = [str(tmp_path / 'labels') if word == 'LABELS' else word for word in words]
+    assert predict(small_model, images, '--out', tmp_path / 'out', *words) == 2
+    assert message in capsys.readouterr().err
+    assert files_in(str(tmp_path / 'out')) == []
 
 
 @pytest.fixture

@@ -95,6 +95,15 @@ def test_a_report_that_is_a_link_is_refused_before_the_evaluation(data, tmp_path
     assert (tmp_path / 'mine').read_text() == 'mine'
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_the_evaluation(data, tmp_path, monkeypatch, capsys):
+    config = {'model': {'variant': '8s', 'num_classes': 20}, 'versions': {}}
+    run = runs.create_run(str(tmp_path / 'run'), config)
+    (tmp_path / 'run' / 'report.html').mkdir()
+    monkeypatch.setattr('fcn8s.cli.report.find_subjects', lambda args: pytest.fail('the evaluation began'))
+    assert report(run.directory, *data) == 2
+    assert 'the default of --out, {} is a directory'.format(run.report_path) in capsys.readouterr().err
+
+
 def test_a_run_without_data_shows_its_training(tmp_path, capsys):
     config = {'model': {'variant': '8s', 'num_classes': 2}, 'versions': {'tensorflow': '2'}}
     run = runs.create_run(str(tmp_path / 'run'), config)
@@ -124,6 +133,7 @@ def test_a_run_without_the_data_it_was_evaluated_on(tmp_path, data, capsys):
         (['--out', '.'], '--out . is a directory; give it the name of a file, for example report.html'),
         (['--out', 'page.pdf'], '--out is page.pdf; it has to be the name of a .html or .htm file, for example report'),
         (['--overlap', '3'], 'there are no tiles'),
+        (['--scales', '0'], 'scales is [0.0]; it has to be one or more positive numbers'),
     ],
 )
 def test_what_cannot_be_reported(small_model, arguments, message, capsys):

@@ -883,7 +883,7 @@ def test_arguments_of_the_wrong_kind(words, message, capsys):
             '--class-weights has the shape (2,); it has to hold one weight for each of the 19 classes',
         ),
         (['--monitor', 'iou:unicorn'], "--monitor is 'iou:unicorn', but there is no such class; the classes are road"),
-        (['--threads', '-1'], '--threads is -1; it has to be 0 or more'),
+        (['--threads', '-1'], '--threads is -1; it has to be from 0 to 1024'),
     ],
 )
 def test_values_that_cannot_work(data, shallow_encoder, tmp_path, words, message, capsys):

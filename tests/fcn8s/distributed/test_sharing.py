@@ -149,6 +149,7 @@ def test_without_keep_going_the_reason_comes_with_the_name_of_who_met_it(small_m
     'words, message',
     [
         (['--workers', 0], '--workers is 0; it has to be from 1 to 1024.'),
+        (['--workers', 5000], '--workers is 5000; it has to be from 1 to 1024.'),
         (['--workers', 6], '--workers is 6, and there are 5 images to deal out. Give --workers 5 or fewer.'),
         (['--workers', 2, '--scales', 0], 'scales is [0.0]; it has to be'),
         (['--workers', 2, 'camera:0'], '--workers deals images out, and camera:0 is a stream of frames.'),

@@ -67,9 +67,19 @@ def test_sizes_are_for_formats_that_need_one(narrow_model, out):
 def test_an_open_network_is_not_written_for_an_export_that_is_refused(out):
     from fcn8s.export.exporting import export_open_network
 
-    network = SimpleNamespace(write_saved_model=lambda *_: pytest.fail('it was written'))
-    for options, match in ((dict(format='torch'), "format is 'torch'"), (dict(format='tflite'), 'size is missing')):
-        with pytest.raises(ValueError, match=match):
+    settings = ModelSettings(label_space=generic_label_space(2))
+    network = SimpleNamespace(
+        write_saved_model=lambda *_: pytest.fail('it was written'), settings=settings, input_size=None
+    )
+    refusals = [(dict(format='torch'), "format is 'torch'"), (dict(format='tflite'), 'size is missing')]
+    refusals.append((dict(allow_loss='no'), "allow_loss is 'no'; it has to be True or False"))
+    refusals.append((dict(labels='L'), 'labels came without images: give --verify DIR'))
+    refusals.append((dict(verfy='V'), 'verfy: export has no such option. It has size, calibration, '))
+    if TF_VERSION >= (2, 0):
+        refusals.append((dict(verify='/none'), '/none does not exist'))
+        refusals.append((dict(calibration='C'), "calibration belongs to int8, and precision is 'float32'"))
+    for options, match in refusals:
+        with pytest.raises((ValueError, OSError), match=match):
             export_open_network(network, out, **options)
 
 
@@ -144,6 +154,8 @@ def test_calibration_images_are_drawn_by_the_seed(tmp_path):
     assert draws[0] == draws[1] != draws[2]
     assert all(len(set(draw)) == 4 for draw in draws)
     assert len(calibration_paths('openvino', 'int8', str(tmp_path), 100, 0)) == 10
+    with pytest.raises(ValueError, match='seed is -1; it has to be a whole number from 0 to 4294967295'):
+        calibration_paths('openvino', 'int8', str(tmp_path / 'none'), 4, -1)
     for count, seed in ((4, 0), (100, 1)):
         with pytest.raises(ValueError, match='seed {}; they belong to int8, and precision is .float32.'.format(seed)):
             calibration_paths('openvino', 'float32', None, count, seed)
@@ -333,6 +345,11 @@ def test_the_model_of_a_run_is_opened(narrow_model, tmp_path):
 
 
 @ON_2
+def test_trust_is_no_text(tmp_path):
+    with pytest.raises(ValueError, match="trust is 'no'; it has to be True or False"):
+        engines.open_model(str(tmp_path / 'nothing'), trust='no')
+
+
 def test_engines_and_precisions_that_do_not_go_with_a_model(export, narrow_model):
     import fcn8s
 

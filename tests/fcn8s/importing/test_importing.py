@@ -733,6 +733,8 @@ def test_other_files_and_options_are_refused(tmp_path, small_model, capsys):
         ([small_model], 'is a saved FCN-8s of this library already'),
         ([str(tmp_path / 'x'), '--layer', 'score'], 'it has to be ROLE=LAYER'),
         ([str(tmp_path / 'x'), '--layer', 'score=a'], "there is no role 'score'"),
+        ([str(tmp_path / 'x'), '--layer', 'up=a', '--layer', 'up=b'], '--layer names a and b for up. Leave one'),
+        ([str(tmp_path / 'x'), '--leave-out', ''], "--leave-out is '', with which all names begin"),
         ([str(tmp_path / 'x'), '--label-space', 'moon'], "--label-space is 'moon'; choose one of"),
     ):
         assert main(['import-fcn8s', arguments[0], str(tmp_path / 'out')] + arguments[1:]) == 2

@@ -309,6 +309,12 @@ def test_the_command(capsys):
         assert word in printed
 
 
+def test_workers_of_a_training_that_does_not_fit_are_told(capsys):
+    words = '--size 32 64 --classes 3 --width-divisor 32 --memory 0.001 --workers 2 --bandwidth 10'
+    assert run_plan(*words.split()) == 1
+    assert 'workers        not estimated: the training of one does not fit' in capsys.readouterr().out
+
+
 def test_the_command_says_what_a_step_costs_and_what_a_gpu_would_take(capsys):
     """A step of VGG-16 at 224 x 224 is bound by bytes on a GPU that computes without end, and the other way round."""
     request = PlanRequest(20, (224, 224), batch=2, optimizer=OptimizerSettings(accumulate_batches=2))
@@ -380,7 +386,8 @@ def test_the_command_says_what_does_not_fit(capsys):
         (['--size', '32', '64', '--classes', '3', '--memory', '-1'], '--memory is -1.0; it has to be a number above 0'),
         (['--size', '32', '64', '--classes', '3', '--images', '0'], '--images is 0; it has to be a number above 0'),
         (['--size', '32', '64', '--classes', '3', '--memory', 'nan'], '--memory is nan; it has to be a number above 0'),
-        (['--size', '32', '64', '--classes', '3', '--seconds', '-2'], '--seconds is -2.0; it has to be at least 0'),
+        (['--size', '32', '64', '--classes', '3', '--seconds', '-2'], '--seconds is -2.0; it has to be a number of'),
+        (['--size', '32', '64', '--classes', '3', '--seconds', 'nan'], '--seconds is nan; it has to be a number of'),
         (
             ['--size', '32', '64', '--classes', '3', '--gpu-gbs', '9'],
             '--gpu-tflops is None, and --gpu-gbs is 9.0; they',

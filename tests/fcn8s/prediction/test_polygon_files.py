@@ -232,5 +232,6 @@ def test_geojson_and_results_of_other_kinds(tmp_path, scene):
 def test_unknown_formats_and_negative_tolerances_are_refused(tmp_path):
     with pytest.raises(ValueError, match="kind is 'svg'; choose from labelme, coco, geojson"):
         PolygonFiles(str(tmp_path), SPACE, 'svg')
-    with pytest.raises(ValueError, match='tolerance of polygons is -1; it has to be from 0'):
-        PolygonFiles(str(tmp_path), SPACE, 'coco', -1)
+    for tolerance in (-1, '1'):
+        with pytest.raises(ValueError, match='tolerance of polygons is {}; it has to be from 0'.format(tolerance)):
+            PolygonFiles(str(tmp_path), SPACE, 'coco', tolerance)

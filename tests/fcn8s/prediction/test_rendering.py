@@ -385,8 +385,9 @@ def test_refuses_before_reading_or_writing(frames_dir, tmp_path):
         video.render_video(PREDICTOR, frames_dir, out, SPACE, Style(alpha=2))
     with pytest.raises(ValueError, match="contours is True; .* which the layout 'map' leaves out"):
         video.render_video(PREDICTOR, frames_dir, out, SPACE, Style('map', contours=True))
-    with pytest.raises(ValueError, match='smoothing is 1.0; it has to be at least 0'):
-        video.render_video(PREDICTOR, frames_dir, out, SPACE, smoothing=1.0)
+    for smoothing in (1.0, '0.5'):
+        with pytest.raises(ValueError, match='smoothing is {}; it has to be at least 0'.format(smoothing)):
+            video.render_video(PREDICTOR, frames_dir, out, SPACE, smoothing=smoothing)
     with pytest.raises(FileNotFoundError, match='does not exist'):
         video.render_video(PREDICTOR, str(tmp_path / 'nowhere.mp4'), out, SPACE)
     with pytest.raises(ValueError, match='is both the video to read and the one to write'):

@@ -446,6 +446,23 @@ def test_scores_beyond_a_share_are_refused(run_dir, tmp_path, mean_iou):
         pack(run_dir, str(tmp_path / 'network.zip'), scores=str(tmp_path / 'scores.json'))
 
 
+def test_what_cannot_be_packed_is_refused_before_a_model_is_read(tmp_path):
+    (tmp_path / 'file').write_text('')
+    for path, options, match in (
+        ('~/network.zip', {}, "'~/network.zip' begins with '~'"),
+        (str(tmp_path / 'file' / 'network.zip'), {}, 'A file has the place of a directory'),
+        (str(tmp_path / 'network.zip'), dict(scores=str(tmp_path / 'none.json')), 'there are no scores at'),
+        (
+            str(tmp_path / 'network.zip'),
+            dict(with_optimizer='no'),
+            "with_optimizer is 'no'; it has to be True or False",
+        ),
+    ):
+        with pytest.raises((ValueError, OSError), match=match):
+            pack(str(tmp_path / 'nothing'), path, **options)
+    assert os.listdir(str(tmp_path)) == ['file']
+
+
 def test_damaged_archives_are_an_error_in_one_line(archive, tmp_path):
     with open(archive, 'rb') as file:
         whole = file.read()

@@ -333,6 +333,27 @@ def test_a_head_for_weights_that_have_one_is_refused(tiny_encoder, tmp_path):
         write.write_encoder(str(tmp_path / 'out'), tiny_encoder, seed=3)
 
 
+@pytest.mark.parametrize(
+    'weights, options, message',
+    [
+        ('keras', dict(head='3x3x1024'), 'but the keras weights have an fc6 and an fc7 of their own'),
+        ('keras', dict(head_norm='layer'), 'the keras weights have an fc6 and an fc7 that were trained without'),
+        ('keras', dict(seed=3), 'seed is 3, but the keras weights have all layers'),
+        ('hed', dict(classify='PICTURE'), 'classify needs fc8, .* which the hed weights do not have'),
+    ],
+)
+def test_what_named_weights_do_not_take_is_refused_before_they_are_fetched(
+    tmp_path, monkeypatch, weights, options, message
+):
+    monkeypatch.setattr(write.recognise, 'read_source', lambda *_: pytest.fail('weights are read'))
+    monkeypatch.setattr(write, 'read_image', lambda *_, **__: images(300, 300)[0])
+    with pytest.raises(ValueError, match=message):
+        write.write_encoder(str(tmp_path / 'out'), weights, **options)
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match='A file has the place of a directory'):
+        write.write_encoder(str(tmp_path / 'file' / 'out'), weights)
+
+
 def test_the_command_prints_the_proof(tmp_path, capsys):
     assert (
         run_command(command, str(tmp_path / 'out'), '--weights', 'random', '--width-divisor', '64', '--seed', '3') == 0
