@@ -34,7 +34,7 @@ NO_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _cleaned: Set[str] = set()
 
 
-class TakenError(FileExistsError):
+class PathTakenError(FileExistsError):
     """Something is where a new file was to be written. It stays as it is."""
 
 
@@ -77,7 +77,7 @@ def atomic_new_path(final_path: PathLike, may_replace: Callable[[str], bool] = l
         may_replace: Tells of a file that is there once the new one is whole whether it may be replaced after all.
 
     Raises:
-        TakenError: Something is at `final_path`.
+        PathTakenError: Something is at `final_path`.
         ValueError, FileNotFoundError, OSError: As for `atomic_path`.
     """
     check_home(final_path)
@@ -87,7 +87,7 @@ def atomic_new_path(final_path: PathLike, may_replace: Callable[[str], bool] = l
         yield temporary
 
 
-def _move(temporary: str, final: str, may_replace: Optional[Callable[[str], bool]]) -> None:
+def _put_into_place(temporary: str, final: str, may_replace: Optional[Callable[[str], bool]]) -> None:
     if may_replace is None or (os.path.lexists(final) and may_replace(final)):
         os.replace(temporary, final)
         return
@@ -98,7 +98,7 @@ def _move(temporary: str, final: str, may_replace: Optional[Callable[[str], bool
             os.unlink(temporary)
             return
         if os.path.lexists(final):
-            raise TakenError('{} is there already, and is not replaced. Move it away.'.format(final)) from error
+            raise PathTakenError('{} is there already, and is not replaced. Move it away.'.format(final)) from error
         os.replace(temporary, final)  # this file system has no such links
     else:
         os.unlink(temporary)
@@ -124,7 +124,7 @@ def _moved_into_place(final: str, shown: str, may_replace: Optional[Callable[[st
             yield temporary
             if lasts:
                 _fsync(temporary)
-            _move(temporary, final, may_replace)
+            _put_into_place(temporary, final, may_replace)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -489,7 +489,7 @@ def write_numbered(path: str, write: Callable[[str], None]) -> str:
     """
     while True:
         free = numbered(path)
-        with contextlib.suppress(TakenError):
+        with contextlib.suppress(PathTakenError):
             with atomic_new_path(free) as temporary:
                 write(temporary)
             return free

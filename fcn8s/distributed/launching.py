@@ -186,13 +186,13 @@ def _end_with_input(timeout: Optional[float]) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     if timeout is not None:
-        rest, limit = _Rest(SILENCE * timeout), time.monotonic() + PATIENCE['saving'] * timeout
-        while time.monotonic() < limit and not rest.is_over():
+        idle_timer, limit = _IdleTimer(SILENCE * timeout), time.monotonic() + PATIENCE['saving'] * timeout
+        while time.monotonic() < limit and not idle_timer.has_expired():
             time.sleep(_POLL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class _Rest:
+class _IdleTimer:
     """The time for which a process has shown no sign of work.
 
     limit: how many seconds it may last.
@@ -203,17 +203,17 @@ class _Rest:
         self._limit, self._activity, self._interval = limit, Activity(process_id), min(_LOOK, limit / 20)
         self._worked = self._looked = time.monotonic()
 
-    def is_over(self, is_excused: bool = False) -> bool:
+    def has_expired(self, may_wait_for_us: bool = False) -> bool:
         """Tells whether the limit is passed. May be called at any time; looks for signs of work once in a while.
 
-        is_excused: whether it may be waiting for this process.
+        may_wait_for_us: whether it may be waiting for this process.
         """
         now = time.monotonic()
         passed = now - self._looked
         if passed >= self._interval:
             self._looked = now
             # This process may have been stopped together with the other, as a queue does with a job.
-            if self._activity.look() or is_excused or passed > self._interval + self._limit / 4:
+            if self._activity.look() or may_wait_for_us or passed > self._interval + self._limit / 4:
                 self._worked = now
         return self._looked > self._worked + self._limit
 
@@ -245,7 +245,7 @@ def run_workers(
         Interrupted: The workers ended after a signal that was handed on.
     """
     group = _Group(write_line or _to_standard_error, timeout)
-    rests: Dict[str, _Rest] = {}
+    idle_timers: Dict[str, _IdleTimer] = {}
     try:
         with _noted(timeout is not None) as signals:
             for worker in workers:
@@ -253,7 +253,7 @@ def run_workers(
             while group.running() and not group.has_failed:
                 group.hand_on(signals)
                 if patience is not None:
-                    _check_none_hangs(group, rests, patience)
+                    _check_none_hangs(group, idle_timers, patience)
                 if tick:
                     tick()
                 time.sleep(_POLL)
@@ -268,12 +268,17 @@ def run_workers(
         tick()
 
 
-def _check_none_hangs(group: '_Group', rests: Dict[str, _Rest], patience: float) -> None:
-    """Raises WorkerHangsError if a running worker shows no sign of work. rests: by name, to be passed each time."""
+def _check_none_hangs(group: '_Group', idle_timers: Dict[str, _IdleTimer], patience: float) -> None:
+    """Raises WorkerHangsError if a running worker shows no sign of work.
+
+    idle_timers: By name; to be passed each time.
+    """
     for name, process_id in group.process_ids().items():
-        if name not in rests:
-            rests[name] = _Rest(patience, process_id)
-        if rests[name].is_over(is_excused=group.is_writing):  # then it may be waiting until its output is read
+        if name not in idle_timers:
+            idle_timers[name] = _IdleTimer(patience, process_id)
+        if idle_timers[name].has_expired(
+            may_wait_for_us=group.is_writing
+        ):  # then it may be waiting until its output is read
             raise WorkerHangsError(
                 '{} hangs or is stopped: it has shown no sign of work for {:.0f} s. All others were ended with '
                 'it.'.format(name, patience)
@@ -282,14 +287,14 @@ def _check_none_hangs(group: '_Group', rests: Dict[str, _Rest], patience: float)
 
 def _let_end(group: '_Group', timeout: float, signals: List[int]) -> None:
     """Waits for the workers of a training, of which one has ended badly: the others notice, and one may be saving."""
-    rests = {process_id: _Rest(SILENCE * timeout, process_id) for process_id in group.process_ids().values()}
+    idle_timers = {process_id: _IdleTimer(SILENCE * timeout, process_id) for process_id in group.process_ids().values()}
     begin = time.monotonic()
     while group.running() and time.monotonic() < begin + PATIENCE['saving'] * timeout:
         group.hand_on(signals)
         # For those that do not watch over the others yet. A second signal would interrupt what is being saved.
         if not (signals or group.is_asked) and time.monotonic() > begin + _MOMENT:
             group.ask()
-        are_over = [rests[process_id].is_over() for process_id in group.process_ids().values()]
+        are_over = [idle_timers[process_id].has_expired() for process_id in group.process_ids().values()]
         if all(are_over):
             break
         time.sleep(_POLL)
@@ -324,7 +329,7 @@ def _to_standard_error(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _status(process: Any) -> Optional[int]:
+def _reaped_status(process: Any) -> Optional[int]:
     """The exit status of a worker, or None. Once it has ended, what it has started is killed."""
     if process.returncode is None and process.poll() is not None:
         _kill_group(process)  # now, as its number may be that of others later
@@ -391,11 +396,11 @@ class _Group:
 
     def process_ids(self) -> Dict[str, int]:
         """Returns the process IDs of the running workers by name."""
-        return {worker.name: process.pid for worker, process in self._started if _status(process) is None}
+        return {worker.name: process.pid for worker, process in self._started if _reaped_status(process) is None}
 
     def running(self) -> bool:
         """Tells whether any worker still runs; remembers the first that ended badly of itself."""
-        statuses = [(worker.name, _status(process)) for worker, process in self._started]
+        statuses = [(worker.name, _reaped_status(process)) for worker, process in self._started]
         # One that ended because another was lost is the cause only if no other is.
         bad = [(name, status) for name, status in statuses if status and status != EXIT_STATUS]
         bad = bad or [(name, status) for name, status in statuses if status]
@@ -427,7 +432,7 @@ class _Group:
 
     def send(self, number: int) -> None:
         for _, process in self._started:
-            if _status(process) is None:
+            if _reaped_status(process) is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, number)
 
@@ -440,7 +445,7 @@ class _Group:
                 time.sleep(_POLL)
         finally:
             for _, process in self._started:
-                if _status(process) is None:
+                if _reaped_status(process) is None:
                     _kill_group(process)
                     with contextlib.suppress(subprocess.TimeoutExpired):  # nothing ends one that waits for a dead disk
                         process.wait(GRACE)

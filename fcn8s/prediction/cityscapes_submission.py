@@ -146,7 +146,7 @@ def check_folder_of_predictions(predictions_dir: str, image_paths: Iterable[str]
 
     Hidden files are none: what file managers or killed processes leave does not get into the zip.
     """
-    _check_extra(predictions_dir, _found_names(predictions_dir) - set(_expected_names(image_paths)))
+    _check_no_other_files(predictions_dir, _found_names(predictions_dir) - set(_expected_names(image_paths)))
 
 
 def _found_names(predictions_dir: str) -> Set[str]:
@@ -162,10 +162,10 @@ def _check_names(predictions_dir: str, names: Sequence[str]) -> None:
                 len(missing), len(names), predictions_dir, missing[0]
             )
         )
-    _check_extra(predictions_dir, found - set(names))
+    _check_no_other_files(predictions_dir, found - set(names))
 
 
-def _check_extra(predictions_dir: str, extra: Set[str]) -> None:
+def _check_no_other_files(predictions_dir: str, extra: Set[str]) -> None:
     if extra:
         raise ValueError(
             '{} holds {} of no image, the first is {}. The server refuses or misreads them. Move them away, or predict '

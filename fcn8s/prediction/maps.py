@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 import numpy as np
 
 from fcn8s.prediction.drawing import Drawing, Style
-from fcn8s.prediction.polygon_files import polygons_of_image
+from fcn8s.prediction.polygon_files import new_polygon_file
 from fcn8s.prediction.result_files import suffixes_of
 from fcn8s.prediction.tiling import Cut, cuts, stride_at
 from helpers.color_vision import with_palette
@@ -126,9 +126,11 @@ def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: st
             if request.tolerance is None:
                 _write_maps(rasterio, predict, source, path, paths, request)
                 return list(paths.values())
-            with polygons_of_image(stem + _POLYGONS) as temporary, _removed(_beside(temporary)) as ids_path:
+            with new_polygon_file(stem + _POLYGONS) as temporary, _removed_at_end(
+                _class_id_tiff(temporary)
+            ) as ids_path:
                 _write_maps(rasterio, predict, source, path, dict(paths, class_ids=ids_path), request)
-                _write_polygons(rasterio, source, ids_path, temporary, request)
+                _write_polygons(rasterio, source, ids_path, file, request)
             return list(paths.values()) + [stem + _POLYGONS]
     except rasterio_errors() as error:
         raise ValueError('the results of {} cannot be written: {}.'.format(path, error)) from error
@@ -153,13 +155,13 @@ def _reading(path: str) -> Iterator[None]:
         raise UnreadableMapError(str(error)) from error
 
 
-def _beside(temporary: str) -> str:
+def _class_id_tiff(temporary: str) -> str:
     """A TIFF beside a temporary file, with a name by which it, too, is removed after a kill."""
     return os.path.splitext(temporary)[0] + '.tif'
 
 
 @contextlib.contextmanager
-def _removed(path: str) -> Iterator[str]:
+def _removed_at_end(path: str) -> Iterator[str]:
     """Removes a file at the end, if it is there."""
     try:
         yield path

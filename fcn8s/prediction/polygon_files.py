@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tupl
 import numpy as np
 
 from fcn8s.prediction.seals import is_sealed, seal
-from helpers.files import TakenError, atomic_new_path, json_text, write_json_entries, write_unfinished
+from helpers.files import PathTakenError, atomic_new_path, json_text, write_json_entries, write_unfinished
 from helpers.flags import check_choice, is_real
 from helpers.image_files.places import raster_of
 from helpers.label_spaces import LabelSpace
@@ -66,7 +66,7 @@ def check_no_polygons(out_dir: str, stems: Iterable[str], kind: str) -> None:
 
 
 @contextlib.contextmanager
-def polygons_of_image(path: str) -> Iterator[str]:
+def new_polygon_file(path: str) -> Iterator[str]:
     """Yields a temporary path for the polygons of one image, and moves the file written there into place, sealed.
 
     A file that somebody has drawn or corrected meanwhile stays, with a warning.
@@ -75,7 +75,7 @@ def polygons_of_image(path: str) -> Iterator[str]:
         with atomic_new_path(path, is_sealed) as temporary:
             yield temporary
             seal(temporary)
-    except TakenError:
+    except PathTakenError:
         warn_user('{} was drawn or corrected while images were predicted, and stays as it is.'.format(path))
 
 
@@ -96,7 +96,7 @@ class PolygonFiles:
         self._background = 0 if label_space.class_names[0].lower() == 'background' else None
         self._images: List[Dict[str, Any]] = []
         self._annotations = Spool()
-        self._is_whole = False
+        self._is_written = False
 
     def path(self, stem: str) -> str:
         """Says where the polygons of an image go."""
@@ -114,7 +114,7 @@ class PolygonFiles:
 
     @staticmethod
     def _write_image(path: str, content: Dict[str, Any]) -> None:
-        with polygons_of_image(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+        with new_polygon_file(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
             file.write(json_text(content))
 
     def described(self) -> Iterator[Described]:
@@ -145,17 +145,17 @@ class PolygonFiles:
         try:
             with atomic_new_path(path) as temporary:
                 self._write_coco(temporary)
-        except TakenError:
+        except PathTakenError:
             other = write_unfinished(path, self._write_coco)
             warn_user('{} was made while images were predicted, and stays; theirs are in {}.'.format(path, other))
-        self._is_whole = True
+        self._is_written = True
 
     def write_part(self) -> Optional[str]:
         """Writes what `close` would write so far to a file that replaces none, and returns its path.
 
         None if the kind has no such file, there is no image, or all of them are written.
         """
-        if self._is_whole or not self._images:
+        if self._is_written or not self._images:
             return None
         return write_unfinished(self.path(''), self._write_coco)
 

@@ -136,7 +136,7 @@ class ResultFiles:
         self._painted = with_palette(label_space, style.palette)
         self._id_map = id_map(label_space, ids)
         self._doubts: List[Tuple[str, float, float]] = []
-        self._is_whole = False
+        self._is_written = False
         self._suffixes = suffixes_of(ids)
 
     def path(self, stem: str, kind: str) -> str:
@@ -205,14 +205,14 @@ class ResultFiles:
         """
         if 'doubt' in self._kinds:
             self._write_table(os.path.join(self.out_dir, DOUBT_TABLE))
-            self._is_whole = True
+            self._is_written = True
 
     def write_part_of_doubts(self) -> Optional[str]:
         """Writes what `write_doubts` would write so far to a file that replaces none, and returns its path.
 
         None if there is no image, or all of them are written.
         """
-        if self._is_whole or not self._doubts:
+        if self._is_written or not self._doubts:
             return None
         return write_unfinished(os.path.join(self.out_dir, DOUBT_TABLE), self._write_table)
 

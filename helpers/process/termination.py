@@ -58,7 +58,7 @@ def termination_raised() -> Iterator[None]:
     It does nothing outside the main thread, nor to a signal for which the surrounding program has set its own handler,
     or which it ignores, as nohup does with SIGHUP.
     """
-    ours = _unhandled()
+    ours = _with_default_action()
     for number in ours:
         signal.signal(number, _terminate)
     try:
@@ -98,7 +98,7 @@ def interruption_kept() -> Iterator[None]:
 @contextlib.contextmanager
 def termination_delayed() -> Iterator[None]:
     """Turns signals into `Interrupted`, as `termination_raised`; at the end of the context they end the process."""
-    ours = {signal.Signals(number).name: number for number in _unhandled()}
+    ours = {signal.Signals(number).name: number for number in _with_default_action()}
     try:
         with termination_raised():
             yield
@@ -108,7 +108,7 @@ def termination_delayed() -> Iterator[None]:
         raise
 
 
-def _unhandled() -> List[int]:
+def _with_default_action() -> List[int]:
     """SIGTERM and SIGHUP, if they would end the process and this is the main thread, which may handle them."""
     if threading.current_thread() is not threading.main_thread():
         return []

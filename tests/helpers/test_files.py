@@ -10,7 +10,7 @@ import pytest
 
 from helpers import files
 from helpers.files import (
-    TakenError,
+    PathTakenError,
     atomic_directory,
     atomic_new_path,
     atomic_path,
@@ -126,11 +126,11 @@ def test_a_new_file_replaces_none(tmp_path, monkeypatch, has_links):
     path = tmp_path / 'a' / 'new.json'
     with atomic_new_path(path) as temporary, open(temporary, 'w') as file:
         file.write('first')
-    taken = pytest.raises(TakenError, match=r'new\.json is there already, and is not replaced\. Move it away\.')
+    taken = pytest.raises(PathTakenError, match=r'new\.json is there already, and is not replaced\. Move it away\.')
     with taken, atomic_new_path(path) as temporary, open(temporary, 'w') as file:
         file.write('second')
     os.symlink('nowhere', str(tmp_path / 'a' / 'link'))
-    with pytest.raises(TakenError), atomic_new_path(tmp_path / 'a' / 'link') as temporary:
+    with pytest.raises(PathTakenError), atomic_new_path(tmp_path / 'a' / 'link') as temporary:
         open(temporary, 'w').close()
     assert path.read_text() == 'first' and sorted(os.listdir(str(tmp_path / 'a'))) == ['link', 'new.json']
     with atomic_new_path(path, lambda there: there == str(path)) as temporary, open(temporary, 'w') as file:
