@@ -126,9 +126,7 @@ def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: st
             if request.tolerance is None:
                 _write_maps(rasterio, predict, source, path, paths, request)
                 return list(paths.values())
-            with new_polygon_file(stem + _POLYGONS) as temporary, _removed_at_end(
-                _class_id_tiff(temporary)
-            ) as ids_path:
+            with new_polygon_file(stem + _POLYGONS) as file, _removed_at_end(_class_id_tiff(file)) as ids_path:
                 _write_maps(rasterio, predict, source, path, dict(paths, class_ids=ids_path), request)
                 _write_polygons(rasterio, source, ids_path, file, request)
             return list(paths.values()) + [stem + _POLYGONS]
