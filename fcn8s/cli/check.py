@@ -16,7 +16,7 @@ from fcn8s.cli.options.prediction import add_palette_argument
 from fcn8s.cli.terminal import pretrained_encoder, program, short_path
 from fcn8s.settings import check_ignore_id
 from helpers.label_spaces import MAX_CLASSES
-from helpers.process.cores import num_cores
+from helpers.process.cores import MAX_THREADS, num_cores
 
 if TYPE_CHECKING:
     from data_generator.checking.report import DatasetReport
@@ -61,7 +61,7 @@ def add_parser(subparsers: Any) -> None:
         '--threads',
         '--workers',
         type=int,
-        default=min(num_cores(), 256),
+        default=min(num_cores(), MAX_THREADS),
         metavar='N',
         help='threads that read (default: one per core)',
     )
@@ -134,7 +134,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
     if args.preview is not None:
         check_can_write('--preview', args.preview, 'preview.png', ('.png', '.jpg', '.jpeg'))
     check_ignore_id(args.ignore_id, '--ignore-id')
-    for name, low, high in (('threads', 1, 256), ('num_classes', 1, MAX_CLASSES)):
+    for name, low, high in (('threads', 1, MAX_THREADS), ('num_classes', 1, MAX_CLASSES)):
         value = getattr(args, name)
         if value is not None and not low <= value <= high:
             raise ValueError('{} is {}; it has to be from {} to {}.'.format(flag(name), value, low, high))

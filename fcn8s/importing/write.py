@@ -64,7 +64,7 @@ def import_network(
         skip_scales: The factors of pool3 and pool4 where the file does not tell them.
         label_space: The classes, if they are not the usual ones of the kind.
         said: Role -> layer of the file; see `placement.ROLES`.
-        leave_out: Names, or beginnings of names, of tensors that do not belong to the network.
+        leave_out: Names, or beginnings of names, of tensors that do not belong to the network; one may be a text.
         mean: What the network subtracts from its images, in channel_order, if it is not the usual one of the kind.
         channel_order: 'BGR' or 'RGB': the order of channels in which it takes them; BGR unless said, with `mean`.
 
@@ -77,7 +77,7 @@ def import_network(
     unknown = sorted(set(said or {}) - set(ROLES))
     if unknown:
         raise ValueError('there is no role {!r}; roles are {}.'.format(unknown[0], ', '.join(ROLES)))
-    leave_out = tuple(leave_out)
+    leave_out = (leave_out,) if isinstance(leave_out, str) else tuple(leave_out)
     if '' in leave_out:
         raise ValueError("--leave-out is '', with which all names begin. Give the name of a tensor, or leave it out.")
     scales = None if skip_scales is None else check_skip_scales(skip_scales)
