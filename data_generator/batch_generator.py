@@ -516,7 +516,7 @@ def _check_cache(cache_dir: Any) -> None:
 
 def _check_split(split: Any) -> None:
     """Raises ValueError unless it names folders below that of all splits, so that '' does not stand for all of them."""
-    if not isinstance(split, str) or not {'', '.', '..'}.isdisjoint(split.split('/')):
+    if not isinstance(split, str) or not {'', '.', '..'}.isdisjoint(split.rstrip('/').split('/')):
         raise ValueError("split is {!r}; it has to be the name of one, such as 'train'.".format(split))
 
 

@@ -21,8 +21,6 @@ three minutes on two cores, and needs neither a download nor a GPU."""
 # An eighth of VGG-16's width. From random weights fc6 of 3x3 learns as much as 7x7, in less time: docs/ablation.md.
 ENCODER = ['--weights', 'random', '--width-divisor', '8', '--head', '3x3x512', '--head-dilation', '2']
 
-LARGEST_SEED = 2**31 - 1  # of a training
-
 
 class Step(NamedTuple):
     """One command of the demo, and what it is for."""
@@ -118,9 +116,10 @@ def demo_steps(out: str, seed: int, epochs: Optional[int] = None, precision: str
 def run(args: argparse.Namespace) -> int:
     from fcn8s.cli import build_parser
     from fcn8s.precision import fastest_on_cpu
+    from fcn8s.settings import MAX_SEED
 
     start = time.perf_counter()
-    checked_whole('--seed', args.seed, 0, LARGEST_SEED)
+    checked_whole('--seed', args.seed, 0, MAX_SEED)
     _check_out(args.out)
     parser = build_parser()
     print('From nothing to a segmented video, by the commands below', flush=True)

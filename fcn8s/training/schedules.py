@@ -9,7 +9,7 @@ import collections.abc
 import math
 from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
-from helpers.flags import check_function, checked_whole, is_positive, is_real, is_whole
+from helpers.flags import check_function, checked_whole, is_positive, is_real
 from helpers.user_warnings import warn_user
 
 Schedule = Callable[[int], float]
@@ -34,7 +34,7 @@ def steps(rate: float, boundaries: Union[int, Sequence[int]], factor: float = DE
     """Returns `rate`, multiplied by `factor` (in (0, 1]) at each of the increasing step numbers in `boundaries`."""
     _check_rate(rate)
     places: Tuple[int, ...] = tuple(boundaries) if isinstance(boundaries, collections.abc.Iterable) else (boundaries,)
-    are_steps = bool(places) and all(map(is_whole, places)) and places[0] >= 1
+    are_steps = bool(places) and all(is_real(place) and place % 1 == 0 for place in places) and places[0] >= 1
     if not are_steps or any(a >= b for a, b in zip(places, places[1:])):
         raise ValueError(
             'boundaries is {}; it has to be one or more increasing steps, the first at least 1, such as [1000, '

@@ -155,6 +155,7 @@ def check_epochs(options: argparse.Namespace) -> None:
     checked_whole('--summary-worst', options.summary_worst, 0, MAX_WORST)
     epochs = options.epochs if options.minutes is None else math.inf
     check_last_epochs(epochs, options.swa, options.head_warmup, options.patience, spelled)
+    check_freeze(frozen_blocks(options), options.head_warmup, spelled)
     if options.monitor is None:
         return
     check_monitor_name(options.monitor, '--monitor')
@@ -214,7 +215,7 @@ def _check_architecture(options: argparse.Namespace) -> None:
         # With --fine-tune-from the variant may be that of the other network.
         check_has_skips(options.skip_scales, options.variant or DEFAULTS['variant'], spelled)
     check_head_warmup(options.head_warmup, '--head-warmup')
-    check_freeze(frozen_blocks(options), options.head_warmup, spelled)
+    check_freeze(frozen_blocks(options), spell=spelled)
 
 
 def _check_images(options: argparse.Namespace) -> None:

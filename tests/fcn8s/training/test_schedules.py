@@ -11,7 +11,7 @@ def test_a_constant_rate_stays():
 
 
 def test_steps_change_at_the_boundary_itself():
-    schedule = schedules.steps(1.0, [2, 5], factor=0.5)
+    schedule = schedules.steps(1.0, [2.0, 5], factor=0.5)
     assert [schedule(step) for step in range(7)] == [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
 
 
