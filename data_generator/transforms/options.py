@@ -49,9 +49,15 @@ class TransformOptions(NamedTuple):
 
 
 def check_options(
-    transforms: Mapping[str, Any], ignore_id: Any, num_classes: Optional[int], has_labels: bool
+    transforms: Mapping[str, Any],
+    ignore_id: Any,
+    num_classes: Optional[int],
+    has_labels: bool,
+    spell: Callable[[str], str] = str,
 ) -> TransformOptions:
     """Checks all options of `transforms.pipeline.build_pipeline`, each on its own, then their combination.
+
+    spell: how messages call the options.
 
     Raises:
         ValueError: An option is wrong, or two cannot be combined.
@@ -61,9 +67,9 @@ def check_options(
     def given(name: str) -> Any:
         return transforms.get(name, _DEFAULTS.get(name, False))
 
-    prepared: Dict[str, Any] = {name: check(name, given(name)) for name, check in _PREPARATIONS.items()}
+    prepared: Dict[str, Any] = {name: check(spell(name), given(name)) for name, check in _PREPARATIONS.items()}
     options = TransformOptions(
-        augmentations={name: entry.check(name, given(name)) for name, entry in AUGMENTATIONS.items()},
+        augmentations={name: entry.check(spell(name), given(name)) for name, entry in AUGMENTATIONS.items()},
         ignore_id=ignore_id,
         pad_id=values.pad_id(transforms.get('void_class_id'), ignore_id, num_classes),
         pad_value=values.pad_value(transforms.get('pad_value')),

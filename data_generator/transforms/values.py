@@ -4,7 +4,7 @@ instead. None and False turn an option off.
 
 import math
 import numbers
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -31,7 +31,14 @@ def plain_options(options: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _remedy(name: str, example: Any) -> str:
+    """An example of the value, as an argument in Python or, where the name is that of an option, as it is typed."""
+    if name.startswith('--'):
+        return 'Write {} {}, or leave it out.'.format(name, ' '.join(map(str, _flattened(example))))
     return 'Write {}={!r}, or {}=False to do without.'.format(name, example, name)
+
+
+def _flattened(value: Any) -> List[Any]:
+    return [each for part in value for each in _flattened(part)] if isinstance(value, tuple) else [value]
 
 
 def _refuse(name: str, value: Any, rule: str, example: Any) -> ValueError:

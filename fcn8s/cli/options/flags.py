@@ -7,6 +7,8 @@ _RENAMED = {
     'accumulate_batches': 'accumulate',
     'early_stopping_patience': 'patience',
     'gradient_clip_norm': 'clip_norm',
+    'random_crop': 'crop',
+    'resize': 'size',
 }
 
 

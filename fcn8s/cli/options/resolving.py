@@ -226,7 +226,7 @@ def _check_images(options: argparse.Namespace) -> None:
     for name in ('size', 'crop'):
         # With two classes, the fewest: their number is known only when the data are read.
         check_room(getattr(options, name), 2, options.batch, flag(name))
-    check_options(transforms(options), DEFAULT_IGNORE_ID, None, has_labels=True)
+    check_options(transforms(options), DEFAULT_IGNORE_ID, None, has_labels=True, spell=spelled)
 
 
 def _beside(recipe: Dict[str, Any], typed: Dict[str, Any]) -> Dict[str, Any]:
