@@ -1200,6 +1200,19 @@ def test_only_what_was_read_of_a_saved_model_is_copied_and_no_link(tmp_path, tin
         saved_models.copy_file(str(encoder), os.path.join('variables', data), str(out))
 
 
+def test_an_encoder_of_links_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    """Downloads of Hugging Face are such folders, and data under git-annex or DVC."""
+    encoder, blob = tmp_path / 'my encoder', tmp_path / 'blob'
+    (encoder / 'variables').mkdir(parents=True)
+    (encoder / 'variables' / 'variables.index').write_bytes(b'')
+    blob.write_bytes(b'')
+    os.symlink(str(blob), str(encoder / 'saved_model.pb'))
+    monkeypatch.setattr('fcn8s.vgg16.weights.recognise.read_source', lambda *_: pytest.fail('weights are read'))
+    remedy = "saved_model.pb is a link to .*blob, .* take the copy: cp -rL '.*my encoder' COPY"
+    with pytest.raises(ValueError, match=remedy):
+        write_encoder(str(tmp_path / 'out'), str(encoder))
+
+
 def write_with_layer(directory, encoder, name):
     """Adds a layer on fc7, and what an optimiser would keep of it."""
     with tf.Graph().as_default(), vgg16_graph.cpu_session() as session:
