@@ -97,8 +97,8 @@ class Run(NamedTuple):
 
 def check_free(directory: str) -> None:
     """Raises ValueError where the directory holds a run already, a file that a new run would write to, or a saved
-    network, which would no longer open beside a run; where its name is empty; for `~`, as in `check_home`; and OSError
-    where nothing can be written.
+    network, which would no longer open beside a run; where its name is empty; for `~`, as in `check_home`; for links,
+    as in `check_no_links`; and OSError where nothing can be written.
     """
     run = Run(path_of(directory))
     if not run.directory:
@@ -126,6 +126,7 @@ def check_free(directory: str) -> None:
                 '{!r} holds a {} of another run or program, {}. Choose another directory, or move the file '
                 'away.'.format(run.directory, os.path.basename(path), loss)
             )
+    check_no_links(run)
 
 
 def make_directory(directory: str) -> Run:
