@@ -164,7 +164,7 @@ def check_no_links(run: Run) -> None:
     """Raises ValueError where a training would write or remove files outside of the run, to which a link leads."""
     pointers = Checkpoints(run.checkpoints_dir).pointer_paths()
     for path in [run.config_path, run.metrics_path, run.report_path] + pointers:
-        check_no_link(path, 'training would write')
+        check_no_link(path, 'training would write', 'Put the file itself in its place.')
     for path in _links_in(run.checkpoints_dir) + _links_in(run.events_dir):
         if not is_below(path, run.directory):
             raise ValueError(
@@ -175,14 +175,14 @@ def check_no_links(run: Run) -> None:
             )
 
 
-def check_no_link(path: str, what_would_happen: str = 'the report would be written') -> None:
+def check_no_link(
+    path: str,
+    what: str = 'the report would be written',
+    remedy: str = 'Choose another file with --out FILE (path in Python), or put the file itself in its place.',
+) -> None:
     """Raises ValueError where a file of a run is a link: it would be written to the link's target."""
     if os.path.islink(path):
-        raise ValueError(
-            '{} is a link to {!r}, and {} there. Put the file itself in its place.'.format(
-                path, os.readlink(path), what_would_happen
-            )
-        )
+        raise ValueError('{} is a link to {!r}, and {} there. {}'.format(path, os.readlink(path), what, remedy))
 
 
 def _links_in(directory: str) -> List[str]:
