@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     manifest = import_network(
         args.file, args.out, args.skip_scales, label_space, said, args.leave_out, args.mean, args.channel_order
     )
-    print('\n'.join(describe(args.out, manifest)))
+    print('\n'.join(describe(args.out, manifest, args.mean is not None)))
     return 0
 
 
@@ -97,8 +97,8 @@ def _label_space(name: str) -> Any:
     return LABEL_SPACES[name]
 
 
-def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
-    """Returns the lines that `fcn8s import-fcn8s` prints."""
+def describe(out_dir: str, manifest: Dict[str, Any], mean_given: bool = False) -> List[str]:
+    """Returns the lines that `fcn8s import-fcn8s` prints; mean_given: by the user."""
     source, settings, proof = manifest['source'], manifest['settings'], manifest['proof']
     placed = sum(len(names) for names in manifest['tensors'].values())
     lines = ['model: {} (import.json beside saved_model.pb)'.format(out_dir)]
@@ -114,7 +114,7 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
             manifest['width_divisor'],
         )
     )
-    lines.append(_images_line(manifest['preprocessing'], proof))
+    lines.append(_images_line(manifest['preprocessing'], proof, mean_given))
     lines.append('tensors: {} placed, each once; {}'.format(placed, _left_out(manifest['left_out'])))
     lines.append(
         'proof: largest relative difference of the logits from a NumPy network in float64 (at most {:.0e}): {}'.format(
@@ -129,10 +129,11 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
     return lines
 
 
-def _images_line(preprocessing: Dict[str, Any], proof: Dict[str, Any]) -> str:
+def _images_line(preprocessing: Dict[str, Any], proof: Dict[str, Any], mean_given: bool) -> str:
     mean = ' '.join('{:.7g}'.format(value) for value in preprocessing['mean'])
-    granted = ', taken for granted: weights do not tell it, --mean does' if proof['own_graph_error'] is None else ''
-    return 'images: {} minus {}{}'.format(preprocessing['channel_order'], mean, granted)
+    granted = ', as given' if mean_given else ', taken for granted: weights do not tell it, --mean does'
+    proved = proof['own_graph_prepares']
+    return 'images: {} minus {}{}'.format(preprocessing['channel_order'], mean, '' if proved else granted)
 
 
 def _own_graph_line(proof: Dict[str, Any]) -> str:

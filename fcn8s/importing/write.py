@@ -34,7 +34,8 @@ class Imported(NamedTuple):
     """A network that was read and placed, before it is written.
 
     expected: the logits of the NumPy network for the images of the proof. own_graph: how far the logits of its own
-    graph are from those of NumPy, the size of the images, and where they were fed; empty if it has no graph.
+    graph are from those of NumPy, the size of the images, where they were fed, and whether they prove the
+    preprocessing; empty if it has no graph.
     """
 
     kind: sources.Kind
@@ -153,14 +154,21 @@ def _compare_with_own_graph(
     if found is None:
         return {}
     expected = forward.forward(_proof_image(found.size), weights)
-    error = min(_relative_error(logits, expected) for logits in found.logits)
+    errors = [_relative_error(logits, expected) for logits in found.logits]
+    error = min(errors)
     if not error <= TOLERANCE:
         how = (
             'predicts something else than an FCN-{} with these weights: the logits differ by {:.2g} (at most {:.0e} is '
             'allowed), so that its program has other layers, or prepares images otherwise'
         )
         raise differs(path, how.format(weights.variant, error, TOLERANCE))
-    return {'own_graph_error': error, 'own_graph_size': list(found.size), 'own_graph_from': found.start}
+    return {
+        'own_graph_error': error,
+        'own_graph_size': list(found.size),
+        'own_graph_from': found.start,
+        # Only a graph that prepares images itself tells the mean.
+        'own_graph_prepares': found.start == 'image_input' and min(errors[0::2]) <= TOLERANCE < min(errors[1::2]),
+    }
 
 
 def _relative_error(logits: np.ndarray, expected: np.ndarray) -> float:
@@ -378,6 +386,7 @@ def _prove(imported: Imported, logits: Callable[[np.ndarray], np.ndarray]) -> Di
         'tolerance': TOLERANCE,
         'sizes': [list(size) for size in PROOF_SIZES],
         'own_graph_error': None,
+        'own_graph_prepares': False,
         **imported.own_graph,
     }
 

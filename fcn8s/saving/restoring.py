@@ -18,7 +18,7 @@ from helpers.tables import align_columns
 
 _FILE_OF_CHECKPOINT = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
 # The file in which `tf.train.Saver` names its last checkpoint, and its largest size in bytes.
-_STATE_FILE, _LARGEST_STATE = 'checkpoint', 2**16
+_STATE_FILE, _LARGEST_STATE = 'checkpoint', 2**20
 LEFT_OUT = 'left out: this network has no such layer'
 # Variables with more values, such as fc6 and fc7 of VGG-16, are not read twice.
 _MOST_READ_TWICE = 2**22
@@ -38,7 +38,7 @@ def find_checkpoint(path: str) -> str:
     Raises FileNotFoundError where there is none, ValueError where a directory holds several.
     """
     path = path_of(path)
-    prefix = checkpoint_of(path)
+    prefix, gone = checkpoint_of(path), ''
     if prefix is not None:
         return prefix
     if is_state_file(path):
@@ -46,24 +46,28 @@ def find_checkpoint(path: str) -> str:
     if os.path.isfile(saved_models.variables_prefix(path) + '.index'):
         return saved_models.variables_prefix(path)
     if os.path.isdir(path):
-        latest = os.path.join(path, _named_in_state_file(os.path.join(path, _STATE_FILE)))
+        named = _named_in_state_file(os.path.join(path, _STATE_FILE))
+        latest = os.path.join(path, os.path.basename(named.replace('\\', '/')))
         if checkpoint_of(latest) == latest:
             return latest
+        gone = named and " Its file 'checkpoint' names {:.300}, which is not in this folder.".format(repr(named))
         found = sorted(name for name in os.listdir(path) if _is_main_file(os.path.join(path, name)))
         prefixes = {checkpoint_of(os.path.join(path, name)) for name in found}
         if len(prefixes) == 1:
             return str(prefixes.pop())
         if found:
-            raise ValueError('{!r} holds several checkpoints: {}. Pass one of them.'.format(path, ', '.join(found)))
+            raise ValueError(
+                '{!r} holds several checkpoints: {}.{} Pass one of them.'.format(path, ', '.join(found), gone)
+            )
     raise FileNotFoundError(
-        'there are no variables at {!r}. Pass a checkpoint prefix (NAME of NAME.index), or a directory '
-        'with a checkpoint or a SavedModel in it.'.format(path)
+        'there are no variables at {!r}.{} Pass a checkpoint prefix (NAME of NAME.index), or a directory '
+        'with a checkpoint or a SavedModel in it.'.format(path, gone)
     )
 
 
 def _named_in_state_file(path: str) -> str:
-    """The name of the last checkpoint in a state file, without its folder, which may have been moved or be somebody
-    else's; '' if it says none."""
+    """The last checkpoint in a state file, whose folder may have been moved or be somebody else's; '' if it says
+    none."""
     if not os.path.isfile(path) or os.path.getsize(path) > _LARGEST_STATE:
         return ''
     state = tf.train.generate_checkpoint_state_proto(os.curdir, os.curdir)
@@ -73,7 +77,7 @@ def _named_in_state_file(path: str) -> str:
             text_format.Parse(file.read(_LARGEST_STATE), state)
     except (text_format.ParseError, ValueError, OSError):
         return ''
-    return os.path.basename(state.model_checkpoint_path.replace('\\', '/'))
+    return str(state.model_checkpoint_path)
 
 
 def is_state_file(path: str) -> bool:

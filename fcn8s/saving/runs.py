@@ -97,8 +97,8 @@ class Run(NamedTuple):
 
 def check_free(directory: str) -> None:
     """Raises ValueError where the directory holds a run already, a file that a new run would write to, or a saved
-    network, which would no longer open beside a run; where its name is empty; for `~`, as in `check_home`; and OSError
-    where nothing can be written.
+    network, which would no longer open beside a run; where its name is empty; for `~`, as in `check_home`; for links,
+    as in `check_no_links`; and OSError where nothing can be written.
     """
     run = Run(path_of(directory))
     if not run.directory:
@@ -126,6 +126,7 @@ def check_free(directory: str) -> None:
                 '{!r} holds a {} of another run or program, {}. Choose another directory, or move the file '
                 'away.'.format(run.directory, os.path.basename(path), loss)
             )
+    check_no_links(run)
 
 
 def make_directory(directory: str) -> Run:
@@ -163,7 +164,7 @@ def check_no_links(run: Run) -> None:
     """Raises ValueError where a training would write or remove files outside of the run, to which a link leads."""
     pointers = Checkpoints(run.checkpoints_dir).pointer_paths()
     for path in [run.config_path, run.metrics_path, run.report_path] + pointers:
-        check_no_link(path, 'training would write')
+        check_no_link(path, 'training would write', 'Put the file itself in its place.')
     for path in _links_in(run.checkpoints_dir) + _links_in(run.events_dir):
         if not is_below(path, run.directory):
             raise ValueError(
@@ -174,14 +175,14 @@ def check_no_links(run: Run) -> None:
             )
 
 
-def check_no_link(path: str, what_would_happen: str = 'the report would be written') -> None:
+def check_no_link(
+    path: str,
+    what: str = 'the report would be written',
+    remedy: str = 'Choose another file with --out FILE (path in Python), or put the file itself in its place.',
+) -> None:
     """Raises ValueError where a file of a run is a link: it would be written to the link's target."""
     if os.path.islink(path):
-        raise ValueError(
-            '{} is a link to {!r}, and {} there. Put the file itself in its place.'.format(
-                path, os.readlink(path), what_would_happen
-            )
-        )
+        raise ValueError('{} is a link to {!r}, and {} there. {}'.format(path, os.readlink(path), what, remedy))
 
 
 def _links_in(directory: str) -> List[str]:

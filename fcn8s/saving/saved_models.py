@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shlex
 import shutil
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -118,23 +119,30 @@ def read_meta_graph(
     )
 
 
-def files_of(directory: str) -> List[str]:
+def files_of_saved_model(directory: str) -> List[str]:
     """Returns the files of a SavedModel that are read: its graph and its variables."""
     graph_file = find_graph_file(directory)
     return ([] if graph_file is None else [graph_file]) + checkpoint_files(variables_prefix(directory))
 
 
-def copy_file(directory: str, name: str, folder: str) -> None:
-    """Copies a file of a model to the same place in another folder. Raises ValueError for a link: those of somebody
-    else's model could lead to any file of this machine, or to a large one again and again.
+def check_can_copy(directory: str, name: str) -> None:
+    """Raises ValueError where a file of a model that is to be copied is a link: those of somebody else's model could
+    lead to any file of this machine, or to a large one again and again.
     """
     path, place = os.path.join(directory, name), os.path.join(os.path.realpath(directory), name)
     if os.path.realpath(path) != place:
         raise ValueError(
-            '{} is a link to {}, and only files of the model itself are copied. If that file belongs to it, put a copy '
-            'in the place of the link.'.format(path, os.path.realpath(path))
+            '{} is a link to {}, and only files of the model itself are copied. If that file belongs to it, copy the '
+            'folder with what its links lead to, and take the copy: cp -rL {} COPY'.format(
+                path, os.path.realpath(path), shlex.quote(os.fspath(directory))
+            )
         )
-    shutil.copyfile(path, os.path.join(folder, name))
+
+
+def copy_file(directory: str, name: str, folder: str) -> None:
+    """Copies a file of a model to the same place in another folder. Raises ValueError as `check_can_copy`."""
+    check_can_copy(directory, name)
+    shutil.copyfile(os.path.join(directory, name), os.path.join(folder, name))
 
 
 def _tag_hint(directory: str, found: List[List[str]], what: str) -> str:

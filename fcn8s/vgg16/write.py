@@ -7,7 +7,13 @@ import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.saving.model_files import library_versions
-from fcn8s.saving.saved_models import checkpoint_files, copy_file, files_of
+from fcn8s.saving.saved_models import (
+    check_can_copy,
+    checkpoint_files,
+    copy_file,
+    files_of_saved_model,
+    variables_prefix,
+)
 from fcn8s.vgg16 import imagenet, proof
 from fcn8s.vgg16.further_channels import NO_FURTHER_CHANNELS, FurtherChannels
 from fcn8s.vgg16.graph import cpu_session, load_encoder, run_encoder, save_encoder
@@ -26,8 +32,15 @@ KNOWN_PREPROCESSINGS = tuple(PREPROCESSINGS.values()) + (HED_BGR, UNIT_VARIANCE_
 
 def _copy_saved_model(source_directory: str, directory: str) -> None:
     os.mkdir(os.path.join(directory, 'variables'))
-    for path in files_of(source_directory):
+    for path in files_of_saved_model(source_directory):
         copy_file(source_directory, os.path.relpath(path, source_directory), directory)
+
+
+def _check_copied(weights: str) -> None:
+    """Raises ValueError where weights are a SavedModel with a link in place of a file."""
+    if weights not in recognise.DENSE_LAYERS_OF and os.path.isfile(variables_prefix(weights) + '.index'):
+        for path in files_of_saved_model(weights):
+            check_can_copy(weights, os.path.relpath(path, weights))
 
 
 def _find_preprocessing(source: Source, trust: bool) -> Source:
@@ -165,6 +178,8 @@ def write_encoder(
     asked = _Asked(head, shape, seed, classify)
     if weights in recognise.DENSE_LAYERS_OF:  # before they are downloaded or read
         _check_goes_with(asked, weights, '', recognise.DENSE_LAYERS_OF[weights])
+    if not further.number:
+        _check_copied(path_of(weights))
     source = _with_preprocessing(recognise.read_source(weights, width_divisor, seed, trust), preprocessing, trust)
     _check_goes_with(asked, source.kind, source.path, source.dense)
     source = source._replace(head=shape)
@@ -222,4 +237,4 @@ def _digests_of(source: Source) -> Dict[str, str]:
 def _files_of(source: Source) -> List[str]:
     if not source.path:
         return []
-    return files_of(source.path) if source.kind == 'saved_model' else checkpoint_files(source.path)
+    return (files_of_saved_model if source.kind == 'saved_model' else checkpoint_files)(source.path)

@@ -405,7 +405,9 @@ def options_of_run(path: str) -> Dict[str, Any]:
 def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
     from fcn8s.saving import runs
 
-    config = runs.read_config(runs.open_run(typed['resume']))
+    run = runs.open_run(typed['resume'])
+    runs.check_no_links(run)
+    config = runs.read_config(run)
     if config.get('command') is None:
         raise ValueError(
             '{!r} was not started by fcn8s train, so its options are not known. Go on from Python with '

@@ -13,7 +13,7 @@ import numpy as np
 
 from fcn8s.vgg16.weights.assemble import Layout, Shape, Use, assemble, paired_names
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
-from fcn8s.vgg16.weights.pickles import described, is_shape, load_inert
+from fcn8s.vgg16.weights.pickles import described, is_shape, load_inert, name_of
 from fcn8s.vgg16.weights.source import CAFFE_BGR, CAFFE_RGB, Source
 
 NPY_MAGIC = b'\x93NUMPY'
@@ -131,16 +131,16 @@ def _layers_of(path: str, content: Any) -> Dict[str, _Array]:
     if not isinstance(stored, dict):
         raise ValueError('{} holds no dict of layers, which vgg16.npy does.'.format(path))
     arrays = {}
-    for layer, pair in stored.items():
+    for layer, pair in zip(map(name_of, stored), stored.values()):
         values = pair if isinstance(pair, Mapping) else dict(zip(('weights', 'biases'), _pair(path, layer, pair)))
-        for name, array in values.items():
+        for name, array in zip(map(name_of, values), values.values()):
             if not isinstance(array, _Array) or not is_shape(array.shape):
                 raise ValueError('{}: {}/{} is no array.'.format(path, layer, name))
             arrays['{}/{}'.format(layer, name)] = array
     return arrays
 
 
-def _pair(path: str, layer: Any, pair: Any) -> Any:
+def _pair(path: str, layer: str, pair: Any) -> Any:
     if not isinstance(pair, (list, tuple)) or len(pair) not in (1, 2):
         raise ValueError('{}: the layer {!r} holds no [weights, biases].'.format(path, layer))
     return pair

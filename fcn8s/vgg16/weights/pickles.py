@@ -15,13 +15,16 @@ StandIns = Mapping[Tuple[str, str], type]
 
 
 class _RefusedError(ValueError):
-    """The file asks for something that weights do not need."""
+    """The file asks for something that weights do not need; says what, without the file's name."""
 
 
 # The unpickler in C takes memory for any object number that the file names, however large.
 _PythonUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]
 # The limits of NumPy 2.
-_MOST_AXES, _LARGEST_COUNT = 64, 2**63 - 1
+_MOST_AXES, _LARGEST_SIZE = 64, 2**63 - 1
+# The most parts of a tuple that is a key.
+_MOST_PARTS = 64
+_WAY_OUT = "Save the weights alone: torch.save(checkpoint['state_dict'], path)"
 # Opcode -> which objects on the stack become keys of a dict or elements of a set, and so are hashed.
 _HASHED = {
     pickle.SETITEM: slice(-2, -1),
@@ -34,7 +37,7 @@ _HASHED = {
 _CALLS = (pickle.REDUCE, pickle.NEWOBJ)
 _MOST_ARGUMENTS = 256
 # Opcodes that weights have no use for: NEWOBJ_EX calls, BYTEARRAY8 takes memory before it reads.
-_REFUSED = (pickle.NEWOBJ_EX[0], 0x96)
+_REFUSED = {pickle.NEWOBJ_EX[0]: 'an object made with named arguments', 0x96: 'a bytearray'}
 
 
 def _after(check: Callable[[List[Any]], None], load: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -55,9 +58,14 @@ def _check_call(stack: List[Any]) -> None:
         raise ValueError('a call has {} arguments'.format(len(stack[-1])))
 
 
+def _refuse(what: str, _: Any) -> None:
+    raise _RefusedError('holds {}, which weights have no use for. {}'.format(what, _WAY_OUT))
+
+
 def _opcodes() -> Dict[int, Callable[[Any], None]]:
     """What each opcode does, with checks of those that hash or copy."""
-    loads = {code: load for code, load in _PythonUnpickler.dispatch.items() if code not in _REFUSED}
+    loads = dict(_PythonUnpickler.dispatch)
+    loads.update({code: functools.partial(_refuse, what) for code, what in _REFUSED.items()})
     for opcode, places in _HASHED.items():
         loads[opcode[0]] = _after(functools.partial(_check_hashed, places), loads[opcode[0]])
     for opcode in _CALLS:
@@ -71,40 +79,42 @@ class _Unpickler(_PythonUnpickler):
     def __init__(
         self,
         file: BoundedFile,
-        path: str,
         stand_ins: StandIns,
         load_storage: Optional[Callable[[Any], Any]],
     ):
         # Python 2 wrote arrays as str; latin-1 restores their bytes one to one.
         super().__init__(file, encoding='latin1')
-        self._path = path
         self._stand_ins = stand_ins
         self._load_storage = load_storage
 
     def find_class(self, module, name):
         if (module, name) not in self._stand_ins:
             raise _RefusedError(
-                '{} asks for the Python object {}.{}, which weights have no use for: it is refused, '
+                'asks for the Python object {}.{}, which weights have no use for: it is refused, '
                 'and nothing was run. Get the file from a source that you trust. A whole network of PyTorch, if you '
-                'have its program: torch.save(network.state_dict(), path)'.format(self._path, module, name)
+                'have its program: torch.save(network.state_dict(), path)'.format(module, name)
             )
         return self._stand_ins[module, name]
 
     def persistent_load(self, pid):
         if self._load_storage is None:
-            raise _RefusedError(
-                '{} refers to data outside itself ({}); that is refused.'.format(self._path, described(pid))
-            )
+            raise _RefusedError('refers to data outside itself ({}); that is refused.'.format(described(pid)))
         return self._load_storage(pid)
 
 
 def checked_key(key: Any) -> Any:
-    """Returns a key of a dict; raises ValueError, without the file's name, unless it is a text, a number or None.
+    """Returns a key of a dict; raises ValueError, without the file's name, unless it is quickly hashed: a text, a
+    number, None, a stand-in, or a short tuple of these.
 
     Two bytes of a pickle can double a tuple of tuples: its hash, like its text, may take for ever.
     """
-    if not _is_plain(key):
-        raise ValueError('{} is the key of a table'.format(described(key)))
+    parts = key if isinstance(key, tuple) and len(key) <= _MOST_PARTS else (key,)
+    if not all(_is_plain(part) or type(part).__hash__ is object.__hash__ for part in parts):
+        raise _RefusedError(
+            'is refused: {} is the key of a table, not a text, a number below 2^63 or a few of these. {}'.format(
+                described(key), _WAY_OUT
+            )
+        )
     return key
 
 
@@ -113,18 +123,25 @@ def described(value: Any) -> str:
     return '{:.60}'.format(repr(value)) if _is_plain(value) else 'a {}'.format(type(value).__name__)
 
 
+def name_of(key: Any) -> str:
+    """Returns the name that a key stands for: a text itself, anything else as `described` has it, for the text of a
+    tuple could take all memory.
+    """
+    return key if isinstance(key, str) else described(key)
+
+
 def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (str, bytes, float)) or (isinstance(value, int) and is_count(abs(value)))
+    return value is None or isinstance(value, (str, bytes, float)) or (isinstance(value, int) and is_size(abs(value)))
 
 
-def is_count(value: Any) -> bool:
+def is_size(value: Any) -> bool:
     """Tells whether an object of a file is a whole number of at least 0 that a file can have of anything."""
-    return isinstance(value, int) and 0 <= value <= _LARGEST_COUNT
+    return isinstance(value, int) and 0 <= value <= _LARGEST_SIZE
 
 
 def is_shape(value: Any) -> bool:
     """Tells whether an object of a file is the shape of an array, or its strides."""
-    return isinstance(value, tuple) and len(value) <= _MOST_AXES and all(map(is_count, value))
+    return isinstance(value, tuple) and len(value) <= _MOST_AXES and all(map(is_size, value))
 
 
 def load_inert(
@@ -138,9 +155,9 @@ def load_inert(
     Raises ValueError where the pickle is truncated, malformed, or asks for anything but the stand-ins.
     """
     try:
-        return _Unpickler(BoundedFile(file, size), path, stand_ins, load_storage).load()
-    except _RefusedError:
-        raise
+        return _Unpickler(BoundedFile(file, size), stand_ins, load_storage).load()
+    except _RefusedError as refusal:
+        raise ValueError('{} {}'.format(path, refusal)) from refusal
     except MemoryError as error:
         raise damaged(path, LARGER_THAN_MEMORY) from error
     except Exception as error:  # a malformed pickle can raise nearly anything: EOFError, IndexError, TypeError, ...

@@ -18,7 +18,7 @@ import numpy as np
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.assemble import Layout, Shape, Use, assemble, num_values, paired_names
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
-from fcn8s.vgg16.weights.pickles import checked_key, described, is_count, is_shape, load_inert
+from fcn8s.vgg16.weights.pickles import checked_key, described, is_shape, is_size, load_inert, name_of
 from fcn8s.vgg16.weights.source import TORCHVISION_RGB, Source
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -269,7 +269,7 @@ def _parse_storage_id(path: str, pid: Any) -> Tuple[str, str, int]:
         or pid[0] != 'storage'
         or not hasattr(pid[1], 'dtype')
         or not isinstance(pid[2], str)
-        or not is_count(pid[4])
+        or not is_size(pid[4])
     ):
         raise damaged(path, '{} is no storage of numbers'.format(described(pid)))
     return pid[1].dtype, pid[2], pid[4]
@@ -279,7 +279,7 @@ def _locate_storages(
     file: IO[bytes], path: str, keys: Any, dtypes: Mapping[str, str], sizes: Mapping[str, int]
 ) -> Dict[str, int]:
     """Key -> where in the file its content begins. The number of elements (int64) precedes each content."""
-    if not isinstance(keys, list) or set(map(checked_key, keys)) != set(dtypes):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or set(keys) != set(dtypes):
         raise damaged(path, 'its list of storages does not fit its tensors')
     offsets = {}
     for key in keys:
@@ -308,10 +308,10 @@ def _tensors(path: str, content: Any) -> Dict[str, _Tensor]:
             content = content[key]
     if not isinstance(content, dict):
         raise ValueError('{} holds no state dict. Save one with: torch.save(model.state_dict(), path)'.format(path))
-    return {str(name): _unwrap(path, name, value) for name, value in content.items()}
+    return {name_of(key): _unwrap(path, name_of(key), value) for key, value in content.items()}
 
 
-def _unwrap(path: str, name: Any, value: Any) -> _Tensor:
+def _unwrap(path: str, name: str, value: Any) -> _Tensor:
     if isinstance(value, _Parameter) and value.arguments:
         value = value.arguments[0]
     if not isinstance(value, _Tensor) or not _is_well_formed(value.arguments):
@@ -328,7 +328,7 @@ def _is_well_formed(arguments: Any) -> bool:
     if not isinstance(arguments, tuple) or len(arguments) < 4 or not isinstance(arguments[0], _Storage):
         return False
     storage, offset, shape, strides = arguments[:4]
-    if not is_count(offset) or not is_shape(shape) or not is_shape(strides) or len(shape) != len(strides):
+    if not is_size(offset) or not is_shape(shape) or not is_shape(strides) or len(shape) != len(strides):
         return False
     last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides))
     return 0 in shape or last < storage.size
@@ -459,7 +459,7 @@ def _parse_entry(entry: Mapping[str, Any], content_size: int) -> Tuple[str, Shap
     dtype, shape, (begin, end) = entry['dtype'], tuple(entry['shape']), entry['data_offsets']
     if dtype not in SAFETENSORS_DTYPES:
         raise ValueError('the data type {!r} is unknown'.format(dtype))
-    if not is_shape(shape) or not is_count(begin) or not is_count(end):
+    if not is_shape(shape) or not is_size(begin) or not is_size(end):
         raise ValueError('the shape {!r} from {!r} to {!r}'.format(shape, begin, end))
     count = num_values(shape)
     if not 0 <= begin <= end <= content_size or end - begin != count * np.dtype(SAFETENSORS_DTYPES[dtype]).itemsize:

@@ -91,7 +91,8 @@ def test_a_report_that_is_a_link_is_refused_before_the_evaluation(data, tmp_path
     os.symlink(str(tmp_path / 'mine'), run.report_path)
     monkeypatch.setattr('fcn8s.cli.report.find_subjects', lambda args: pytest.fail('the evaluation began'))
     assert report(run.directory, *(data if with_data else ())) == 2
-    assert 'is a link to {!r}, and the report'.format(str(tmp_path / 'mine')) in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert 'is a link to {!r}, and the report'.format(str(tmp_path / 'mine')) in error and '--out FILE' in error
     assert (tmp_path / 'mine').read_text() == 'mine'
 
 

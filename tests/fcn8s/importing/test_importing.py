@@ -1,5 +1,6 @@
 import json
 import os
+from types import SimpleNamespace
 
 import foreign_networks as structures
 import numpy as np
@@ -10,8 +11,9 @@ from streams import Stream
 from fcn8s import FCN8s, open_model
 from fcn8s.backend import TF_VERSION, tf
 from fcn8s.cli import main
-from fcn8s.cli.import_fcn8s import describe
-from fcn8s.importing import sources
+from fcn8s.cli.import_fcn8s import _images_line, describe
+from fcn8s.importing import sources, write
+from fcn8s.importing.own_graph import OwnLogits
 from fcn8s.importing.placement import _number, place
 from fcn8s.importing.write import import_network
 from fcn8s.training.schedules import constant
@@ -203,6 +205,30 @@ def test_the_own_graph_is_run_however_it_takes_its_images(tmp_path, taking):
     assert manifest['proof']['own_graph_error'] < 1e-5
     from_first = taking == 'a queue'
     assert ('of its own graph, from conv1_1 on: ' in describe(out, manifest)[-1]) == from_first
+
+
+@pytest.mark.parametrize(
+    'start, raw, prepared, proves',
+    [
+        ('image_input', 1, 2, True),
+        ('image_input', 2, 1, False),
+        ('image_input', 1, 1, False),  # they are the same, for example without a mean
+        ('conv1_1', 1, 2, False),
+        ('conv1_1', 2, 1, False),
+    ],
+)
+def test_only_a_graph_that_subtracts_the_mean_proves_it(monkeypatch, start, raw, prepared, proves):
+    expected = np.ones((4, 4, 2))
+    found = OwnLogits([3 * expected, 3 * expected, raw * expected, prepared * expected], (4, 4), start)
+    monkeypatch.setattr(write, 'run_own_graph', lambda path, asked: found)
+    monkeypatch.setattr(write.forward, 'forward', lambda image, weights: expected)
+    placement = SimpleNamespace(kernels={'upsample_image': 'a'}, biases={}, encoder={'conv1_1': ('b', 'c')})
+    proof = write._compare_with_own_graph('file', placement, np.zeros, SimpleNamespace(alignment='same'))
+    assert proof['own_graph_error'] == 0 and proof['own_graph_prepares'] == proves
+    images = {'channel_order': 'BGR', 'mean': (1, 2, 3)}
+    taken = '' if proves else ', taken for granted: weights do not tell it, --mean does'
+    assert _images_line(images, proof, mean_given=False) == 'images: BGR minus 1 2 3' + taken
+    assert _images_line(images, proof, mean_given=True) == 'images: BGR minus 1 2 3' + ('' if proves else ', as given')
 
 
 def test_a_derived_program_that_takes_images_of_any_shape_is_refused(tmp_path):

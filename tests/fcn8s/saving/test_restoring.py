@@ -211,7 +211,7 @@ def test_the_state_file_only_says_which_checkpoint_of_its_folder_is_the_newest(t
 
 
 @pytest.mark.parametrize(
-    'content', ['model_checkpoint_path: "/*/*/*/*/*/x"', 'x', '', '"\xff', '#' * 2**16 + '\n', None]
+    'content', ['model_checkpoint_path: "/*/*/*/*/*/x"', 'x', '', '"\xff', '#' * 2**20 + '\n', None]
 )
 def test_a_state_file_that_names_no_checkpoint_of_its_folder_is_left_out(tmp_path, capfd, content):
     (tmp_path / 'there.index').write_bytes(b'')
@@ -221,6 +221,23 @@ def test_a_state_file_that_names_no_checkpoint_of_its_folder_is_left_out(tmp_pat
         (tmp_path / 'checkpoint').write_bytes(content.encode('latin1'))
     assert restoring.find_checkpoint(str(tmp_path)) == str(tmp_path / 'there')
     assert capfd.readouterr() == ('', '')
+
+
+def test_a_state_file_that_names_a_checkpoint_elsewhere_is_told(tmp_path):
+    (tmp_path / 'checkpoint').write_text('model_checkpoint_path: "/home/a/new"\n')
+    for names, error in (((), FileNotFoundError), (('x', 'y'), ValueError)):
+        for name in names:
+            (tmp_path / (name + '.index')).write_bytes(b'')
+        with pytest.raises(error, match="Its file 'checkpoint' names '/home/a/new', which is not in this folder. Pass"):
+            restoring.find_checkpoint(str(tmp_path))
+
+
+def test_a_long_list_of_checkpoints_still_says_which_is_the_newest(tmp_path):
+    for name in ('old', 'new'):
+        (tmp_path / (name + '.index')).write_bytes(b'')
+    earlier = 'all_model_checkpoint_paths: "/{}/old"\n'.format('long' * 25) * 1000
+    (tmp_path / 'checkpoint').write_text('model_checkpoint_path: "/a/new"\n' + earlier)
+    assert restoring.find_checkpoint(str(tmp_path)) == str(tmp_path / 'new')
 
 
 def test_a_file_of_a_checkpoint_stands_for_it(tmp_path):

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
+from fcn8s.cli.options import resolving
 from fcn8s.saving import runs
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
@@ -127,6 +128,23 @@ def test_a_new_run_replaces_no_link_to_a_file_that_is_not_there(tmp_path):
     os.symlink(str(tmp_path / 'elsewhere'), str(tmp_path / 'config.json'))
     with pytest.raises(ValueError, match='holds a run already'):
         runs.check_free(str(tmp_path))
+
+
+@pytest.mark.parametrize('name', ['checkpoints', 'events'])
+def test_links_are_refused_before_a_run_begins_or_goes_on(tmp_path, name):
+    (tmp_path / 'new').mkdir()
+    (tmp_path / 'elsewhere').mkdir()
+    run = runs.create_run(str(tmp_path / 'old'), dict(OWN, command={}))
+    os.rmdir(run.checkpoints_dir)
+    for directory in ('new', 'old'):
+        os.symlink(str(tmp_path / 'elsewhere'), str(tmp_path / directory / name))
+    os.symlink(str(tmp_path / 'elsewhere'), str(tmp_path / 'whole'))
+    runs.check_free(str(tmp_path / 'whole'))
+    message = '{} is a link to .*elsewhere., outside of the run'.format(name)
+    with pytest.raises(ValueError, match=message):
+        runs.check_free(str(tmp_path / 'new'))
+    with pytest.raises(ValueError, match=message):
+        resolving.resolve({'resume': run.directory}, {})
 
 
 @pytest.mark.filterwarnings('ignore:.*cannot be read')

@@ -31,7 +31,7 @@ from fcn8s.saving import saved_models
 from fcn8s.vgg16 import graph as vgg16_graph
 from fcn8s.vgg16 import proof, write_encoder
 from fcn8s.vgg16.weights.numpy_files import _Dtype, _Latin1Bytes
-from fcn8s.vgg16.weights.pickles import is_shape, load_inert
+from fcn8s.vgg16.weights.pickles import is_shape, load_inert, name_of
 from fcn8s.vgg16.weights.recognise import read_source, recognise
 from fcn8s.vgg16.weights.saved_model import opens_as_it_is
 from fcn8s.vgg16.weights.torch_files import TORCH_STAND_INS, _parse_storage_id
@@ -1082,7 +1082,12 @@ ORDERED_DICT = b'ccollections\nOrderedDict\n'
         (ORDERED_DICT + b'](' + DOUBLED + b'Nla\x85R.', 'a tuple is the key of a table'),
         (DOUBLED + b'Q.', r'data outside itself \(a tuple\)'),
         (b'}\x8b' + struct.pack('<i', 10**6) + b'\x01' * 10**6 + b'Ns.', 'a int is the key of a table'),
-        (b'\x96' + struct.pack('<Q', 2**44) + b'.', 'damaged'),  # memory before it is read
+        (b'\x96' + struct.pack('<Q', 2**44) + b'.', 'holds a bytearray, .* Save the weights alone'),  # memory first
+        (ORDERED_DICT + b')}\x92.', 'holds an object made with named arguments, .* Save the weights alone'),
+        (
+            b'}(' + b'N' * 65 + b'tNs.',
+            'a tuple is the key of a table, .* Save the weights alone: torch.save.checkpoint',
+        ),
         (ORDERED_DICT + b'(' + b'N' * 300 + b'tR.', 'a call has 300 arguments'),  # copied by each call
     ],
 )
@@ -1090,6 +1095,20 @@ def test_pickles_that_take_all_time_or_memory_are_refused_at_once(body, message)
     with pytest.raises(ValueError, match=message) as caught:
         load_inert(io.BytesIO(body), len(body), 'file', TORCH_STAND_INS)
     assert caught.value.args[0].startswith('file ') and len(caught.value.args[0]) < 200
+
+
+@pytest.mark.parametrize(
+    'key',
+    [
+        b'cnumpy.core.multiarray\nscalar\n(X\x04\x00\x00\x00roadtR',  # numpy.str_
+        b'cpathlib\nPosixPath\n(X\x01\x00\x00\x00atR',
+        b'K\x00K\x01\x86',
+    ],
+)
+def test_tables_beside_the_weights_have_the_keys_of_programs(key):
+    for body in (b'}' + key + b'K\x03s.', b'(' + key + b'K\x03d.', ORDERED_DICT + b'](' + key + b'K\x03la\x85R.'):
+        (value,) = load_inert(io.BytesIO(body), len(body), 'file', TORCH_STAND_INS).values()
+        assert value == 3
 
 
 def test_a_pickle_can_copy_no_list_of_pairs_again_and_again():
@@ -1108,6 +1127,7 @@ def test_values_of_pickles_in_messages_are_short_and_shapes_are_few_whole_number
             refused()
     with pytest.raises(ValueError, match="an array of 'i8'; weights"):
         _Dtype('i8').to_float_dtype()
+    assert [name_of(key) for key in ('a', 0, doubled)] == ['a', '0', 'a tuple']
     assert is_shape((3, 0)) and not any(map(is_shape, (doubled, (1,) * 65, (2**64,), (-1,), [3])))
 
 
@@ -1178,6 +1198,19 @@ def test_only_what_was_read_of_a_saved_model_is_copied_and_no_link(tmp_path, tin
         ValueError, match='{} is a link to .*elsewhere, and only files of the model itself'.format(data)
     ):
         saved_models.copy_file(str(encoder), os.path.join('variables', data), str(out))
+
+
+def test_an_encoder_of_links_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    """Downloads of Hugging Face are such folders, and data under git-annex or DVC."""
+    encoder, blob = tmp_path / 'my encoder', tmp_path / 'blob'
+    (encoder / 'variables').mkdir(parents=True)
+    (encoder / 'variables' / 'variables.index').write_bytes(b'')
+    blob.write_bytes(b'')
+    os.symlink(str(blob), str(encoder / 'saved_model.pb'))
+    monkeypatch.setattr('fcn8s.vgg16.weights.recognise.read_source', lambda *_: pytest.fail('weights are read'))
+    remedy = "saved_model.pb is a link to .*blob, .* take the copy: cp -rL '.*my encoder' COPY"
+    with pytest.raises(ValueError, match=remedy):
+        write_encoder(str(tmp_path / 'out'), str(encoder))
 
 
 def write_with_layer(directory, encoder, name):
