@@ -161,14 +161,15 @@ def test_the_command_on_a_card_is_taken(words, evaluates):
     options = resolving.resolve_steps(
         {name: value for name, value in typed.items() if name not in training.NO_OPTIONS}, typed['defaults']
     )
-    options.class_weights = [0.5, 1.5]  # as --minutes and --resume leave them
+    weights = [0.5 + c for c in range(2 if options.images else 19)]
+    options.class_weights = weights  # as --minutes and --resume leave them
     command = _command_on_the_card(resolving.storable(options))
     typed = vars(build_parser().parse_args(command[1:]))
     again = resolving.resolve_steps(
         {name: value for name, value in typed.items() if name not in training.NO_OPTIONS}, typed['defaults']
     )
-    assert again.class_weights == '0.5,1.5' and resolving.evaluates(again) is evaluates
-    assert dict(resolving.storable(again), class_weights=[0.5, 1.5]) == resolving.storable(options)
+    assert again.class_weights == ','.join(map(str, weights)) and resolving.evaluates(again) is evaluates
+    assert dict(resolving.storable(again), class_weights=weights) == resolving.storable(options)
 
 
 def _command_on_the_card(stored):
