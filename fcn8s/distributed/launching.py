@@ -276,9 +276,8 @@ def _check_none_hangs(group: '_Group', idle_timers: Dict[str, _IdleTimer], patie
     for name, process_id in group.process_ids().items():
         if name not in idle_timers:
             idle_timers[name] = _IdleTimer(patience, process_id)
-        if idle_timers[name].has_expired(
-            may_wait_for_us=group.is_writing
-        ):  # then it may be waiting until its output is read
+        # While a line is written here, the worker may be waiting until its own output is read.
+        if idle_timers[name].has_expired(may_wait_for_us=group.is_writing):
             raise WorkerHangsError(
                 '{} hangs or is stopped: it has shown no sign of work for {:.0f} s. All others were ended with '
                 'it.'.format(name, patience)
