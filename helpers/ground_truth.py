@@ -150,7 +150,8 @@ def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = DE
         A uint8 array of shape [..., H, W, C].
 
     Raises:
-        ValueError: An ID is neither below `num_classes` nor `ignore_id`; the labels are no integers.
+        ValueError: An ID is neither below `num_classes` nor `ignore_id`; the labels are no integers;
+            `num_classes` is no whole number of at least 1.
     """
     labels, num_classes = _integers(labels), checked_whole('num_classes', num_classes, 1)
     ignored = labels == ignore_id

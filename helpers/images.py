@@ -333,7 +333,8 @@ def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     bilinearly. An image of that size is returned unchanged.
 
     Training, evaluation and prediction all use this rule, so a network always sees the same image. Raises ValueError
-    unless `size` is a pair of whole numbers of at least 1.
+    unless `size` is a pair of whole numbers of at least 1, and the image an array of a type that OpenCV resizes (not
+    int64).
     """
     size = checked_pair('size', size)
     if not isinstance(image, np.ndarray) or image.dtype.name not in _OPENCV_TYPES:
@@ -356,7 +357,7 @@ def _interpolated(image: np.ndarray, size: Tuple[int, int], interpolation: int) 
 def resize_labels(labels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """Resizes integer labels [h, w] to `size` (height, width) by nearest neighbour.
 
-    Raises ValueError as `resize_image`.
+    Raises ValueError unless `size` is a pair of whole numbers of at least 1.
     """
     size = checked_pair('size', size)
     if max(labels.shape) > MAX_OPENCV_SIDE:

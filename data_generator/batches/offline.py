@@ -43,6 +43,7 @@ def process_all(
     Images become `export_dir`/<path relative to root_dir>.png; labels likewise, uint8 or uint16 without loss. A run
     after an interrupted one writes the missing pairs; the result is the same as without the interruption. A pair that
     exists is not written again, even if its source files have changed since: delete it, or the directory.
+    `export_dir` also gets `.lock`, an empty file that stays.
 
     Args:
         make: Its seed determines everything random: pair k always gets the same draw.

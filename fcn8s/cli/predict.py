@@ -28,8 +28,9 @@ from helpers.tables import one_line
 
 DESCRIPTION = """Predicts every pixel's class, at the size of the image, and writes files named like the image:
 NAME_overlay.png (the default), NAME_ids.png, NAME_color.png, NAME_softmax.npz, NAME_errors.png, polygons. Results of a
-folder keep its subfolders. Existing results of the same names are replaced, but for polygons that were changed
-since, and annotations.json; nothing else in the folder is touched."""
+folder keep its subfolders. Existing results of the same names are replaced. Where polygons that somebody may have
+drawn or corrected, or an annotations.json, are there, the command does not begin. Nothing else in the folder is
+touched."""
 
 
 class Loaded(NamedTuple):
@@ -410,7 +411,7 @@ def _close(args: argparse.Namespace, failures: Failures, writers: Writers) -> in
 
 @contextlib.contextmanager
 def _kept_if_interrupted(writers: Writers) -> Iterator[None]:
-    """Where an error or Ctrl-C ends the work, writes what covers all images for those that were predicted.
+    """Where an error or a signal ends the work, writes what covers all images for those that were predicted.
 
     It goes to files of their own: those of an earlier, whole prediction stay, and a rerun finds its places free. What
     is whole already is not written again.

@@ -205,8 +205,8 @@ def render_video(
     The first sound track of a video is kept; a warning names one that cannot be converted.
 
     Raises ValueError, FileNotFoundError or OSError naming what cannot be read or written and the frame. The part that
-    was finished stays as 'NAME.partial.mp4' (see `VideoWriter`), which can be played. The same holds after Ctrl-C or
-    SIGTERM, which raise `helpers.process.termination.Interrupted`, a KeyboardInterrupt.
+    was finished stays as 'NAME.partial.mp4' (see `VideoWriter`), which can be played. The same holds after Ctrl-C,
+    SIGTERM or SIGHUP, which raise `helpers.process.termination.Interrupted`, a KeyboardInterrupt.
     """
     check_places(source, out_path, frame_rate, image_rules)
     if style.show is not None:

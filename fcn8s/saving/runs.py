@@ -161,7 +161,9 @@ def open_run(directory: str) -> Run:
 
 
 def check_no_links(run: Run) -> None:
-    """Raises ValueError where a training would write or remove files outside of the run, to which a link leads."""
+    """Raises ValueError where a training would write or remove files outside of the run, to which a link leads, and
+    where a file that it writes is a link at all.
+    """
     pointers = Checkpoints(run.checkpoints_dir).pointer_paths()
     for path in [run.config_path, run.metrics_path, run.report_path] + pointers:
         check_no_link(path, 'training would write', 'Put the file itself in its place.')

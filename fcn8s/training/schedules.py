@@ -113,6 +113,8 @@ def parse_schedule(text: str, total_steps: int) -> Schedule:
 
     Raises:
         ValueError: naming the text, and what is wrong with it.
+
+    Warns where the warm-up is as long as the training.
     """
     if not isinstance(text, str):
         raise ValueError('The schedule is {!r}; it has to be text, such as poly:1e-4.'.format(text))

@@ -165,7 +165,7 @@ def write_encoder(
     'preprocessing', 'versions', 'proof' ('relative_errors' by layer and 'conv1_1' statistics), 'classification'.
 
     Raises FileNotFoundError, FileExistsError or ValueError (naming the layer) before anything is written; OSError on a
-    full disk, or without the internet connection that 'keras' needs.
+    full disk, where out_dir cannot be made, or without the internet connection that 'keras' needs.
     """
     check_new_directory(path_of(out_dir))
     check_can_make(os.path.dirname(os.path.realpath(out_dir)))
