@@ -254,8 +254,7 @@ class BatchGenerator:
             them, else 'sequences' (images whose names are equal up to the first underscore), else 'images'.
 
         Raises:
-            ValueError: `number` is below 2 or larger than the number of images, or `seed` is no whole number of at least
-                0.
+            ValueError: `number` is below 2 or larger than the number of images; `seed` is not 0 or a positive integer.
             DataError: The unit is 'images', and one path is the end of another, as 1.png is of sub/1.png.
         """
         return divide(self.pairs, number, seed)
@@ -344,7 +343,8 @@ class BatchGenerator:
             shuffle: A new random order for each pass.
             pad_value: (red, green, blue) of padding; None for the mean colour of the dataset.
             workers: Threads that read and transform in the background, at most 1024; 0 to make each batch when it is
-                asked for. One per core is best. While they run, each call of OpenCV uses one thread (cv2.setNumThreads).
+                asked for. One per core is best. While they run, each call of OpenCV uses one thread
+                (cv2.setNumThreads).
             prefetch: How many batches the workers make ahead at most.
             cache_dir: A directory for decoded pairs, which are also cropped and resized unless a random crop comes
                 first. The next pass, or another process, maps them into memory. It grows by the decoded size of the

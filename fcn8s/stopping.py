@@ -7,6 +7,9 @@ from typing import Any, Iterator, List, Optional, Tuple
 
 from helpers.process.termination import STOP_SIGNALS, Interrupted, leave_lost_terminal, signals_to_hear
 
+#: What an error says before the run with which an interrupted training goes on: a line of its own, to be copied.
+GO_ON_WITH = '\n  fcn8s train --resume '
+
 
 class StopRequest:
     """While open, turns SIGINT, SIGTERM and SIGHUP into `requested`; a second signal interrupts at once.

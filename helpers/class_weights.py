@@ -20,9 +20,10 @@ def median_frequency_weights(class_pixels: np.ndarray) -> np.ndarray:
     """
     counts = np.asarray(class_pixels, np.float64)
     if counts.ndim != 2 or not np.all((counts >= 0) & (counts < np.inf)):
+        held = 'nothing' if counts.size == 0 else '{} to {}'.format(counts.min(), counts.max())
         raise ValueError(
-            'class_pixels has the shape {}, and holds {} to {}; it has to hold one row of finite pixel '
-            'counts, at least 0, for each image.'.format(counts.shape, counts.min(initial=0), counts.max(initial=0))
+            'class_pixels has the shape {}, and holds {}; it has to hold one row of finite pixel counts, at least 0, '
+            'for each image.'.format(counts.shape, held)
         )
     pixels = counts.sum(axis=0)
     pixels_where_present = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)

@@ -74,7 +74,8 @@ def atomic_new_path(final_path: PathLike, may_replace: Callable[[str], bool] = l
 
     Args:
         final_path: The file to write.
-        may_replace: Tells of a file that is there once the new one is whole whether it may be replaced after all.
+        may_replace: Called with the path if something is there when the new file is complete; returns whether that
+            may be replaced.
 
     Raises:
         PathTakenError: Something is at `final_path`.
@@ -252,7 +253,10 @@ def check_folder(directory: PathLike) -> None:
 
 
 def check_can_make(directory: PathLike) -> None:
-    """Raises OSError, saying what to do, where a directory neither is nor can be made; makes none."""
+    """Raises OSError, saying what to do, unless the directory can be written to or, where it is missing, could be made.
+
+    Only a test file is made, and removed again, in the nearest directory that exists.
+    """
     check_home(directory)
     place = os.path.abspath(path_of(directory))
     while not os.path.lexists(place):

@@ -1,4 +1,4 @@
-"""Attributes of the reference implementation of 2017 that are gone. Reading one raises an error that says what to do."""
+"""Attributes of the reference implementation of 2017 that are gone. Reading one is an error that says what to do."""
 
 from typing import Any, Callable, Dict, Mapping, Type, TypeVar
 

@@ -57,7 +57,7 @@ def check_options(
 ) -> TransformOptions:
     """Checks all options of `transforms.pipeline.build_pipeline`, each on its own, then their combination.
 
-    spell: how messages call the options.
+    spell: How messages call the options. Names that begin with -- get remedies as they are typed.
 
     Raises:
         ValueError: An option is wrong, or two cannot be combined.

@@ -18,7 +18,7 @@ from fcn8s.cli.options.flags import flag
 from fcn8s.cli.options.prediction import (
     add_model_argument,
     add_temperature_argument,
-    check_averaging,
+    check_predictor_arguments,
     check_temperature_argument,
 )
 from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, silent_output
@@ -129,7 +129,7 @@ def _check(args: argparse.Namespace) -> None:
     check_sort_order(args.sort)
     check_workers(args.workers)
     check_data(args)
-    check_averaging(args)
+    check_predictor_arguments(args)
     check_sampling_arguments(args)
     check_temperature_argument(args, second='against')
     check_resamples(args.resamples)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fcn8s.cli.options import resolving, training
 from fcn8s.cli.options.evaluation import check_can_write
-from fcn8s.cli.options.flags import spelled
+from fcn8s.cli.options.flags import flag
 from fcn8s.cli.terminal import Parser, program
 from fcn8s.training.probes import HIGH, LOW, STEPS, check_sweep, sweep_rates
 from helpers.files import numbered, write_numbered
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     )
     options = resolving.without_validation(resolving.resolve_steps(typed, args.defaults))
     resolving.refuse_size_of_evaluations(typed, options)
-    check_sweep(options.low, options.high, options.steps, spelled)
+    check_sweep(options.low, options.high, options.steps, flag)
     check_can_write('--out', options.out if 'out' in typed else numbered(options.out), 'rate.svg', ('.svg',))
     check_can_begin(options)
     data, _ = open_datasets(options)

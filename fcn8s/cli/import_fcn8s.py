@@ -71,7 +71,14 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.importing.write import import_network
 
     manifest = import_network(
-        args.file, args.out, args.skip_scales, label_space, said, args.leave_out, args.mean, args.channel_order
+        args.file,
+        args.out,
+        skip_scales=args.skip_scales,
+        label_space=label_space,
+        said=said,
+        leave_out=args.leave_out,
+        mean=args.mean,
+        channel_order=args.channel_order,
     )
     print('\n'.join(describe(args.out, manifest, args.mean is not None)))
     return 0

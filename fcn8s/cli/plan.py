@@ -5,7 +5,7 @@ import math
 from typing import Any, Optional
 
 from fcn8s.cli.options.counts import batch_size, count
-from fcn8s.cli.options.flags import flag, refuse_without, spelled
+from fcn8s.cli.options.flags import flag, refuse_without
 from fcn8s.cli.options.network import (
     add_architecture_arguments,
     add_average_arguments,
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.planning.memory import GB, PlanRequest, parameter_bytes
     from fcn8s.precision import check_precision
 
-    check_precision(args.precision, spell=spelled)
+    check_precision(args.precision, spell=flag)
 
     request = PlanRequest(
         num_classes=args.classes,
@@ -123,7 +123,7 @@ def _check(args: argparse.Namespace) -> None:
     check_head_warmup(args.head_warmup, '--head-warmup')
     if args.workers is not None:
         if args.head_warmup:
-            refuse_warmup_of_several(args.head_warmup, spelled)
+            refuse_warmup_of_several(args.head_warmup, flag)
         check_workers(args.workers, args.bandwidth)
         if args.seconds == 0:
             raise ValueError(

@@ -172,8 +172,15 @@ def _share_out(args: argparse.Namespace, plan: PredictionPlan) -> int:
         _map_request(args, maps, plan)
     failures: Failures = []
     with _kept_if_interrupted(writers):
-        take_over = functools.partial(_take_over, failures, writers)
-        share_out(args.argv, args.workers, models, len(plan.jobs), 'predict', 'image', take_over)
+        share_out(
+            args.argv,
+            args.workers,
+            models,
+            len(plan.jobs),
+            description='predict',
+            unit='image',
+            take_over=functools.partial(_take_over, failures, writers),
+        )
         return _close(args, sorted(failures), writers)
 
 

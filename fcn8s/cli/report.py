@@ -19,7 +19,12 @@ from fcn8s.cli.options.evaluation import (
 )
 from fcn8s.cli.options.flags import flags
 from fcn8s.cli.options.folders import as_list
-from fcn8s.cli.options.prediction import add_also_argument, add_model_argument, add_palette_argument, check_averaging
+from fcn8s.cli.options.prediction import (
+    add_also_argument,
+    add_model_argument,
+    add_palette_argument,
+    check_predictor_arguments,
+)
 from fcn8s.cli.options.resolving import options_of_run
 from fcn8s.cli.terminal import Parser, program
 
@@ -49,7 +54,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_averaging(args)
+    check_predictor_arguments(args)
     check_sampling_arguments(args)
     check_resamples(args.resamples)
     if args.out is not None:
@@ -79,7 +84,7 @@ def write(args: argparse.Namespace, command: str) -> str:
     if is_run:
         read_records(args.model)  # refuses damaged records before the evaluation, which may take hours
     if args.out is None:
-        runs.check_no_link(runs.Run(args.model).report_path)
+        runs.check_report_is_no_link(runs.Run(args.model))
         check_can_write('the default of --out,', runs.Run(args.model).report_path, 'report.html')
     subject, other = find_subjects(args)
     evaluated = _evaluated(args, subject, ' + '.join(subject.paths))

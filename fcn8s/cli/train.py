@@ -109,7 +109,7 @@ def _saying_how_to_go_on(typed: Dict[str, Any]) -> Iterator[None]:
     """Completes the command with which an interrupted training goes on, unless that is the very same, as with --folds.
     typed: the options of this command.
     """
-    from fcn8s.stopping import TrainingInterrupted
+    from fcn8s.stopping import GO_ON_WITH, TrainingInterrupted
 
     try:
         yield
@@ -117,7 +117,7 @@ def _saying_how_to_go_on(typed: Dict[str, Any]) -> Iterator[None]:
         if cross_validation.is_asked_for(typed):
             raise
         workers = ' --workers {}'.format(typed['workers']) if 'of_cluster' in typed else ''
-        said = str(error).replace('\n  fcn8s train', '\n  {} train'.format(program()), 1)
+        said = str(error).replace(GO_ON_WITH, GO_ON_WITH.replace('fcn8s', program(), 1), 1)
         words = workers + trust_words(typed.get('trust', False))
         raise TrainingInterrupted(said + words, error.signal_name) from None
 

@@ -12,8 +12,8 @@ from fcn8s.cli.options.prediction import (
     add_model_argument,
     add_prediction_arguments,
     add_temperature_argument,
-    check_averaging,
     check_drawing,
+    check_predictor_arguments,
     check_temperature_argument,
     temperature_of,
 )
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.prediction.video import check_clockwork, check_places, check_smoothing, render_video
     from helpers.image_rules import ImageRules
 
-    check_averaging(args)
+    check_predictor_arguments(args)
     style = Style(
         args.layout,
         args.alpha,

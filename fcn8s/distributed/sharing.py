@@ -84,6 +84,7 @@ def share_out(
     count: int,
     models: Mapping[str, str],
     total: int,
+    *,
     description: str,
     unit: str,
     take_over: Callable[[Iterator[Any]], None],

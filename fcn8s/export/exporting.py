@@ -178,7 +178,7 @@ def export_open_network(
     network: Any, out_dir: str, format: str = 'saved_model', precision: str = 'float32', **options: Any
 ) -> Any:
     """Exports an open network (`fcn8s.network.Network`), as `export_model`."""
-    known = _Request._fields[4:]
+    known = tuple(_Request._field_defaults)
     for name in options:
         if name not in known:
             raise ValueError('{}: export has no such option. It has {}.'.format(name, ', '.join(known)))

@@ -63,7 +63,8 @@ def check_sources(images_dir: Optional[str], labels_dir: Optional[str], scenes: 
         raise ValueError('labels came without images: give --verify DIR, the images that they belong to.')
     if images_dir is not None and scenes is not None:
         raise ValueError('scenes came beside verify, whose images are run. Leave one of the two out.')
-    if scenes is not None and not (isinstance(scenes, (list, tuple, np.ndarray)) and len(scenes)):
+    is_list = isinstance(scenes, (list, tuple)) or (isinstance(scenes, np.ndarray) and scenes.ndim)
+    if scenes is not None and not (is_list and len(scenes)):
         raise ValueError('scenes is no list of images, or an empty one. Pass a list of uint8 [H, W, 3] images.')
 
 

@@ -21,16 +21,19 @@ from fcn8s.vgg16.weights.numpy_files import NPY_MAGIC, read_npy
 from fcn8s.vgg16.weights.recognise import download_hint
 from fcn8s.vgg16.weights.source import CAFFE_BGR, CHANNEL_ORDERS, Preprocessing
 from fcn8s.vgg16.weights.torch_files import LEGACY_HEAD, read_pth_legacy, read_pth_zip, read_safetensors
-from helpers.flags import check_choice, is_real
+from helpers.flags import check_choice, is_real, is_sequence
 from helpers.label_spaces import LABEL_SPACES, LabelSpace, generic_label_space
 
 _UNSCALED = (1.0, 1.0, 1.0)
 # What Berkeley's nets and torchfcn subtract, BGR (voc_layers.py; torchfcn/datasets/voc.py).
 BERKELEY_BGR = Preprocessing('BGR', (104.00698793, 116.66876762, 122.67891434), _UNSCALED)
-# Those of SIFT Flow (siftflow_layers.py) and how many classes they have.
-SIFT_FLOW_BGR, SIFT_FLOW_CLASSES = Preprocessing('BGR', (114.578, 115.294, 108.353), _UNSCALED), 33
-# Those of NYUDv2 (nyud_layers.py): one takes colours, the other HHA (three images made of the depth), not reversed.
-NYUD_CLASSES, NYUD_BGR, NYUD_HHA = 40, (116.19, 97.203, 92.318), (132.431, 94.076, 118.477)
+# SIFT Flow (siftflow_layers.py).
+SIFT_FLOW_CLASSES = 33
+SIFT_FLOW_BGR = Preprocessing('BGR', (114.578, 115.294, 108.353), _UNSCALED)
+# NYUDv2 (nyud_layers.py): one net takes colours as BGR, the other HHA, three channels computed from depth, as they are.
+NYUD_CLASSES = 40
+NYUD_BGR = (116.19, 97.203, 92.318)
+NYUD_HHA = (132.431, 94.076, 118.477)
 ACCEPTED = (
     'the SavedModel or tf.train.Saver checkpoint of the FCN-8s of 2017, a checkpoint of KittiSeg, tensorflow-fcn or a '
     "CarND project, a frozen graph of any of these, tensorflow-fcn's .npy, a Berkeley .caffemodel, or torchfcn's .pth "
@@ -83,8 +86,7 @@ def stated_preprocessing(mean: Any, channel_order: Optional[str]) -> Optional[Pr
             )
     if mean is None:
         return None
-    is_mean = isinstance(mean, (tuple, list, np.ndarray)) and len(mean) == 3
-    if not is_mean or not all(is_real(value) and 0 <= value <= 255 for value in mean):
+    if not is_sequence(mean, 3) or not all(is_real(value) and 0 <= value <= 255 for value in mean):
         raise ValueError(
             'mean is {!r}; it has to be three numbers from 0 to 255, such as {} for BGR.'.format(
                 mean, SIFT_FLOW_BGR.mean

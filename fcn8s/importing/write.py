@@ -162,12 +162,13 @@ def _compare_with_own_graph(
             'allowed), so that its program has other layers, or prepares images otherwise'
         )
         raise differs(path, how.format(weights.variant, error, TOLERANCE))
+    as_they_are, prepared = errors[0::2], errors[1::2]  # in the order of `images`, perhaps twice
     return {
         'own_graph_error': error,
         'own_graph_size': list(found.size),
         'own_graph_from': found.start,
         # Only a graph that prepares images itself tells the mean.
-        'own_graph_prepares': found.start == 'image_input' and min(errors[0::2]) <= TOLERANCE < min(errors[1::2]),
+        'own_graph_prepares': found.start == 'image_input' and min(as_they_are) <= TOLERANCE < min(prepared),
     }
 
 

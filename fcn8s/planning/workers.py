@@ -13,6 +13,7 @@ from helpers.flags import is_positive
 
 # Workers pay as long as each does at least this share of the work of a single worker.
 WORTH = 0.5
+#: The most processes that one command starts, and that an estimate is made for.
 MAX_WORKERS = 1024
 
 

@@ -37,7 +37,7 @@ def write_report(
     """
     run = runs.Run(run_dir)
     if path is None:
-        runs.check_no_link(run.report_path)
+        runs.check_report_is_no_link(run)
     recorded = None
     if os.path.isfile(run.config_path) or evaluated is None:
         recorded = read_records(run_dir)

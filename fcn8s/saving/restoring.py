@@ -38,7 +38,7 @@ def find_checkpoint(path: str) -> str:
     Raises FileNotFoundError where there is none, ValueError where a directory holds several.
     """
     path = path_of(path)
-    prefix, gone = checkpoint_of(path), ''
+    prefix, hint = checkpoint_of(path), ''
     if prefix is not None:
         return prefix
     if is_state_file(path):
@@ -50,18 +50,18 @@ def find_checkpoint(path: str) -> str:
         latest = os.path.join(path, os.path.basename(named.replace('\\', '/')))
         if checkpoint_of(latest) == latest:
             return latest
-        gone = named and " Its file 'checkpoint' names {:.300}, which is not in this folder.".format(repr(named))
+        hint = named and " Its file 'checkpoint' names {:.300}, which is not in this folder.".format(repr(named))
         found = sorted(name for name in os.listdir(path) if _is_main_file(os.path.join(path, name)))
         prefixes = {checkpoint_of(os.path.join(path, name)) for name in found}
         if len(prefixes) == 1:
             return str(prefixes.pop())
         if found:
             raise ValueError(
-                '{!r} holds several checkpoints: {}.{} Pass one of them.'.format(path, ', '.join(found), gone)
+                '{!r} holds several checkpoints: {}.{} Pass one of them.'.format(path, ', '.join(found), hint)
             )
     raise FileNotFoundError(
         'there are no variables at {!r}.{} Pass a checkpoint prefix (NAME of NAME.index), or a directory '
-        'with a checkpoint or a SavedModel in it.'.format(path, gone)
+        'with a checkpoint or a SavedModel in it.'.format(path, hint)
     )
 
 
@@ -70,7 +70,7 @@ def _named_in_state_file(path: str) -> str:
     none."""
     if not os.path.isfile(path) or os.path.getsize(path) > _LARGEST_STATE:
         return ''
-    state = tf.train.generate_checkpoint_state_proto(os.curdir, os.curdir)
+    state = tf.train.generate_checkpoint_state_proto(os.curdir, os.curdir)  # its class has no public name
     state.Clear()
     try:
         with open(path, encoding='utf-8') as file:

@@ -166,7 +166,7 @@ def check_no_links(run: Run) -> None:
     """
     pointers = Checkpoints(run.checkpoints_dir).pointer_paths()
     for path in [run.config_path, run.metrics_path, run.report_path] + pointers:
-        check_no_link(path, 'training would write', 'Put the file itself in its place.')
+        _check_no_link(path, 'training would write', 'Put the file itself in its place.')
     for path in _links_in(run.checkpoints_dir) + _links_in(run.events_dir):
         if not is_below(path, run.directory):
             raise ValueError(
@@ -177,19 +177,20 @@ def check_no_links(run: Run) -> None:
             )
 
 
-def check_no_link(
-    path: str,
-    what: str = 'the report would be written',
-    remedy: str = 'Choose another file with --out FILE (path in Python), or put the file itself in its place.',
-) -> None:
-    """Raises ValueError where a file of a run is a link: it would be written to the link's target."""
+def check_report_is_no_link(run: Run) -> None:
+    """Raises ValueError where the report of a run is a link: it would be written to the link's target."""
+    remedy = 'Choose another file with --out FILE (path in Python), or put the file itself in its place.'
+    _check_no_link(run.report_path, 'the report would be written', remedy)
+
+
+def _check_no_link(path: str, what: str, remedy: str) -> None:
     if os.path.islink(path):
         raise ValueError('{} is a link to {!r}, and {} there. {}'.format(path, os.readlink(path), what, remedy))
 
 
 def _links_in(directory: str) -> List[str]:
     """The links in a directory, however deep, and the directory itself if it is one."""
-    below = [os.path.join(parent, name) for parent, *names in os.walk(directory) for name in sum(names, [])]
+    below = [os.path.join(parent, name) for parent, dirs, files in os.walk(directory) for name in dirs + files]
     return [path for path in [directory] + below if os.path.islink(path)]
 
 

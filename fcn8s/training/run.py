@@ -14,7 +14,7 @@ from fcn8s.network import Network, SaveName
 from fcn8s.saving import runs
 from fcn8s.saving.checkpoints import Checkpoints, read_state
 from fcn8s.saving.model_files import library_versions
-from fcn8s.stopping import EvaluationAbandoned, StopRequest, until_stopped
+from fcn8s.stopping import GO_ON_WITH, EvaluationAbandoned, StopRequest, until_stopped
 from fcn8s.training import diagnosis, shared, tensorboard
 from fcn8s.training.agreement import (
     check_run_continues,
@@ -332,7 +332,7 @@ class _Training:
 
     def _how_to_go_on(self, run: runs.Run) -> str:
         if 'command' in (self.request.config or {}):
-            return 'Go on with:\n  fcn8s train --resume {}'.format(shlex.quote(run.directory))
+            return 'Go on with:' + GO_ON_WITH + shlex.quote(run.directory)
         return 'To go on, train again with run_dir={!r} and resume=True.'.format(run.directory)
 
     def _config(self) -> Dict[str, Any]:

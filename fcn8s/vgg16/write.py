@@ -93,7 +93,7 @@ def _with_preprocessing(source: Source, preprocessing: Optional[str], trust: boo
     return source._replace(preprocessing=PREPROCESSINGS[preprocessing])
 
 
-class _Asked(NamedTuple):
+class _LayerOptions(NamedTuple):
     """Arguments of `write_encoder` that depend on the layers of the source. shape: of the head, as they say."""
 
     head: Optional[str]
@@ -102,7 +102,7 @@ class _Asked(NamedTuple):
     classify: Optional[str]
 
 
-def _check_goes_with(asked: _Asked, kind: str, path: str, dense: Collection[str]) -> None:
+def _check_goes_with(asked: _LayerOptions, kind: str, path: str, dense: Collection[str]) -> None:
     """Raises ValueError for what weights with these dense layers do not take."""
     shape = asked.shape
     if dense and asked.head is not None:
@@ -175,7 +175,7 @@ def write_encoder(
     shape = layers.VGG16_HEAD if head is None else layers.parse_head(head, width_divisor)
     shape = layers.refined_head(shape, head_dilation, head_norm)
     image = None if classify is None else imagenet.central_crop(read_image(classify, convert=True))[np.newaxis]
-    asked = _Asked(head, shape, seed, classify)
+    asked = _LayerOptions(head, shape, seed, classify)
     if weights in recognise.DENSE_LAYERS_OF:  # before they are downloaded or read
         _check_goes_with(asked, weights, '', recognise.DENSE_LAYERS_OF[weights])
     if not further.number:

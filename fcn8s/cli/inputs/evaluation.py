@@ -189,9 +189,9 @@ def _share_out(args: argparse.Namespace, subjects: Sequence[Subject]) -> List[Tu
         args.workers,
         {path: directory for subject in subjects for path, directory in zip(subject.paths, subject.model_dirs)},
         _num_batches(args, subjects[0]) * len(subjects),
-        'evaluate',
-        'batch',
-        found.extend,
+        description='evaluate',
+        unit='batch',
+        take_over=found.extend,
     )
     evaluations = []
     for number, subject in enumerate(subjects):

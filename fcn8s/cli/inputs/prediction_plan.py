@@ -10,7 +10,7 @@ from fcn8s.cli.error_maps import check_error_arguments
 from fcn8s.cli.inputs.prediction import check_models, check_sampling_arguments, models_of
 from fcn8s.cli.options.flags import flag, said_of
 from fcn8s.cli.options.images import NAMES, image_rules
-from fcn8s.cli.options.prediction import check_averaging, check_drawing, check_temperature_argument
+from fcn8s.cli.options.prediction import check_drawing, check_predictor_arguments, check_temperature_argument
 from fcn8s.cli.options.workers import check_workers
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, FLAGGED_KINDS
 from helpers.flags import check_choice
@@ -47,7 +47,7 @@ def plan_prediction(args: argparse.Namespace) -> PredictionPlan:
     from helpers.files import check_folder
     from helpers.image_search import extensions_for
 
-    check_averaging(args)
+    check_predictor_arguments(args)
     check_sampling_arguments(args)
     check_temperature_argument(args, args.softmax or args.samples is not None, 'Add --softmax or --samples N')
     check_workers(args.workers)

@@ -5,7 +5,7 @@ import contextlib
 from typing import Any, Dict, List, Optional, Tuple
 
 from fcn8s.cli.options import labels, resolving, training
-from fcn8s.cli.options.flags import spelled
+from fcn8s.cli.options.flags import flag
 from fcn8s.cli.options.folders import as_list, naming
 from fcn8s.cli.options.images import image_rules, rules_to_begin_with
 from fcn8s.cli.options.network import class_weights_of, frozen_blocks, optimizer_of
@@ -22,7 +22,7 @@ def check_can_begin(options: argparse.Namespace) -> None:
     from fcn8s.precision import check_precision
 
     check_beginning(options)
-    check_precision(options.precision, options.xla, spell=spelled)
+    check_precision(options.precision, options.xla, spell=flag)
 
 
 def check_beginning(options: argparse.Namespace) -> None:

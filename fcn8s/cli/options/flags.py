@@ -2,24 +2,20 @@
 
 from typing import Iterable, Sequence
 
-# Arguments of the Python calls whose options have other names.
+# What is called otherwise as an option: arguments of the Python calls, and entries of stored options.
 _RENAMED = {
     'accumulate_batches': 'accumulate',
     'early_stopping_patience': 'patience',
     'gradient_clip_norm': 'clip_norm',
     'random_crop': 'crop',
     'resize': 'size',
+    'run_dir': 'run',
 }
 
 
 def flag(name: str) -> str:
-    """Returns an option as it is typed: 'val_images' -> '--val-images'."""
-    return '--run' if name == 'run_dir' else '--' + name.replace('_', '-')
-
-
-def spelled(argument: str) -> str:
-    """Returns the option for an argument of the Python calls: 'gradient_clip_norm' -> '--clip-norm'."""
-    return flag(_RENAMED.get(argument, argument))
+    """Returns an option as it is typed: 'val_images' -> '--val-images', 'gradient_clip_norm' -> '--clip-norm'."""
+    return '--' + _RENAMED.get(name, name).replace('_', '-')
 
 
 def flags(names: Iterable[str]) -> str:

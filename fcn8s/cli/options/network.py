@@ -2,7 +2,7 @@
 
 from typing import Any, List, Union
 
-from fcn8s.cli.options.flags import spelled
+from fcn8s.cli.options.flags import flag
 from fcn8s.optimizers import (
     DEFAULT_OPTIMIZER,
     OPTIMIZERS,
@@ -83,7 +83,7 @@ def optimizer_of(options: Any) -> OptimizerSettings:
         'swa': options.swa,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    return optimizer_settings(options.optimizer, options.accumulate, spelled, **given)
+    return optimizer_settings(options.optimizer, options.accumulate, flag, **given)
 
 
 def frozen_blocks(options: Any) -> Union[None, str, int]:

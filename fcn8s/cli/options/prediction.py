@@ -212,7 +212,7 @@ def temperature_of(args: argparse.Namespace) -> float:
     return 1.0 if temperature is None else temperature
 
 
-def check_averaging(args: argparse.Namespace) -> None:
+def check_predictor_arguments(args: argparse.Namespace) -> None:
     """Raises ValueError where size, tiles, overlap or scales are out of their ranges, before a model is opened."""
     from fcn8s.prediction.predictor import DEFAULT_OVERLAP, check_predictor_options
 

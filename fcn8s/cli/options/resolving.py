@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from fcn8s.cli.options import labels, stored
 from fcn8s.cli.options.counts import LARGEST_COUNT
-from fcn8s.cli.options.flags import flag, flags, refuse_without, said_of, spelled
+from fcn8s.cli.options.flags import flag, flags, refuse_without, said_of
 from fcn8s.cli.options.folders import as_absolute, as_list, check_counts
 from fcn8s.cli.options.network import DEFAULTS, class_weights_of, frozen_blocks, optimizer_of
 from fcn8s.cli.options.training import (
@@ -154,8 +154,8 @@ def check_epochs(options: argparse.Namespace) -> None:
     """Raises ValueError for values about epochs and evaluations that no data can make right."""
     checked_whole('--summary-worst', options.summary_worst, 0, MAX_WORST)
     epochs = options.epochs if options.minutes is None else math.inf
-    check_last_epochs(epochs, options.swa, options.head_warmup, options.patience, spelled)
-    check_freeze(frozen_blocks(options), options.head_warmup, spelled)
+    check_last_epochs(epochs, options.swa, options.head_warmup, options.patience, flag)
+    check_freeze(frozen_blocks(options), options.head_warmup, flag)
     if options.monitor is None:
         return
     check_monitor_name(options.monitor, '--monitor')
@@ -169,13 +169,13 @@ def check_epochs(options: argparse.Namespace) -> None:
 def check_workers_train(options: argparse.Namespace, workers: int) -> None:
     """Raises ValueError for options with which several workers cannot train together."""
     if workers > 1 and options.head_warmup:
-        refuse_warmup_of_several(options.head_warmup, spelled)
+        refuse_warmup_of_several(options.head_warmup, flag)
 
 
 def _check_values(options: argparse.Namespace) -> None:
     """Raises ValueError for values that neither data nor an encoder can make right: nothing is opened before."""
     checked_whole('--seed', options.seed, 0, MAX_SEED)
-    check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing, spelled)
+    check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing, flag)
     _check_classes(options)
     _check_architecture(options)
     optimizer_of(options)
@@ -213,9 +213,9 @@ def _check_architecture(options: argparse.Namespace) -> None:
     if options.skip_scales is not None:
         check_skip_scales(options.skip_scales, '--skip-scales')
         # With --fine-tune-from the variant may be that of the other network.
-        check_has_skips(options.skip_scales, options.variant or DEFAULTS['variant'], spelled)
+        check_has_skips(options.skip_scales, options.variant or DEFAULTS['variant'], flag)
     check_head_warmup(options.head_warmup, '--head-warmup')
-    check_freeze(frozen_blocks(options), spell=spelled)
+    check_freeze(frozen_blocks(options), spell=flag)
 
 
 def _check_images(options: argparse.Namespace) -> None:
@@ -226,7 +226,7 @@ def _check_images(options: argparse.Namespace) -> None:
     for name in ('size', 'crop'):
         # With two classes, the fewest: their number is known only when the data are read.
         check_room(getattr(options, name), 2, options.batch, flag(name))
-    check_options(transforms(options), DEFAULT_IGNORE_ID, None, has_labels=True, spell=spelled)
+    check_options(transforms(options), DEFAULT_IGNORE_ID, None, has_labels=True, spell=flag)
 
 
 def _beside(recipe: Dict[str, Any], typed: Dict[str, Any]) -> Dict[str, Any]:

@@ -33,7 +33,7 @@ _HASHED = {
     pickle.ADDITEMS: slice(None),
     pickle.FROZENSET: slice(None),
 }
-# Opcodes of calls, of which each copies its arguments; and the most arguments, which are the parts of a path.
+# Opcodes of calls, each of which copies its arguments, and the most arguments: a path is called with its parts.
 _CALLS = (pickle.REDUCE, pickle.NEWOBJ)
 _MOST_ARGUMENTS = 256
 # Opcodes that weights have no use for: NEWOBJ_EX calls, BYTEARRAY8 takes memory before it reads.

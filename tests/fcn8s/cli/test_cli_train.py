@@ -34,7 +34,7 @@ from fcn8s.distributed.cluster import tf_config
 from fcn8s.planning import memory
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.runs import Run, only_writer
-from fcn8s.stopping import TrainingInterrupted
+from fcn8s.stopping import GO_ON_WITH, TrainingInterrupted
 from fcn8s.training import recipes
 from helpers.label_spaces import CITYSCAPES
 
@@ -748,7 +748,8 @@ def test_a_second_dataset_does_not_silently_replace_the_first(capsys, command):
         (DATA + ['--run', os.path.join(__file__, 'run')], 'A file has the place of a directory: choose another'),
     ],
 )
-def test_arguments_that_do_not_go_together(words, message, capsys):
+def test_arguments_that_do_not_go_together(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     assert main(['train'] + words) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith('fcn8s train: error: ') and message in captured.err
@@ -792,7 +793,7 @@ def test_when_a_worker_is_lost_the_exit_status_is_3_and_says_how_to_go_on(
         (DATA + ['--workers', '5000'], '--workers is 5000; it has to be from 1 to 1024'),
         (DATA + ['--rate', 'poly'], "The schedule 'poly' is not understood"),
         (DATA + ['--head-warmup', '1'], '--head-warmup is 1; it is for a training of one process'),
-        (DATA + ['--run', os.path.dirname(__file__)], "encoder directory 'E' does not exist"),
+        (DATA + ['--run', '.'], "encoder directory 'E' does not exist"),
         (DATA + ['--folds', '2', '--fold', '1', '--run', 'R', '--swa', '0'], '--swa is 0'),
         (['--resume', 'no/such/run'], "'no/such/run' is no run directory"),
     ],
@@ -811,13 +812,15 @@ def test_what_cannot_work_is_refused_before_workers_start(words, message, tmp_pa
         (['--head-warmup', '1'], '--head-warmup is 1; it is for a training of one process'),
     ],
 )
-def test_a_worker_of_a_cluster_refuses_before_it_opens_anything(words, message, monkeypatch, capsys):
+def test_a_worker_of_a_cluster_refuses_before_it_opens_anything(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('TF_CONFIG', tf_config(('127.0.0.1:1', '127.0.0.1:2'), 0))
     assert main(['train', '--run', 'R'] + DATA + words) == 2
     assert message in capsys.readouterr().err
 
 
-def test_epochs_that_fit_are_compared_with_those_that_are_averaged(monkeypatch, capsys):
+def test_epochs_that_fit_are_compared_with_those_that_are_averaged(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(train.time_budget, 'epochs_that_fit', lambda options: 2)
     assert main(['train', '--run', 'R', '--minutes', '5', '--swa', '3'] + DATA) == 2
     assert '--swa is 3; it has to be at most the 2 epochs of the training' in capsys.readouterr().err
@@ -830,9 +833,11 @@ def test_epochs_that_fit_are_compared_with_those_that_are_averaged(monkeypatch, 
         (['--trust', '--workers', '4', '--of-cluster'], '\n  a_program train --resume R --workers 4 --trust\n'),
     ],
 )
-def test_who_interrupts_reads_the_whole_command_that_goes_on(words, said, monkeypatch, capsys):
+def test_who_interrupts_reads_the_whole_command_that_goes_on(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
     def train_run(*_):
-        raise TrainingInterrupted('SIGTERM after step 3. Go on with:\n  fcn8s train --resume R', 'SIGTERM')
+        raise TrainingInterrupted('SIGTERM after step 3. Go on with:' + GO_ON_WITH + 'R', 'SIGTERM')
 
     monkeypatch.setattr(train, 'train_run', train_run)
     monkeypatch.setattr(train, 'program', lambda: 'a_program')

@@ -233,7 +233,7 @@ def test_a_gpu_may_work_for_long_while_its_process_waits(monkeypatch, tmp_path, 
     found = []
     monkeypatch.setattr(launching, 'run_workers', lambda workers, **options: found.append(options['patience']))
     with pytest.raises(FileNotFoundError, match='found-0'):  # they end well, but hand nothing back
-        sharing.share_out(['predict'], 2, {}, 2, 'predict', 'image', found.extend)
+        sharing.share_out(['predict'], 2, {}, 2, description='predict', unit='image', take_over=found.extend)
     assert found == [patience]
 
 
@@ -260,7 +260,7 @@ def test_what_processes_have_handed_back_is_taken_over_whatever_becomes_of_them(
     monkeypatch.setattr(launching, 'run_workers', run)
     found = []
     with contextlib.nullcontext() if ends else pytest.raises(KeyboardInterrupt):
-        sharing.share_out(['predict', 'RUN'], 2, {}, 5, 'predict', 'image', found.extend)
+        sharing.share_out(['predict', 'RUN'], 2, {}, 5, description='predict', unit='image', take_over=found.extend)
     assert found == [[number, 'Straße'] for number in range(5)]
 
 
@@ -290,7 +290,7 @@ def test_what_a_killed_worker_predicted_is_kept(monkeypatch, tmp_path, capsys):
     sharer, failures = writers(tmp_path), []
     with pytest.raises(launching.WorkerEndedError), predict._kept_if_interrupted(sharer):
         take_over = functools.partial(predict._take_over, failures, sharer)
-        sharing.share_out(['predict'], 2, {}, 4, 'predict', 'image', take_over)
+        sharing.share_out(['predict'], 2, {}, 4, description='predict', unit='image', take_over=take_over)
     assert failures == [(2, '2.jpg is damaged')]
     content = json.loads((tmp_path / 'annotations.json.partial').read_text())
     assert [image['file_name'] for image in content['images']] == ['0.jpg', '1.jpg', '3.jpg']

@@ -344,12 +344,12 @@ def test_the_model_of_a_run_is_opened(narrow_model, tmp_path):
         fcn8s.open_model(str(tmp_path / 'nothing'))
 
 
-@ON_2
 def test_trust_is_no_text(tmp_path):
     with pytest.raises(ValueError, match="trust is 'no'; it has to be True or False"):
         engines.open_model(str(tmp_path / 'nothing'), trust='no')
 
 
+@ON_2
 def test_engines_and_precisions_that_do_not_go_with_a_model(export, narrow_model):
     import fcn8s
 

@@ -424,7 +424,7 @@ KITTISEG = {
 
 
 def test_the_decoder_that_kittiseg_does_not_use_is_left_out_as_the_docs_say(root_dir):
-    with open(os.path.join(root_dir, 'docs', 'trained-networks.md')) as file:
+    with open(os.path.join(root_dir, 'docs', 'trained-networks.md'), encoding='utf-8') as file:
         command = file.read().split('the first is not used: `')[1].split('`')[0].split()
     placement = place('file', shapes_named_twice(KITTISEG), False, leave_out=command[1::2])
     assert sorted(placement.left_out) == sorted(KITTISEG.values())

@@ -32,7 +32,7 @@ def test_the_content_stays_and_every_change_is_seen(tmp_path, text):
 
 
 def test_links_folders_and_what_is_not_there_are_not_sealed(tmp_path):
-    (tmp_path / 'x.json').write_text(json_text(CONTENT))
+    (tmp_path / 'x.json').write_text(json_text(CONTENT), encoding='utf-8')
     seal(str(tmp_path / 'x.json'))
     os.symlink('x.json', str(tmp_path / 'link'))
     assert is_sealed(str(tmp_path / 'x.json'))

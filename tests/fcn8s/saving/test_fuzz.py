@@ -263,8 +263,6 @@ def test_weights_beyond_the_free_memory_are_refused(tmp_path, monkeypatch):
         ({'batch': None}, 'batch is None; it has to be given'),
         ({'accumulate': None}, 'accumulate is None; it has to be given'),
         ({'timeout': None}, 'timeout is None; it has to be given'),
-        ({'batch': None}, 'batch is None; it has to be given'),
-        ({'accumulate': None}, 'accumulate is None; it has to be given'),
         ({'xla': 1}, 'xla is 1; it has to be true or false'),
         (['batch'], 'no table of options'),
     ],
