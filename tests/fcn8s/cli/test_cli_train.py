@@ -23,7 +23,7 @@ from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.pipeline import build_pipeline
 from fcn8s import FCN8s
 from fcn8s.backend import tf
-from fcn8s.cli import build_parser, main, report, train
+from fcn8s.cli import build_parser, main, report, terminal, train
 from fcn8s.cli.inputs import training_plan
 from fcn8s.cli.inputs.training import _label_space
 from fcn8s.cli.options import resolving
@@ -217,8 +217,9 @@ def test_terminated_and_resumed_is_bit_identical(whole, data, shallow_encoder, t
     )
     assert process.returncode == 143
     words = ' '.join(errors.replace('\\\n', ' ').split())  # a terminal may break the lines
-    assert 'fcn8s: SIGTERM after step' in words and 'Go on with: python -m fcn8s train --resume {}'.format(run) in words
-    assert '\n  python -m fcn8s train --resume' in errors  # a line of its own, to be copied
+    goes_on = terminal.python() + ' -m fcn8s train --resume '
+    assert 'fcn8s: SIGTERM after step' in words and 'Go on with: {}{}'.format(goes_on, run) in words
+    assert '\n  ' + goes_on in errors  # a line of its own, to be copied
     assert 'Traceback' not in errors
     shutil.rmtree(encoder)  # the run holds all that it needs
     assert main(['train', '--resume', run, '--report']) == 0
