@@ -15,7 +15,7 @@ from data_generator.street_scenes.sky import draw_backdrop, draw_sky
 from data_generator.street_scenes.street import LANE_WIDTH
 from data_generator.street_scenes.world import World, random_world
 from helpers.flags import checked_pair
-from helpers.process.memory import free_memory, readable_size
+from helpers.process.memory import shortage
 
 SUPERSAMPLING = 2
 VIEW_DISTANCE = 140.0  # metres
@@ -86,11 +86,11 @@ def checked_size(size: Tuple[int, int]) -> Tuple[int, int]:
     """Returns the size as integers; refuses sizes too small to show a street, or too large for the memory."""
     height, width = checked_pair('size', size, low=SMALLEST_SIDE, remedy='Try (128, 256).')
     needed = height * width * _BYTES_A_PIXEL
-    free = free_memory() if needed > _LARGE else None
-    if free is not None and needed > free:
+    lacking = shortage(needed) if needed > _LARGE else None
+    if lacking is not None:
         raise ValueError(
             'size is {} x {}: drawing a scene of that size takes {} of memory, and {} are free. Give a smaller '
-            'size.'.format(height, width, readable_size(needed), readable_size(free))
+            'size.'.format(height, width, *lacking)
         )
     return height, width
 

@@ -14,7 +14,7 @@ from helpers.flags import check_choice, check_flags, check_function, checked_pai
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
 from helpers.image_search import check_extension, find_images
 from helpers.images import read_image, resize_image, write_image
-from helpers.process.memory import free_memory, readable_size
+from helpers.process.memory import shortage
 from helpers.progress import bar_options
 from helpers.visualization_utils import print_segmentation_onto_image
 
@@ -321,9 +321,8 @@ def check_room(size: Optional[Sequence[int]], num_classes: int, num_images: int 
     """Raises ValueError where memory cannot hold resized images and their soft-max; layers take still more."""
     if size is None or min(size) < 1:  # what a size has to be is checked elsewhere
         return
-    needed = num_images * size[0] * size[1] * (_IMAGE_BYTES + 4 * num_classes)
-    free = free_memory()
-    if free is not None and needed > free:
+    lacking = shortage(num_images * size[0] * size[1] * (_IMAGE_BYTES + 4 * num_classes))
+    if lacking is not None:
         raise ValueError(
             '{} is {} x {}: {} of that size and the soft-max of {} classes take {} of memory, and {} are free. '
             'Give a smaller size.'.format(
@@ -331,8 +330,7 @@ def check_room(size: Optional[Sequence[int]], num_classes: int, num_images: int 
                 *size,
                 'an image' if num_images == 1 else '{} images'.format(num_images),
                 num_classes,
-                readable_size(needed),
-                readable_size(free),
+                *lacking,
             )
         )
 

@@ -3,7 +3,7 @@
 import mmap
 import os
 import sys
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from helpers.process import control_groups
 
@@ -37,12 +37,20 @@ def total_memory() -> int:
 
 def require_memory(name: Any, needed: int, what: str) -> None:
     """Raises ValueError if `needed` bytes are more than are free; `name` is the file, `what` describes its content."""
-    free = free_memory() if needed > _SMALL else None
-    if free is not None and needed > free:
+    lacking = shortage(needed) if needed > _SMALL else None
+    if lacking is not None:
         raise ValueError(
             '{} holds {}, which take {} of memory, and {} are free. Cut it into smaller files, or take a machine with '
-            'more memory.'.format(name, what, readable_size(needed), readable_size(free))
+            'more memory.'.format(name, what, *lacking)
         )
+
+
+def shortage(needed: int) -> Optional[Tuple[str, str]]:
+    """Returns as texts the bytes that are needed and those that are free, if more are needed; None if not, or if it is
+    not known.
+    """
+    free = free_memory()
+    return None if free is None or needed <= free else (readable_size(needed), readable_size(free))
 
 
 def give_back(array: Any) -> bool:

@@ -156,7 +156,7 @@ def test_an_existing_directory_is_not_written_into(tmp_path):
 def test_numbers_that_make_no_dataset_are_refused_before_anything_is_written(
     monkeypatch, tmp_path, name, value, smallest
 ):
-    monkeypatch.setattr('data_generator.street_scenes.rendering.free_memory', lambda: 10**12)
+    monkeypatch.setattr('helpers.process.memory.free_memory', lambda: 10**12)
     with pytest.raises(
         ValueError, match='{} is {}; it has to be a whole number of at least {}'.format(name, value, smallest)
     ):

@@ -7,7 +7,7 @@ import numpy as np
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
 from helpers.counted import join_and_count
-from helpers.process.memory import free_memory, readable_size
+from helpers.process.memory import shortage
 
 Shape = Tuple[int, ...]
 # What is done with a file's tensors: called with its path, name -> shape, and a function name -> array.
@@ -76,11 +76,11 @@ def num_values(shape: Shape) -> int:
 
 def _check_memory(path: str, count: int) -> None:
     """Raises ValueError where the weights in float32 do not fit into the memory that is free."""
-    free = free_memory()
-    if free is not None and 4 * count > free:
+    lacking = shortage(4 * count)
+    if lacking is not None:
         raise ValueError(
             '{} holds {} of weights, and {} of memory are free. Close other programs, or take a machine '
-            'with more memory.'.format(path, readable_size(4 * count), readable_size(free))
+            'with more memory.'.format(path, *lacking)
         )
 
 

@@ -244,7 +244,7 @@ def test_a_bomb_is_refused_before_it_takes_memory(tmp_path, bomb, message):
 def test_weights_beyond_the_free_memory_are_refused(tmp_path, monkeypatch):
     path = str(tmp_path / 'file')
     weight_files.write_npz(path, weight_files.random_weights(divisor=64))
-    monkeypatch.setattr('fcn8s.vgg16.weights.assemble.free_memory', lambda: 1000)
+    monkeypatch.setattr('helpers.process.memory.free_memory', lambda: 1000)
     with pytest.raises(ValueError, match='holds .* of weights, and 1.0 kB of memory are free'):
         read_source(path)
 
