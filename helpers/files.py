@@ -264,6 +264,12 @@ def check_can_make(directory: PathLike) -> None:
     check_folder(place)
 
 
+def check_can_make_at(path: PathLike) -> None:
+    """Raises ValueError for `~` as `check_home`, and OSError where no file or directory can be made at the path."""
+    check_home(path)
+    check_can_make(os.path.dirname(os.path.realpath(path)))
+
+
 def atomic_write_json(path: PathLike, obj: Any) -> None:
     """Writes `obj` as `json_text` in UTF-8 through `atomic_path`.
 

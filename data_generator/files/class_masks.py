@@ -68,7 +68,7 @@ def combine(
     for path in targets.values():
         if os.path.lexists(path):
             raise FileExistsError('{} exists already. Give another out_dir.'.format(path))
-    written: Dict[str, int] = {}
+    written: Dict[str, int] = {}  # path -> inode
     try:
         for name, paths in masks.items():
             label = _combined(paths, ignore_overlaps, color_tolerance)
@@ -76,8 +76,8 @@ def combine(
                 write_labels(temporary, label)
                 written[targets[name]] = os.stat(temporary).st_ino
     except BaseException:
-        for path, number in written.items():  # the next call would refuse to replace them
-            if os.path.lexists(path) and os.lstat(path).st_ino == number:  # else it was put there by somebody else
+        for path, inode in written.items():  # the next call would refuse to replace them
+            if os.path.lexists(path) and os.lstat(path).st_ino == inode:  # else it was put there by somebody else
                 os.unlink(path)
         raise
     return sorted(targets.values())

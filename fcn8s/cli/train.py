@@ -180,13 +180,13 @@ def _checked_before_launch(typed: Dict[str, Any], defaults: Dict[str, Any]) -> a
         warnings.simplefilter('ignore')  # the first worker warns
         if cross_validation.is_asked_for(typed):
             options = cross_validation.checked_options(typed, defaults, is_one_of_several=True)
-        else:
-            options = resolving.resolve(typed, defaults, writes=False)
-            if 'run_dir' in typed:
-                runs.check_free(typed['run_dir'])
+            resolving.check_workers_train(options, typed['workers'])
+            return options  # folds that are done need no encoder
+        options = resolving.resolve(typed, defaults, writes=False)
+        if 'run_dir' in typed:
+            runs.check_free(typed['run_dir'])
         resolving.check_workers_train(options, typed['workers'])
-        if not cross_validation.is_asked_for(typed):  # folds that are done need no encoder
-            check_beginning(options)
+        check_beginning(options)
     return options
 
 

@@ -124,17 +124,18 @@ def export_model(
         scenes=scenes,
         progress=progress,
     )
-    return _export_saved(request, input_size, lambda model_dir: os.path.abspath(name_of(model_dir)))
+    return _export_saved(request, _checked(request), input_size, lambda model_dir: os.path.abspath(name_of(model_dir)))
 
 
 def _export_saved(
     request: _Request,
+    checked: Tuple[Optional[Tuple[int, int]], List[str]],
     size_of: Callable[[str], Optional[Tuple[int, int]]],
     source_of: Callable[[str], Optional[str]],
 ) -> Dict[str, Any]:
-    """As `export_model`. size_of: returns the size at which a model was evaluated. source_of: returns its path for the
-    certificate."""
-    checked_size, calibration_paths = _checked(request)
+    """As `export_model`. checked: what `_checked` returned. size_of: returns the size at which a model was evaluated.
+    source_of: returns its path for the certificate."""
+    checked_size, calibration_paths = checked
 
     def export(model_dir: str) -> Dict[str, Any]:
         description = read_description(model_dir)
@@ -185,10 +186,10 @@ def export_open_network(
     with temporary_directory('fcn8s-export') as folder:
         model_dir = os.path.join(folder, 'model')
         request = _Request(model_dir, out_dir, format, precision, **options)
-        checked_size, _ = _checked(request)
-        _samples(request, network.settings, checked_size or network.input_size)
+        checked = _checked(request)
+        _samples(request, network.settings, checked[0] or network.input_size)
         network.write_saved_model(model_dir, DEFAULT_TAGS)
-        return _export_saved(request, lambda _: network.input_size, lambda _: None)
+        return _export_saved(request, checked, lambda _: network.input_size, lambda _: None)
 
 
 def _checked(request: _Request) -> Tuple[Optional[Tuple[int, int]], List[str]]:

@@ -15,7 +15,7 @@ from fcn8s.saving.encoder_files import variable_names
 from fcn8s.saving.packed import CARD_FILE, MODEL_FILES, SUMS_FILE, is_packed, is_permitted
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.runs import CONFIG_FILE, is_run, open_current
-from helpers.files import NO_ZIP_TIME, atomic_path, check_can_make, check_home, sha256_of, temporary_directory
+from helpers.files import NO_ZIP_TIME, atomic_path, check_can_make_at, sha256_of, temporary_directory
 from helpers.flags import check_flags
 from helpers.json_files import LARGEST, is_share, read_json
 
@@ -54,8 +54,7 @@ def pack(
         raise FileExistsError('{} exists already. Choose another name or move it away first.'.format(out))
     if os.path.splitext(out)[1].lower() != '.zip':
         raise ValueError('out is {!r}; it has to end with .zip.'.format(out))
-    check_home(out)
-    check_can_make(os.path.dirname(os.path.realpath(out)))
+    check_can_make_at(out)
     evaluation = None if scores is None else _read_scores(scores)
     open_current(model, lambda directory: _pack(directory, model, out, licence, evaluation, with_optimizer, trust))
     return out

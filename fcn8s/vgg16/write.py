@@ -21,7 +21,14 @@ from fcn8s.vgg16.weights import he, layers, recognise
 from fcn8s.vgg16.weights.keras_h5 import HED_BGR
 from fcn8s.vgg16.weights.saved_model import opens_as_it_is
 from fcn8s.vgg16.weights.source import PREPROCESSINGS, UNIT_VARIANCE_BGR, Source
-from helpers.files import atomic_directory, atomic_write_json, check_can_make, check_new_directory, path_of, sha256_of
+from helpers.files import (
+    atomic_directory,
+    atomic_write_json,
+    check_can_make_at,
+    check_new_directory,
+    path_of,
+    sha256_of,
+)
 from helpers.flags import check_choice, checked_whole
 from helpers.images import read_image
 
@@ -168,7 +175,7 @@ def write_encoder(
     full disk, where out_dir cannot be made, or without the internet connection that 'keras' needs.
     """
     check_new_directory(path_of(out_dir))
-    check_can_make(os.path.dirname(os.path.realpath(out_dir)))
+    check_can_make_at(out_dir)
     seed = checked_whole('seed', seed, 0)
     if preprocessing is not None:
         check_choice('preprocessing', preprocessing, PREPROCESSINGS)

@@ -128,7 +128,7 @@ def check_can_write(option: str, path: str, example: str, endings: Tuple[str, ..
 
     option: as it is typed. endings: the file name endings by which programs recognise the format.
     """
-    from helpers.files import check_can_make, check_home, check_no_device
+    from helpers.files import check_can_make_at, check_home, check_no_device
 
     check_home(path)
     if os.path.isdir(path) or path.endswith(('/', os.sep)):
@@ -142,7 +142,7 @@ def check_can_write(option: str, path: str, example: str, endings: Tuple[str, ..
                 option, path, ' or '.join(endings), example
             )
         )
-    check_can_make(os.path.dirname(os.path.realpath(path)))
+    check_can_make_at(path)
 
 
 def add_resamples_argument(group: Any) -> None:
