@@ -7,7 +7,7 @@ Letters: I images, C classes.
 import base64
 import json
 import math
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -198,14 +198,14 @@ def css_color(color: Any) -> str:
 
 
 def _evaluated_context(evaluated: Evaluated, resamples: int) -> Dict[str, Any]:
-    counts = evaluated.evaluation.image_counts
+    headlines, classes = _intervals(evaluated.evaluation.image_counts, resamples)
     return {
         'evaluated': evaluated.title,
         'description': [(name, str(value)) for name, value in evaluated.description.items()],
         'num_images': len(evaluated.names),
         'resamples': resamples,
-        'headlines': [_row_of(name, _intervals(counts, score, resamples), 0) for name, score in HEADLINES],
-        'classes': _class_rows(evaluated, _intervals(counts, intersection_over_union, resamples)),
+        'headlines': [_row_of(name, headlines, number) for number, (name, _) in enumerate(HEADLINES)],
+        'classes': _class_rows(evaluated, classes),
         'calibration_error': _number(evaluated.evaluation.scores.get('expected_calibration_error', math.nan)),
         'temperature': shown_temperature(evaluated.evaluation.scores.get('fitted_temperature', math.nan)),
         'cross_fitted_error': _number(evaluated.evaluation.scores.get('cross_fitted_calibration_error', math.nan)),
@@ -213,15 +213,23 @@ def _evaluated_context(evaluated: Evaluated, resamples: int) -> Dict[str, Any]:
 
 
 def _intervals(
-    counts: ClassCounts,
-    score: Callable[[ClassCounts], np.ndarray],
-    resamples: int,
-    against: Optional[ClassCounts] = None,
-) -> Intervals:
-    """The scores and their intervals; a single image has no interval, because all its resamples are the same."""
-    intervals = score_intervals(counts, score, against, resamples)
-    unknown = np.full_like(intervals.values, np.nan)
-    return intervals._replace(low=unknown, high=unknown) if len(counts.true_positives) == 1 else intervals
+    counts: ClassCounts, resamples: int, against: Optional[ClassCounts] = None
+) -> Tuple[Intervals, Intervals]:
+    """The scores of HEADLINES and the IoU of each class, from the same resamples.
+
+    A single image has no interval, because all its resamples are the same.
+    """
+    intervals = score_intervals(counts, _headlines_and_classes, against, resamples)
+    if len(counts.true_positives) == 1:
+        unknown = np.full_like(intervals.values, np.nan)
+        intervals = intervals._replace(low=unknown, high=unknown)
+    first = len(HEADLINES)
+    return Intervals(*[part[:first] for part in intervals]), Intervals(*[part[first:] for part in intervals])
+
+
+def _headlines_and_classes(counts: ClassCounts) -> np.ndarray:
+    headlines = np.stack([score(counts) for _, score in HEADLINES], axis=-1)
+    return np.concatenate([headlines, intersection_over_union(counts)], axis=-1)
 
 
 def _row_of(name: str, intervals: Intervals, number: int) -> Dict[str, Any]:
@@ -309,9 +317,9 @@ def _distance_names() -> List[str]:
 
 def _against_context(evaluated: Evaluated, against: Evaluated, resamples: int) -> Dict[str, Any]:
     first, second = evaluated.evaluation.image_counts, against.evaluation.image_counts
-    differences = _intervals(first, intersection_over_union, resamples, second)
+    headlines, differences = _intervals(first, resamples, second)
     space = evaluated.label_space
-    rows = [dict(_row_of('mean IoU', _intervals(first, mean_iou, resamples, second), 0), color='')]
+    rows = [dict(_row_of('mean IoU', headlines, 0), color='')]
     rows += [
         dict(_row_of(space.class_names[class_id], differences, class_id), color=css_color(space.colors[class_id]))
         for class_id in _scored_classes(space)
@@ -340,20 +348,18 @@ def browser_data(evaluated: Evaluated, against: Optional[Evaluated] = None) -> D
     for name in galleries:
         wanted += galleries[name]['worst'] + galleries[name]['best']
     wanted += [image for images in cells.values() for image, _ in images]
-    images = []
-    named = zip(short_names(evaluated.names), evaluated.names, rows)
-    for number, (name, path, row) in enumerate(named):
-        confusion = row.confusion
-        images.append(
-            {
-                'name': _text(name),
-                'path': _text(path),
-                'iou': _number(row.mean_iou),
-                'accuracy': _number(row.accuracy),
-                'confusion': None if confusion is None else [confusion.truth, confusion.predicted],
-                'other': _number(against.evaluation.rows[number].mean_iou) if against else None,
-            }
-        )
+    names = short_names(evaluated.names)
+    images = {}
+    for number in dict.fromkeys(wanted):
+        confusion = rows[number].confusion
+        images[str(number)] = {
+            'name': _text(names[number]),
+            'path': _text(evaluated.names[number]),
+            'iou': _number(rows[number].mean_iou),
+            'accuracy': _number(rows[number].accuracy),
+            'confusion': None if confusion is None else [confusion.truth, confusion.predicted],
+            'other': _number(against.evaluation.rows[number].mean_iou) if against else None,
+        }
     return to_json(
         {
             'classes': [_text(name) for name in space.class_names],
