@@ -3,11 +3,13 @@
 The class that people use, `fcn8s.FCN8s`, and the training stand above this; neither knows the other.
 """
 
+import contextlib
 import errno
 import operator
 import os
 import shlex
 import shutil
+import threading
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
@@ -96,6 +98,7 @@ class Network:
         self.workers = workers
         self.exchange: Any = None
         self._average_is_in_place = False
+        self._exchanging: Any = contextlib.nullcontext()  # a lock where there is an average: other threads may predict
         self.has_diverged = False
         self.graph = tf.Graph()
         with self.graph.as_default():
@@ -104,13 +107,18 @@ class Network:
 
                 self.exchange = Exchange(workers.size, lambda: workers.keys(1), workers.wire)
             self.tensors: NetworkTensors = assemble(self._graph_to_train(), plan.settings, training, self.exchange)
+            self._take_over = None if workers is None else workers.build_take_over(self.tensors.state)
+        if self.tensors.training.average is not None:
+            self._exchanging = threading.RLock()
         check_process()
         config = session_config(*arithmetic)
         self.session = workers.session(self.graph, config) if workers else tf.Session(graph=self.graph, config=config)
         self._is_closed = False
         try:
             self._initialize(plan)
-            self.take_over_weights()
+            if workers is not None:
+                with workers.watch.working():
+                    self.take_over_weights(workers)
         except BaseException:
             self.close()
             raise
@@ -125,11 +133,11 @@ class Network:
         meta_graph = as_trained(self._encoder_meta_graph, self.arithmetic.precision, self.arithmetic.config)
         return meta_graph if self.workers is None else with_dropout_rows(meta_graph)
 
-    def take_over_weights(self) -> None:
-        """Copies every variable from worker 0, where there are several workers."""
-        if self.workers is not None:
-            with self.workers.watch.working():
-                self.workers.take_over(self.session, self.tensors.state)
+    def take_over_weights(self, workers: Workers) -> None:
+        """Copies every variable from worker 0; all workers do so at once."""
+        self.place_average()
+        workers.take_over(self.session, self._take_over)
+        self.note_average()
 
     def _initialize(self, plan: Opening) -> None:
         """Initialises what is new and restores what was loaded; a loaded variable is never initialised."""
@@ -184,16 +192,18 @@ class Network:
     def place_average(self) -> None:
         """Puts the averaged weights in place, where there are any: for everything but a training step."""
         average = self.tensors.training.average
-        if average is not None and not self._average_is_in_place and self._has_average():
-            self.session.run(average.exchange)
-            self._average_is_in_place = True
+        with self._exchanging:
+            if average is not None and not self._average_is_in_place and self._has_average():
+                self.session.run(average.exchange)
+                self._average_is_in_place = True
 
     def place_raw(self) -> None:
         """Puts the raw weights back, for a training step."""
         average = self.tensors.training.average
-        if average is not None and self._average_is_in_place:
-            self.session.run(average.exchange)
-            self._average_is_in_place = False
+        with self._exchanging:
+            if average is not None and self._average_is_in_place:
+                self.session.run(average.exchange)
+                self._average_is_in_place = False
 
     def restart_average(self) -> None:
         """Forgets the averaged weights."""
@@ -315,9 +325,10 @@ class Network:
 
     def run_step(self, fetches: Any, feed: Feed) -> Any:
         """Runs part of a training step on the raw weights; forgets the scores, which are of earlier weights."""
-        self.place_raw()
-        self.last_scores, self._state_is_of = {}, None  # even if the step fails half-way
-        return self.run(fetches, feed)
+        with self._exchanging:
+            self.place_raw()
+            self.last_scores, self._state_is_of = {}, None  # even if the step fails half-way
+            return self.run(fetches, feed)
 
     def check_has_not_diverged(self) -> None:
         """Raises ValueError where a training that diverged has left NaN or infinity in the weights."""
@@ -336,12 +347,13 @@ class Network:
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
         """Predicts class IDs, uint8 [N, H, W], or with argmax=False the soft-max, float32 [N, H, W, C]."""
         self.check_has_not_diverged()
-        self.place_average()
         encoder, predictor = self.tensors.encoder, self.tensors.predictor
         tensors = PredictionTensors(
             encoder.images_uint8, encoder.image_input, predictor.class_ids, predictor.probabilities
         )
-        return predict_in_chunks(self.run, tensors, images, self.settings.num_classes, argmax)
+        with self._exchanging:
+            self.place_average()
+            return predict_in_chunks(self.run, tensors, images, self.settings.num_classes, argmax)
 
     def evaluate(
         self, batches: Any, num_batches: int, l2_regularization: float = 0.0, observer: Optional[Any] = None
@@ -482,9 +494,9 @@ class Network:
 
     def _writer(self, variables: Sequence[Variable]) -> Callable[[str], None]:
         def write(prefix: str) -> None:
-            self.place_average()
             # Outside of the graph, TensorFlow 2 saves as if it ran eagerly.
-            with self.graph.as_default():
+            with self._exchanging, self.graph.as_default():
+                self.place_average()
                 saved_models.save_variables(self._savers.of(variables), self.session, prefix)
 
         return write

@@ -49,9 +49,11 @@ for number in map(int, chosen):
         if run_dir:
             options.update(run_dir=run_dir, resume=resumes)
             steps = 5
+        num_ops = len(model.graph.get_operations())
         history = model.train(batches, int(epochs) if run_dir else 1, steps, schedules.constant(rate),
                               val_generator=val.generate(1, shuffle=False), val_steps=3, metrics=('loss', 'mean_iou'),
                               eval_frequency=1, **options)
+        assert not [op for op in model.graph.get_operations()[num_ops:] if 'take_over' in op.name]
         for variable, value in zip(model.model.state, model.sess.run(model.model.state)):
             found['{} {}'.format(number, variable.op.name)] = value
         found['{} loss'.format(number)] = history[-1]['training_loss']

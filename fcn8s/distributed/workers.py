@@ -109,12 +109,14 @@ class Workers:
             if problem is not None:
                 raise ValueError(problem)
 
-    def take_over(self, session: Any, variables: Sequence[Any]) -> None:
-        """Copies all variables from worker 0."""
+    def build_take_over(self, variables: Sequence[Any]) -> Any:
+        """Adds to the default graph the op that copies all variables from worker 0."""
         from fcn8s.distributed.exchange import take_over
 
-        with session.graph.as_default():
-            op = take_over(variables, self.size, self.is_first, self.keys(len(variables)))
+        return take_over(variables, self.size, self.is_first, self.keys(len(variables)))
+
+    def take_over(self, session: Any, op: Any) -> None:
+        """Runs the op of `build_take_over`, in all workers."""
         self.watch.arrive()
         self.watch.guarded(lambda: session.run(op))
 

@@ -190,9 +190,7 @@ class _Training:
         self.run_of_first = None if first['run'] is None else runs.Run(first['run'])
         self.num_worst = first['worst']
         self._share_generators(workers, first['times'], first['position'])
-        self.network.place_average()
-        workers.take_over(self.network.session, self.network.tensors.state)
-        self.network.note_average()
+        self.network.take_over_weights(workers)
 
     def _share_generators(self, workers: Workers, times: int, position: Optional[int]) -> None:
         train = shared.SharedBatches(self.request.train_generator, workers, times)

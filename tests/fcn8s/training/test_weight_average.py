@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -222,3 +223,23 @@ def test_an_exponential_average_begins_anew_where_the_head_is_warmed_up_first(na
             history = _train(model, run, epochs=3, steps=2)
             found.append((run, [record['evaluation']['loss'] for record in history]))
     assert all(len(set(losses)) == 3 for _, losses in found), found
+
+
+def test_a_prediction_in_another_thread_waits_for_the_step(shallow_encoder, monkeypatch):
+    with _open(shallow_encoder, OptimizerSettings(ema=0.5)) as model:
+        _train(model, None, epochs=1)
+        network, seen = model.network, []
+        run = network.run
+        other = threading.Thread(target=network.place_average)
+
+        def run_beside_another(fetches, feed=None):
+            other.start()
+            other.join(0.2)
+            seen.append((other.is_alive(), network.weights_in_place))
+            return run(fetches, feed)
+
+        monkeypatch.setattr(network, 'run', run_beside_another)
+        network.run_step(model.train_op, network.training_feed(*next(_Data()), 1.0, (0, 0), 0.0, 0.0))
+        other.join()
+        assert seen == [(True, 'raw')]
+        assert network.weights_in_place == 'average'
