@@ -59,7 +59,7 @@ class Exchange:
         totals: scalars of the step over all workers: 'value' and 'weight' of the loss, 'images', 'stops'.
     """
 
-    def __init__(self, num_workers: int, next_key: Callable[[], int], wire: str = 'float32') -> None:
+    def __init__(self, num_workers: int, next_key: Callable[[], int], wire: str) -> None:
         check_wire(wire)
         self.num_workers, self.next_key, self.wire = num_workers, next_key, wire
         self._last: Optional[Tensor] = None

@@ -325,10 +325,10 @@ def save_variables(saver: Any, session: Session, prefix: str) -> None:
 
 
 @contextlib.contextmanager
-def explain_write_errors(path: str, shown: Optional[str] = None) -> Iterator[None]:
+def explain_write_errors(path: str, shown: str) -> Iterator[None]:
     """Raises OSError, in one line, where TensorFlow cannot write to a directory or a checkpoint prefix.
 
-    shown: what messages call it, where `path` is a link to it.
+    shown: what messages call it, which `path` may be a link to.
     """
     try:
         yield
@@ -337,7 +337,7 @@ def explain_write_errors(path: str, shown: Optional[str] = None) -> Iterator[Non
         reason = next((line for line in error.message.splitlines() if path in line), _reason_in(error.message))
         raise OSError(
             'the variables could not be written: {}. Free some space or choose another directory.'.format(
-                reason.strip().replace(path, shown or path)
+                reason.strip().replace(path, shown)
             )
         ) from error
 

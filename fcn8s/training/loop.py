@@ -4,6 +4,7 @@ The loop touches no TensorFlow. It takes `run(fetches, feed)`, a session's `run`
 """
 
 import contextlib
+import dataclasses
 import math
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -115,6 +116,7 @@ _STATE_RULES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
 }
 
 
+@dataclasses.dataclass
 class TrainingState:
     """How far a training run is; everything that resuming needs besides variables and data position.
 
@@ -127,25 +129,14 @@ class TrainingState:
             callbacks between them, how much of that was spent waiting for data, and how many images they took.
     """
 
-    def __init__(
-        self,
-        step: int = 0,
-        losses: Sequence[float] = (),
-        best: Optional[float] = None,
-        best_step: Optional[int] = None,
-        evaluations_since_best: int = 0,
-        seconds: float = 0.0,
-        waited: float = 0.0,
-        images: int = 0,
-    ) -> None:
-        self.step = step
-        self.losses = list(losses)
-        self.best = best
-        self.best_step = best_step
-        self.evaluations_since_best = evaluations_since_best
-        self.seconds = seconds
-        self.waited = waited
-        self.images = images
+    step: int = 0
+    losses: List[float] = dataclasses.field(default_factory=list)
+    best: Optional[float] = None
+    best_step: Optional[int] = None
+    evaluations_since_best: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    images: int = 0
 
     def end_epoch(self) -> None:
         """Forgets the losses, times and images of the epoch's steps."""
