@@ -60,11 +60,20 @@ def module_path(module: str) -> str:
 
 
 def public_names() -> List[Tuple[str, str]]:
-    """(module, name) of what fcn8s offers, in the order of the alphabet, and then the others."""
+    """(module, name) of what fcn8s offers, in the order of the alphabet, and then the others; FIRST before them all."""
     from fcn8s import PUBLIC_NAMES
 
     places = [PUBLIC_NAMES[name].partition(':') for name in sorted(PUBLIC_NAMES)]
-    return [(module, name) for module, _, name in places] + OTHERS
+    names = [(module, name) for module, _, name in places] + OTHERS
+    return sorted(names, key=lambda place: (FIRST + ['.'.join(place)]).index('.'.join(place)))
+
+
+def how_to_import(module: str) -> str:
+    """What one types for the public names of fcn8s that live in a module; '' for the others."""
+    from fcn8s import PUBLIC_NAMES
+
+    names = [name for name, place in sorted(PUBLIC_NAMES.items()) if place.partition(':')[0] == module]
+    return ' `from fcn8s import {}`'.format(', '.join(names)) if names else ''
 
 
 def signature(lines: List[str], node: ast.FunctionDef) -> str:
@@ -139,7 +148,7 @@ def render() -> str:
         tree, lines = ast.parse(source), source.split('\n')
         if module not in modules:
             modules[module] = ' '.join((ast.get_docstring(tree) or '').split('\n\n')[0].split())
-            parts += ['## {}'.format(module), '', modules[module], '']
+            parts += ['## {}'.format(module), '', modules[module] + how_to_import(module), '']
         nodes = [node for node in tree.body if is_public(node) and (not name or node.name == name)]
         for node in nodes:
             if ast.get_docstring(node):

@@ -26,6 +26,12 @@ WITHOUT_AIM = {'api.md'}
 WITH_REPORTS = 'looking-at-results.md'
 # What takes hours, a download or a GPU, or the run of such a command: the words are checked, and nothing is run.
 NOT_RUN = re.compile(r'--weights (keras|hed|vgg|VGG)|--recipe|runs/camvid100|SOURCE|mixed_float16|camera:|fcn8s demo')
+# Appended, so that readers can copy commands that train long enough.
+SHORTENED = {
+    'train': ['--epochs', '1'],
+    'find-rate': ['--steps', '10'],
+    'sample-data': ['--train', '4', '--val', '2', '--drive', '0', '--size', '64', '128'],
+}
 
 
 PAGES = sorted(os.path.basename(path) for path in glob.glob(os.path.join(ROOT, 'docs', '*.md')))
@@ -66,10 +72,9 @@ def test_commands_are_run(place, name):
     with working_in(place):
         for command in shell_commands(read_page(name)):
             words = shlex.split(command, comments=True)[1:]
+            words += SHORTENED.get(words[0], []) if '--resume' not in words else []
             if words[0] == 'train' and name != WITH_REPORTS:
                 words.append('--no-report')
-            if words[0] == 'find-rate':
-                words += ['--steps', '10']
             if not NOT_RUN.search(command):
                 assert main(words) == 0, command
 
@@ -194,3 +199,11 @@ def test_constants_of_2017_have_their_values(capsys):
     namespace['print_labels'](labels[7:8])
     assert 'road | 7 | 0 | flat' in capsys.readouterr().out
     assert namespace['COLORS_TO_IDS_DICT'][(128, 64, 128)] == 7 == namespace['name2label']['road'].id
+
+
+def test_commands_to_copy_train_long_enough():
+    """Tests shorten them (SHORTENED), not the pages."""
+    for name in PAGES:
+        if name not in MEASURED | WITHOUT_AIM:
+            for command in shell_commands(read_page(name)):
+                assert not re.search(r'^fcn8s train .*--epochs \d\b', command), command

@@ -6,9 +6,10 @@ steps when
 
     lr_mean = lr_sum x pixels
 
-A paper that sums over an image of 500 x 375 = 187,500 pixels and quotes a rate of 1e-10 therefore trains at about
-2e-5 with the mean over pixels. Adam divides by the scale of the gradient, so there the two differ only through epsilon
-and through images with few valid pixels, which weigh less in a sum.
+and weight decay, L2 and the norm to clip at are divided by the pixels. A paper that sums over an image of 500 x 375 =
+187,500 pixels and quotes a rate of 1e-10 therefore trains at about 2e-5 with the mean over pixels. Adam divides by the
+scale of the gradient, so there the two differ only through epsilon and through images with few valid pixels, which
+weigh less in a sum.
 """
 
 import functools

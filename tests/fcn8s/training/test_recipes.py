@@ -53,6 +53,12 @@ def test_only_what_was_measured_shows_a_curve(name):
         assert abs(max(recipe.curve) - recipe.target['value']) <= recipe.target['tolerance']
 
 
+def test_the_recipe_of_the_authors_solver_takes_its_steps_with_fixed_upsampling():
+    """max_iter of voc-fcn8s-atonce/solver.prototxt, on the images of PASCAL VOC 2012; its deconvolutions do not learn."""
+    arguments = recipes.read_recipe('voc-atonce').arguments
+    assert abs(arguments['epochs'] * 1464 - 300000) < 1464 and arguments['upsampling'] == 'bilinear'
+
+
 def test_a_recipe_of_ones_own(tmp_path):
     path = tmp_path / 'mine.json'
     path.write_text(json.dumps(VALID))
