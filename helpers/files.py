@@ -32,6 +32,8 @@ _TEMPORARY = re.compile(r'^\..*\.' + TEMPORARY_PATTERN + r'(?:\.\w+)?$')
 NO_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 # Directories that this process has looked through for leftovers.
 _cleaned: Set[str] = set()
+# Another text on every machine, and after every start of it, see random(4).
+_BOOT_ID = '/proc/sys/kernel/random/boot_id'
 
 
 class PathTakenError(FileExistsError):
@@ -430,12 +432,20 @@ def _temporary_sibling(final: str) -> str:
 
 @functools.lru_cache(maxsize=None)
 def _process_space() -> str:
-    """Identifies the scope of process IDs: this machine, and on Linux this container. 8 hexadecimal digits."""
+    """Identifies the scope of process IDs: this machine since its start, and on Linux this container. 8 hexadecimal
+    digits.
+
+    Neither its name nor the link tells machines apart: clones share the name, and the link is the same on all of them.
+    """
+    scope = socket.gethostname()
+    with contextlib.suppress(OSError):
+        scope += os.readlink('/proc/self/ns/pid')
     try:
-        namespace = os.readlink('/proc/self/ns/pid')
+        with open(_BOOT_ID, encoding='ascii') as file:
+            scope += file.read()
     except OSError:
-        namespace = ''
-    return hashlib.sha256((socket.gethostname() + namespace).encode()).hexdigest()[:8]
+        scope += str(uuid.getnode())
+    return hashlib.sha256(scope.encode()).hexdigest()[:8]
 
 
 def _remove_leftovers(directory: str) -> None:

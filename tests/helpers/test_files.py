@@ -373,6 +373,20 @@ def test_a_process_that_has_ended_and_was_not_waited_for_is_no_longer_alive(tmp_
     assert not left.exists()
 
 
+def test_machines_of_one_name_do_not_take_the_processes_of_each_other_for_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, '_BOOT_ID', str(tmp_path / 'boot_id'))
+    monkeypatch.setattr(files.uuid, 'getnode', lambda: 1)
+    space_of = files._process_space.__wrapped__
+    spaces = [space_of()]
+    for boot_id in 'one', 'two':
+        (tmp_path / 'boot_id').write_text(boot_id)
+        spaces.append(space_of())
+    assert len(set(spaces)) == 3 and spaces[-1] == space_of()
+    (tmp_path / 'boot_id').unlink()
+    monkeypatch.setattr(files.uuid, 'getnode', lambda: 2)
+    assert space_of() not in spaces
+
+
 def write_json_in_a_new_process(directory):
     code = 'import sys; from helpers.files import atomic_write_json; atomic_write_json(sys.argv[1], 1)'
     subprocess.run([sys.executable, '-c', code, str(directory / 'other.json')], check=True)
