@@ -260,10 +260,27 @@ def check_can_make(directory: PathLike) -> None:
     Only a test file is made, and removed again, in the nearest directory that exists.
     """
     check_home(directory)
-    place = os.path.abspath(path_of(directory))
-    while not os.path.lexists(place):
+    check_folder(_nearest(path_of(directory), os.path.lexists))
+
+
+def _nearest(path: str, is_there: Callable[[str], bool]) -> str:
+    """The path or, if it is not there, the nearest directory above it that is; else the root (on Windows, a drive)."""
+    place = os.path.abspath(path)
+    while not is_there(place) and os.path.dirname(place) != place:
         place = os.path.dirname(place)
-    check_folder(place)
+    return place
+
+
+def ignores_case(directory: PathLike) -> bool:
+    """Tells whether the file system of a directory takes names that differ only in letter case for one, as exFAT does
+    and as macOS and Windows do. The directory does not have to exist.
+
+    Raises:
+        OSError: Nothing can be written there. The message has the path and what to do.
+    """
+    place = _nearest(path_of(directory), os.path.isdir)
+    with explain_os_errors(place), tempfile.NamedTemporaryFile(prefix='.case-', dir=place) as probe:
+        return os.path.lexists(os.path.join(place, os.path.basename(probe.name).upper()))
 
 
 def check_can_make_at(path: PathLike) -> None:
@@ -417,10 +434,7 @@ def _is_for_writing(path: str, final: str) -> bool:
 
 
 def _free_megabytes(path: str) -> int:
-    directory = os.path.abspath(path)
-    while not os.path.isdir(directory):
-        directory = os.path.dirname(directory)
-    return shutil.disk_usage(directory).free // 10**6
+    return shutil.disk_usage(_nearest(path, os.path.isdir)).free // 10**6
 
 
 def _temporary_sibling(final: str) -> str:

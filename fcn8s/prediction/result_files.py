@@ -1,7 +1,7 @@
 """The files in which a prediction is kept: class IDs, colours, overlays, soft-max; and where they go."""
 
 import os
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from fcn8s.prediction.drawing import DEFAULT_STYLE, Drawing, Style
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, KINDS, RESULT_KINDS, Result
 from helpers.color_vision import with_palette
-from helpers.files import atomic_write_csv, is_below, write_unfinished
+from helpers.files import atomic_write_csv, ignores_case, is_below, write_unfinished
 from helpers.flags import check_choice
-from helpers.image_search import IMAGE_EXTENSIONS, about_unread, find_images
+from helpers.image_search import IMAGE_EXTENSIONS, about_unread, find_images, folded
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
 from helpers.tables import spreadsheet_text
 from helpers.user_warnings import warn_user
@@ -73,7 +73,10 @@ def plan_jobs(inputs: Sequence[str], out_dir: str, extensions: Sequence[str] = I
         raise FileNotFoundError(
             'there is no image in {} apart from the results in {!r}.'.format(', '.join(inputs), out_dir)
         )
-    _check_stems(jobs)
+    _check_stems(jobs, str)
+    stems = {job.stem for job in jobs}
+    if len(set(map(folded, stems))) < len(stems) and ignores_case(out_dir):
+        _check_stems(jobs, folded)
     return jobs
 
 
@@ -94,13 +97,15 @@ def _base_folder(source: str) -> str:
     return folder or '.'
 
 
-def _check_stems(jobs: Iterable[Job]) -> None:
+def _check_stems(jobs: Iterable[Job], name_of: Callable[[str], str]) -> None:
+    """Raises ValueError for two images whose results have one name. name_of: returns one text for stems of one name."""
     seen: Dict[str, str] = {}
     for job in jobs:
-        if seen.setdefault(job.stem, job.image_path) != job.image_path:
+        first = seen.setdefault(name_of(job.stem), job.image_path)
+        if first != job.image_path:
             raise ValueError(
                 '{} and {} would have the same results, {}. Predict them into different folders.'.format(
-                    seen[job.stem], job.image_path, job.stem + RESULT_KINDS['overlay'].suffix
+                    first, job.image_path, job.stem + RESULT_KINDS['overlay'].suffix
                 )
             )
 

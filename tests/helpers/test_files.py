@@ -227,6 +227,19 @@ def test_a_directory_that_is_filled_meanwhile_is_kept(tmp_path):
     assert os.listdir(str(tmp_path)) == ['d']
 
 
+def test_whether_letter_case_tells_names_apart_is_tried_where_the_files_will_be(tmp_path, monkeypatch):
+    (tmp_path / 'A').write_text('')
+    assert files.ignores_case(tmp_path / 'later' / 'still') == (tmp_path / 'a').exists()
+    monkeypatch.setattr(files.os.path, 'lexists', lambda path: path.startswith(str(tmp_path / '.CASE-')))
+    assert files.ignores_case(tmp_path / 'later')
+    monkeypatch.undo()
+    assert os.listdir(str(tmp_path)) == ['A']
+
+
+def test_where_nothing_is_there_the_search_ends_at_the_root(tmp_path):
+    assert files._nearest(str(tmp_path / 'a'), lambda path: False) == os.path.abspath(os.sep)
+
+
 def test_json_round_trip(tmp_path):
     value = {'name': 'größe', 'scores': [1, 0.5, None]}
     atomic_write_json(tmp_path / 'a.json', value)
