@@ -209,15 +209,19 @@ def path_of(value: Any) -> str:
 def check_home(path: PathLike) -> None:
     """Raises ValueError for an output path that begins with `~`, for which Python would make a folder called `~`.
 
-    Shells replace `~` by the home directory, but neither within quotes nor in `--run=~/runs`. If a folder of that name
-    exists, the path is accepted.
+    Shells replace `~` by the home directory, but neither within quotes nor in `--run=~/runs`, and leave `~NAME/runs` as
+    it is where no user is called NAME. If a folder of that name exists, the path is accepted.
     """
     first, _, rest = path_of(path).partition(os.sep)
     home = os.path.expanduser(first)
-    if home != first and not os.path.lexists(first):
+    if first.startswith('~') and (rest or home != first) and not os.path.lexists(first):
         raise ValueError(
-            '{!r} begins with {!r}, and a folder of that name would be made here. Write {}, or {} for such a '
-            'folder.'.format(os.fspath(path), first, os.path.join(home, rest), os.path.join(os.curdir, first, rest))
+            '{!r} begins with {!r}, and a folder of that name would be made here. Write {}{} for such a folder.'.format(
+                os.fspath(path),
+                first,
+                '' if home == first else os.path.join(home, rest) + ', or ',
+                os.path.join(os.curdir, first, rest),
+            )
         )
 
 

@@ -93,8 +93,10 @@ def test_a_home_directory_that_no_shell_put_in_is_no_folder_called_so(tmp_path, 
             write('~/runs/a')
     with pytest.raises(ValueError, match='begins with'), atomic_directory('~'):
         pass
+    with pytest.raises(ValueError, match='would be made here. Write ./~no-user-of-this-machine/a for such a folder'):
+        check_home('~no-user-of-this-machine/a')
     assert os.listdir(str(tmp_path)) == []
-    for path in ('./~/a', 'a~', '~no-user-of-this-machine/a'):
+    for path in ('./~/a', 'a~', '~no-user-of-this-machine'):
         check_folder(path)
     check_folder('~/b')  # there is one now
 

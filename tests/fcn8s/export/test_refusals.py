@@ -540,6 +540,10 @@ def test_compiled_networks_are_kept_for_the_user_and_never_beside_a_model(tmp_pa
     monkeypatch.setenv('XDG_CACHE_HOME', 'relative')
     monkeypatch.setattr(os.path, 'expanduser', lambda path: str(tmp_path / 'home'))
     assert cache_folder() == str(tmp_path / 'home' / '.cache' / 'fcn8s' / 'openvino')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os.path, 'expanduser', lambda path: path)  # there is no home
+    assert cache_folder() is None and not (tmp_path / '~').exists()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'own'))
     if hasattr(os, 'getuid'):
         monkeypatch.setattr(os, 'getuid', lambda: os.stat(str(tmp_path)).st_uid + 1)
         assert cache_folder() is None
