@@ -542,7 +542,7 @@ def write_unfinished(path: str, write: Callable[[str], None]) -> str:
 
 
 def _fsync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR if os.name == 'nt' else os.O_RDONLY)  # as Windows wants it
     try:
         os.fsync(descriptor)
     finally:

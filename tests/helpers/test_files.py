@@ -60,6 +60,16 @@ def test_every_file_and_its_directory_are_made_to_last_once(tmp_path, real_fsync
 
 
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no pipes with names')
+def test_windows_makes_files_last_that_are_open_for_writing(tmp_path, monkeypatch):
+    (tmp_path / 'a').write_text('whole')
+    path = str(tmp_path / 'a')
+    monkeypatch.setattr(os, 'fsync', lambda file: os.write(file, b''))  # refuses what is open for reading, as Windows
+    with monkeypatch.context() as windows:
+        windows.setattr(os, 'name', 'nt')
+        files._fsync(path)
+    assert (tmp_path / 'a').read_text() == 'whole'
+
+
 def test_pipes_and_devices_are_not_replaced_by_files(tmp_path):
     pipe, link = str(tmp_path / 'pipe'), str(tmp_path / 'link')
     os.mkfifo(pipe)
