@@ -396,7 +396,10 @@ def explain_os_errors(path: PathLike) -> Iterator[None]:
 
 def is_temporary_place_full() -> bool:
     """Tells whether the folder for temporary files is full, which ends child processes without a message."""
-    return _free_megabytes(tempfile.gettempdir()) == 0
+    try:
+        return _free_megabytes(tempfile.gettempdir()) == 0
+    except FileNotFoundError:  # none of the folders that Python tries has room: all are on one disk
+        return False
 
 
 #: What to do about a limit of the disk or folder, by errno.

@@ -288,6 +288,13 @@ def test_a_full_folder_for_temporary_files_is_not_the_place_of_the_output(tmp_pa
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def test_a_full_disk_without_another_for_temporary_files_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.tempfile, 'tempdir', None)
+    monkeypatch.setattr(files.tempfile, '_candidate_tempdir_list', list)  # none of them takes a file
+    with pytest.raises(OSError, match='while writing .*a. Free some space'), explain_os_errors(tmp_path / 'a'):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_a_file_that_may_not_be_so_large_is_explained(tmp_path):
     message = r'File too large while writing .*a\. Raise the limit on the size of files'
     with pytest.raises(OSError, match=message), atomic_path(tmp_path / 'a'):
