@@ -123,9 +123,16 @@ def natural_sort_key(name: str) -> Tuple[Any, ...]:
     return levels, name
 
 
+def composed(name: str) -> str:
+    """Returns the same text for names with composed accents, as they are typed, and decomposed ones, as macOS writes
+    them.
+    """
+    return unicodedata.normalize('NFC', name)
+
+
 def folded(name: str) -> str:
     """Returns the same text for names that look the same: in any letter case, with composed or decomposed accents."""
-    return unicodedata.normalize('NFC', name).lower()
+    return composed(name).lower()
 
 
 def _walk(directory: str, recursive: bool, above: Tuple[str, ...] = ()) -> Iterator[str]:
