@@ -116,6 +116,12 @@ def test_packages_that_are_missing(narrow_model, out, monkeypatch, format_name, 
     monkeypatch.setattr(formats.importlib.util, 'find_spec', find_spec)
 
 
+def test_several_packages_that_are_missing(monkeypatch):
+    monkeypatch.setattr(formats.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ImportError, match='^openvino and nncf are not installed, which .* needs. Install them with'):
+        formats.check_packages('openvino', 'int8')
+
+
 @ON_2
 def test_an_output_that_exists_stays_as_it_is(narrow_model, out):
     os.makedirs(out)
