@@ -15,6 +15,8 @@ is trained (`fcn8s.graph.bfloat16`).
 import os
 from typing import Any, Callable, FrozenSet, Mapping, NamedTuple, Optional, Tuple
 
+from helpers.process.cores import available_cores, num_cores
+
 _BFLOAT16_REWRITE = 'auto_mixed_precision_onednn_bfloat16'
 _FLOAT16_REWRITE = 'auto_mixed_precision'
 # x86 with native bfloat16 dot products or tiles: without them oneDNN emulates, slower than float32. Arm's flag (bf16)
@@ -232,6 +234,10 @@ def session_config(
     # Threads that spin while they wait take cores from those that read the next images and from other processes.
     # Where nothing else runs, no step or prediction takes longer without spinning (benchmarks/NOTES.md).
     config.experimental.disable_thread_spinning = True
+    # TensorFlow starts a thread for each core that it may run on, also where a container has a smaller share of time.
+    is_chosen = config.intra_op_parallelism_threads or os.environ.get('TF_NUM_INTRAOP_THREADS')
+    if not is_chosen and num_cores() < len(available_cores()):
+        config.intra_op_parallelism_threads = num_cores()
     rewrites = config.graph_options.rewrite_options
     rewrite = SESSION_PRECISIONS[precision].rewrite
     if rewrite is not None and not converts_graph(precision, base):

@@ -115,6 +115,18 @@ def test_the_users_config_is_copied_and_kept():
     assert precision.session_config(gpu_memory_growth=False, base=growing).gpu_options.allow_growth
 
 
+def test_no_more_threads_compute_than_the_container_has_time_for(monkeypatch):
+    def threads(cores, **base):
+        monkeypatch.setattr(precision, 'num_cores', lambda: cores)
+        return precision.session_config(base=tf.ConfigProto(**base)).intra_op_parallelism_threads
+
+    monkeypatch.delenv('TF_NUM_INTRAOP_THREADS', raising=False)
+    monkeypatch.setattr(precision, 'available_cores', lambda: list(range(8)))
+    assert [threads(8), threads(2), threads(2, intra_op_parallelism_threads=5)] == [0, 2, 5]
+    monkeypatch.setenv('TF_NUM_INTRAOP_THREADS', '3')
+    assert threads(2) == 0  # TensorFlow reads it where nothing is set
+
+
 def test_a_config_without_gpus_hides_them(monkeypatch):
     monkeypatch.setattr(tf.config.experimental, 'list_physical_devices', lambda kind: ['a GPU'])
     assert precision.this_machine(tf.ConfigProto(device_count={'GPU': 0})).gpus == ()
