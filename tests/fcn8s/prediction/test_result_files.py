@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from fcn8s.prediction import result_files
 from fcn8s.prediction.result_files import Job, ResultFiles, plan_jobs
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, RESULT_KINDS
+from helpers import image_search
 from helpers.images import write_image
 from helpers.label_spaces import CAMVID
 
@@ -53,7 +53,7 @@ def test_an_image_that_is_named_may_have_its_results_beside_it(images):
 def test_results_whose_names_differ_only_in_case_need_a_file_system_that_tells_them_apart(images, monkeypatch):
     write_image('town/ONE.jpg', np.zeros((4, 4, 3), np.uint8))
     write_image('town/street/ONE.jpg', np.zeros((4, 4, 3), np.uint8))
-    monkeypatch.setattr(result_files, 'ignores_case', lambda folder: folder != 'town/out')
+    monkeypatch.setattr(image_search, 'ignores_case', lambda folder: folder != 'town/out')
     assert len(plan_jobs(['town'], 'town/out')) == 4
     with pytest.raises(ValueError, match=r'ONE\.jpg and .*one\.png would have the same results, one_overlay\.png'):
         plan_jobs(['town'], 'out')
