@@ -15,10 +15,13 @@ is trained (`fcn8s.graph.bfloat16`).
 import os
 from typing import Any, Callable, FrozenSet, Mapping, NamedTuple, Optional, Tuple
 
+from helpers.process.cores import available_cores, num_cores
+
 _BFLOAT16_REWRITE = 'auto_mixed_precision_onednn_bfloat16'
 _FLOAT16_REWRITE = 'auto_mixed_precision'
-# x86 with native bfloat16 dot products or tiles (without them oneDNN emulates, slower than float32), and Arm's.
-_BFLOAT16_CPU_FLAGS = frozenset(['avx512_bf16', 'amx_bf16', 'bf16'])
+# x86 with native bfloat16 dot products or tiles: without them oneDNN emulates, slower than float32. Arm's flag (bf16)
+# is left out: TensorFlow rewrites nothing on most such processors, and the others have not been measured.
+_BFLOAT16_CPU_FLAGS = frozenset(['avx512_bf16', 'amx_bf16'])
 # GPUs have had bfloat16 arithmetic since Ampere.
 _MIN_BFLOAT16_CAPABILITY = (8, 0)
 # TensorFlow's float16 rewrite silently skips GPUs older than Volta.
@@ -44,9 +47,10 @@ class Machine(NamedTuple):
 
     tf_version: (major, minor).
     rewrites: names of the rewrites that this TensorFlow's configuration knows.
-    cpu_flags: as in /proc/cpuinfo; empty where there is no such file.
+    cpu_flags: as in /proc/cpuinfo; empty where there is no such file, and on other processors than x86.
     gpus: compute capability of each GPU that the session can see, None where TensorFlow does not tell.
     environment: the environment variables.
+    has_onednn: whether TensorFlow uses oneDNN on CPUs.
     """
 
     tf_version: Tuple[int, int]
@@ -54,18 +58,19 @@ class Machine(NamedTuple):
     cpu_flags: FrozenSet[str]
     gpus: Tuple[Optional[Tuple[int, int]], ...]
     environment: Mapping[str, str]
+    has_onednn: bool
 
 
 def this_machine(base: Optional[Any] = None) -> Machine:
     """Returns the machine as a session with the tf.ConfigProto `base` (or the default one) would find it; starts no
     GPU.
     """
-    from fcn8s.backend import TF_VERSION, tf
+    from fcn8s.backend import TF_VERSION, onednn_is_on, tf
 
     if base is not None and not isinstance(base, tf.ConfigProto):
         raise ValueError('config is {!r}; it has to be a tf.ConfigProto.'.format(base))
     rewrites = frozenset(tf.ConfigProto().graph_options.rewrite_options.DESCRIPTOR.fields_by_name)
-    return Machine(TF_VERSION, rewrites, _cpu_flags(), _gpus(base), dict(os.environ))
+    return Machine(TF_VERSION, rewrites, _cpu_flags(), _gpus(base), dict(os.environ), onednn_is_on())
 
 
 def _cpu_flags(path: str = '/proc/cpuinfo') -> FrozenSet[str]:
@@ -73,7 +78,7 @@ def _cpu_flags(path: str = '/proc/cpuinfo') -> FrozenSet[str]:
         with open(path, encoding='ascii', errors='replace') as cpu_info:
             for line in cpu_info:
                 name, _, value = line.partition(':')
-                if name.strip() in ('flags', 'Features'):
+                if name.strip() == 'flags':
                     return frozenset(value.split())
     except OSError:
         pass
@@ -130,11 +135,14 @@ def _why_not_bfloat16(machine: Machine) -> Optional[str]:
         return 'TensorFlow {}.{} has no bfloat16 convolutions; TensorFlow >= 2.16 has.'.format(*machine.tf_version)
     if machine.gpus:
         return _why_gpu_is_too_old(machine.gpus[0], _MIN_BFLOAT16_CAPABILITY, 'GPUs have bfloat16 arithmetic')
-    if machine.environment.get('TF_ENABLE_ONEDNN_OPTS', '1').lower() in ('0', 'false'):
-        return 'the rewrite to bfloat16 is part of oneDNN, which TF_ENABLE_ONEDNN_OPTS switches off.'
     if not machine.cpu_flags & _BFLOAT16_CPU_FLAGS:
-        return 'this CPU has no bfloat16 arithmetic (none of the flags {} in /proc/cpuinfo).'.format(
+        return 'this CPU has no bfloat16 arithmetic of use here (none of the flags {} in /proc/cpuinfo).'.format(
             ', '.join(sorted(_BFLOAT16_CPU_FLAGS))
+        )
+    if not machine.has_onednn:
+        return (
+            'the rewrite to bfloat16 is part of oneDNN, which is off. The environment variable '
+            'TF_ENABLE_ONEDNN_OPTS=1 switches it on, if this TensorFlow was built with it.'
         )
     return None
 
@@ -226,6 +234,10 @@ def session_config(
     # Threads that spin while they wait take cores from those that read the next images and from other processes.
     # Where nothing else runs, no step or prediction takes longer without spinning (benchmarks/NOTES.md).
     config.experimental.disable_thread_spinning = True
+    # TensorFlow starts a thread for each core that it may run on, also where a container has a smaller share of time.
+    is_chosen = config.intra_op_parallelism_threads or os.environ.get('TF_NUM_INTRAOP_THREADS')
+    if not is_chosen and num_cores() < len(available_cores()):
+        config.intra_op_parallelism_threads = num_cores()
     rewrites = config.graph_options.rewrite_options
     rewrite = SESSION_PRECISIONS[precision].rewrite
     if rewrite is not None and not converts_graph(precision, base):

@@ -32,6 +32,8 @@ _TEMPORARY = re.compile(r'^\..*\.' + TEMPORARY_PATTERN + r'(?:\.\w+)?$')
 NO_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 # Directories that this process has looked through for leftovers.
 _cleaned: Set[str] = set()
+# Another text on every machine, and after every start of it, see random(4).
+_BOOT_ID = '/proc/sys/kernel/random/boot_id'
 
 
 class PathTakenError(FileExistsError):
@@ -207,15 +209,19 @@ def path_of(value: Any) -> str:
 def check_home(path: PathLike) -> None:
     """Raises ValueError for an output path that begins with `~`, for which Python would make a folder called `~`.
 
-    Shells replace `~` by the home directory, but neither within quotes nor in `--run=~/runs`. If a folder of that name
-    exists, the path is accepted.
+    Shells replace `~` by the home directory, but neither within quotes nor in `--run=~/runs`, and leave `~NAME/runs` as
+    it is where no user is called NAME. If a folder of that name exists, the path is accepted.
     """
     first, _, rest = path_of(path).partition(os.sep)
     home = os.path.expanduser(first)
-    if home != first and not os.path.lexists(first):
+    if first.startswith('~') and (rest or home != first) and not os.path.lexists(first):
         raise ValueError(
-            '{!r} begins with {!r}, and a folder of that name would be made here. Write {}, or {} for such a '
-            'folder.'.format(os.fspath(path), first, os.path.join(home, rest), os.path.join(os.curdir, first, rest))
+            '{!r} begins with {!r}, and a folder of that name would be made here. Write {}{} for such a folder.'.format(
+                os.fspath(path),
+                first,
+                '' if home == first else os.path.join(home, rest) + ', or ',
+                os.path.join(os.curdir, first, rest),
+            )
         )
 
 
@@ -258,10 +264,27 @@ def check_can_make(directory: PathLike) -> None:
     Only a test file is made, and removed again, in the nearest directory that exists.
     """
     check_home(directory)
-    place = os.path.abspath(path_of(directory))
-    while not os.path.lexists(place):
+    check_folder(_nearest(path_of(directory), os.path.lexists))
+
+
+def _nearest(path: str, is_there: Callable[[str], bool]) -> str:
+    """The path or, if it is not there, the nearest directory above it that is; else the root (on Windows, a drive)."""
+    place = os.path.abspath(path)
+    while not is_there(place) and os.path.dirname(place) != place:
         place = os.path.dirname(place)
-    check_folder(place)
+    return place
+
+
+def ignores_case(directory: PathLike) -> bool:
+    """Tells whether the file system of a directory takes names that differ only in letter case for one, as exFAT does
+    and as macOS and Windows do. The directory does not have to exist.
+
+    Raises:
+        OSError: Nothing can be written there. The message has the path and what to do.
+    """
+    place = _nearest(path_of(directory), os.path.isdir)
+    with explain_os_errors(place), tempfile.NamedTemporaryFile(prefix='.case-', dir=place) as probe:
+        return os.path.lexists(os.path.join(place, os.path.basename(probe.name).upper()))
 
 
 def check_can_make_at(path: PathLike) -> None:
@@ -373,7 +396,10 @@ def explain_os_errors(path: PathLike) -> Iterator[None]:
 
 def is_temporary_place_full() -> bool:
     """Tells whether the folder for temporary files is full, which ends child processes without a message."""
-    return _free_megabytes(tempfile.gettempdir()) == 0
+    try:
+        return _free_megabytes(tempfile.gettempdir()) == 0
+    except FileNotFoundError:  # none of the folders that Python tries has room: all are on one disk
+        return False
 
 
 #: What to do about a limit of the disk or folder, by errno.
@@ -415,10 +441,7 @@ def _is_for_writing(path: str, final: str) -> bool:
 
 
 def _free_megabytes(path: str) -> int:
-    directory = os.path.abspath(path)
-    while not os.path.isdir(directory):
-        directory = os.path.dirname(directory)
-    return shutil.disk_usage(directory).free // 10**6
+    return shutil.disk_usage(_nearest(path, os.path.isdir)).free // 10**6
 
 
 def _temporary_sibling(final: str) -> str:
@@ -430,12 +453,20 @@ def _temporary_sibling(final: str) -> str:
 
 @functools.lru_cache(maxsize=None)
 def _process_space() -> str:
-    """Identifies the scope of process IDs: this machine, and on Linux this container. 8 hexadecimal digits."""
+    """Identifies the scope of process IDs: this machine since its start, and on Linux this container. 8 hexadecimal
+    digits.
+
+    Neither its name nor the link tells machines apart: clones share the name, and the link is the same on all of them.
+    """
+    scope = socket.gethostname()
+    with contextlib.suppress(OSError):
+        scope += os.readlink('/proc/self/ns/pid')
     try:
-        namespace = os.readlink('/proc/self/ns/pid')
+        with open(_BOOT_ID, encoding='ascii') as file:
+            scope += file.read()
     except OSError:
-        namespace = ''
-    return hashlib.sha256((socket.gethostname() + namespace).encode()).hexdigest()[:8]
+        scope += str(uuid.getnode())
+    return hashlib.sha256(scope.encode()).hexdigest()[:8]
 
 
 def _remove_leftovers(directory: str) -> None:
@@ -514,7 +545,7 @@ def write_unfinished(path: str, write: Callable[[str], None]) -> str:
 
 
 def _fsync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR if os.name == 'nt' else os.O_RDONLY)  # as Windows wants it
     try:
         os.fsync(descriptor)
     finally:

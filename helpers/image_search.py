@@ -4,10 +4,10 @@ import glob
 import os
 import re
 import unicodedata
-from typing import Any, Iterable, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from helpers.aliases import PathLike
-from helpers.files import path_of
+from helpers.files import ignores_case, path_of
 from helpers.image_rules import ImageRules
 
 #: The extensions of formats that are read and written.
@@ -123,9 +123,30 @@ def natural_sort_key(name: str) -> Tuple[Any, ...]:
     return levels, name
 
 
+def composed(name: str) -> str:
+    """Returns the same text for names with composed accents, as they are typed, and decomposed ones, as macOS writes
+    them.
+    """
+    return unicodedata.normalize('NFC', name)
+
+
 def folded(name: str) -> str:
     """Returns the same text for names that look the same: in any letter case, with composed or decomposed accents."""
-    return unicodedata.normalize('NFC', name).lower()
+    return composed(name).lower()
+
+
+def taken_for_one(names: Iterable[str], directory: PathLike) -> Optional[Tuple[str, str]]:
+    """Returns two different names that the file system of a directory takes for one, as they look the same; else None.
+
+    Raises:
+        OSError: As `helpers.files.ignores_case`.
+    """
+    first_of: Dict[str, str] = {}
+    for name in names:
+        first = first_of.setdefault(folded(name), name)
+        if first != name:
+            return (first, name) if ignores_case(directory) else None
+    return None
 
 
 def _walk(directory: str, recursive: bool, above: Tuple[str, ...] = ()) -> Iterator[str]:

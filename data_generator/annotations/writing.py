@@ -11,6 +11,7 @@ from data_generator.annotations.painting import paint
 from data_generator.annotations.planning import PlannedImage
 from data_generator.annotations.shapes import LeftOut
 from data_generator.files.counting import parts_to_count
+from helpers.files import SPACE_REMEDIES
 from helpers.images import write_labels
 
 
@@ -61,4 +62,17 @@ class DatasetWriter:
         else:
             # Relative to the final place of the link, so that source and dataset may be moved together.
             here = os.path.dirname(os.path.join(self._final_root, name))
-            os.symlink(os.path.relpath(os.path.realpath(source), here), target)
+            _link(os.path.relpath(os.path.realpath(source), here), target)
+
+
+def _link(source: str, target: str) -> None:
+    """Makes a symbolic link. Raises OSError, saying what to do, where none can be made."""
+    try:
+        os.symlink(source, target)
+    except OSError as error:
+        if error.errno in SPACE_REMEDIES:
+            raise
+        raise OSError(
+            'links to images cannot be made there, as on FAT, exFAT and some network drives ({}). Add --copy '
+            '(in Python copy_images=True), or choose another directory.'.format(error.strerror)
+        ) from error

@@ -21,6 +21,7 @@ from helpers.files import atomic_write_json, check_home, make_directory
 from helpers.flags import checked_whole
 from helpers.ground_truth import one_hot_to_ids
 from helpers.image_rules import RGB_RULES
+from helpers.image_search import taken_for_one
 from helpers.images import write_image, write_labels
 from helpers.process.cores import MAX_THREADS
 from helpers.process.locks import directory_locked
@@ -174,6 +175,9 @@ def plan_targets(pairs: Sequence[Pair], root_dir: str, export_dir: Optional[str]
             if source is not None and path is not None:
                 _check_target(source, path, export_dir, sources, source_of)
         targets.append(target)
+    same = taken_for_one(source_of, export_dir)
+    if same is not None:
+        raise _written_to_one(source_of[same[0]], source_of[same[1]], same[1])
     return Targets(export_dir, targets)
 
 
@@ -209,10 +213,14 @@ def _check_target(
             'export_dir to an empty directory.'.format(target, real, export_dir)
         )
     if source_of.setdefault(real, source) != source:
-        raise ValueError(
-            '{} and {} would both be written to {}. Keep images and labels in directories of their own, '
-            'and names different in more than the extension.'.format(source_of[real], source, target)
-        )
+        raise _written_to_one(source_of[real], source, target)
+
+
+def _written_to_one(source: str, other: str, target: str) -> ValueError:
+    return ValueError(
+        '{} and {} would both be written to {}. Keep images and labels in directories of their own, '
+        'and names different in more than the extension and letter case.'.format(source, other, target)
+    )
 
 
 def claim_targets(targets: Targets, settings: Mapping[str, Any]) -> None:

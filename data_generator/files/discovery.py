@@ -2,13 +2,14 @@
 
 import csv
 import os
+import unicodedata
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from data_generator.errors import DataError, Problem
 from data_generator.files.renaming import Renaming, companions, find_renaming, labels_among
 from data_generator.files.texts import decoded
 from helpers.counted import counted
-from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, about_unread, find_images, folded
+from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, about_unread, composed, find_images, folded
 
 #: Extensions of label maps: lossless formats only, since JPEG changes the IDs.
 LABEL_EXTENSIONS = ('.png', '.tif', '.tiff', '.bmp', '.gif')
@@ -328,21 +329,29 @@ def read_pair_list(path: str, root_dir: Optional[str] = None) -> List[Pair]:
     if rows and rows[0][1][0].lower() in LIST_COLUMN_NAMES:
         rows = rows[1:]
     folder = os.path.dirname(os.path.abspath(path)) if root_dir is None else root_dir
+    pairs = []
     for number, columns in rows:
         if len(columns) > 2:
             raise DataError(
                 '{}, line {}: {} columns, expected an image and its label. Put paths that contain the '
                 'separator in double quotes.'.format(path, number, len(columns))
             )
-        for name in columns:
-            if name and not os.path.isfile(os.path.join(folder, name)):
+        pairs.append(tuple(_file_named(name, folder) for name in columns))
+        for name, found in zip(columns, pairs[-1]):
+            if name and not found:
                 raise FileNotFoundError(
                     '{}, line {}: no such file: {}. Relative paths start at {}; pass root_dir=... '
                     'for another start.'.format(path, number, name, folder)
                 )
-    return check_pairs(
-        [tuple(os.path.join(folder, name) if name else '' for name in columns) for _, columns in rows], path
-    )
+    return check_pairs(pairs, path)
+
+
+def _file_named(name: str, folder: str) -> str:
+    """The file that a list names, which may have the slashes of Windows and either form of accents; '' for none."""
+    name_with_slashes = name.replace('\\', '/')
+    decomposed = unicodedata.normalize('NFD', name_with_slashes)
+    names = (name, name_with_slashes, composed(name_with_slashes), decomposed)
+    return next(filter(os.path.isfile, (os.path.join(folder, name) for name in names)), '')
 
 
 def read_names(path: str) -> List[str]:

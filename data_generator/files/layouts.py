@@ -17,7 +17,7 @@ from data_generator.files.discovery import (
 )
 from helpers.aliases import Color
 from helpers.counted import counted
-from helpers.image_search import IMAGE_EXTENSIONS, folded
+from helpers.image_search import IMAGE_EXTENSIONS, composed, folded
 from helpers.label_spaces import (
     ADE20K,
     CAMVID,
@@ -318,8 +318,8 @@ class _PairsByName:
         self._by_stem: Dict[str, List[Pair]] = {}
         for pair in pairs:
             path = os.path.splitext(os.path.relpath(pair.image, places.image_dir))[0].replace(os.sep, '/')
-            self._by_path.setdefault(path, []).append(pair)
-            self._by_stem.setdefault(stem_of(pair.image), []).append(pair)
+            self._by_path.setdefault(composed(path), []).append(pair)
+            self._by_stem.setdefault(composed(stem_of(pair.image)), []).append(pair)
 
     def find(self, entry: str) -> Optional[Pair]:
         """The pair whose image an entry of a list names; None if there is none.
@@ -327,6 +327,7 @@ class _PairsByName:
         An entry is a name, or a path as '/JPEGImages/NAME.jpg' in DeepLab's lists; both with or without extension.
         Raises DataError if several images have the name and the folders do not single one out.
         """
+        entry = composed(entry)
         *folders, name = [part for part in entry.replace('\\', '/').split('/') if part not in ('', '.')] or ['']
         stem = name if name in self._by_stem else _without_extension(name)
         found = self._by_stem.get(stem, [])

@@ -9,6 +9,7 @@ from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
 from helpers.counted import counted
 from helpers.flags import checked_whole, is_whole
+from helpers.image_search import composed
 
 #: Common names of folders and files of a split -> the split.
 SPLIT_NAMES = {
@@ -37,7 +38,8 @@ def begin_with(pairs: Sequence[Pair], prefixes: Sequence[str]) -> List[bool]:
                 prefixes, os.path.basename(pairs[0].image)[:6]
             )
         )
-    names = [os.path.basename(pair.image) for pair in pairs]
+    prefixes = [composed(prefix) for prefix in prefixes]
+    names = [composed(os.path.basename(pair.image)) for pair in pairs]
     paths = _relative_paths(pairs) if any('/' in prefix for prefix in prefixes) else []
     of_names = sorted(zip(names, range(len(names))))
     of_paths = sorted((end, number) for number, path in enumerate(paths) for end in _ends(path))
@@ -63,9 +65,9 @@ def _ends(path: str) -> List[str]:
 
 
 def _relative_paths(pairs: Sequence[Pair]) -> List[str]:
-    """The images' paths relative to their common parent folder, with slashes."""
+    """The images' paths relative to their common parent folder, with slashes and composed accents."""
     root = os.path.commonpath([os.path.dirname(os.path.abspath(pair.image)) for pair in pairs])
-    return [os.path.relpath(os.path.abspath(pair.image), root).replace(os.sep, '/') for pair in pairs]
+    return [composed(os.path.relpath(os.path.abspath(pair.image), root)).replace(os.sep, '/') for pair in pairs]
 
 
 class Folds(NamedTuple):

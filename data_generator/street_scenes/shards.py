@@ -6,7 +6,6 @@ run the caller's script a second time if it has no `if __name__ == '__main__'`.
 """
 
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from typing import BinaryIO, Callable, List
 
 # A process gets the sys.path of this one, in the same order: PYTHONPATH would put packages before Python's own library,
 # and packages with names of modules there (`typing`) are not rare.
-COMMAND = 'import os, sys; sys.path[:] = sys.argv.pop(1).split(os.pathsep); from {} import main; main()'
+COMMAND = 'import sys; sys.path[:] = {!r}; from {} import main; main()'
 
 
 def run_shards(module: str, arguments: List[str], num_shards: int, on_scene: Callable[[], None]) -> None:
@@ -54,7 +53,7 @@ def run_shards(module: str, arguments: List[str], num_shards: int, on_scene: Cal
 
 def _start(module: str, arguments: List[str], errors: BinaryIO) -> 'subprocess.Popen[str]':
     return subprocess.Popen(
-        [sys.executable, '-c', COMMAND.format(module), os.pathsep.join(sys.path)] + arguments,
+        [sys.executable, '-c', COMMAND.format(sys.path, module)] + arguments,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,

@@ -80,8 +80,11 @@ def check_packages(name: str, precision: str = 'float32') -> None:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         raise ImportError(
-            '{} is not installed, which {} needs. Install it with: pip install "fcn8s[{}]"'.format(
-                ' and '.join(missing), name, check_format(name).extra
+            '{} not installed, which {} needs. Install {} with: pip install "fcn8s[{}]"'.format(
+                ' and '.join(missing) + (' is' if len(missing) == 1 else ' are'),
+                name,
+                'it' if len(missing) == 1 else 'them',
+                check_format(name).extra,
             )
         )
 

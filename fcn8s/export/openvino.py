@@ -137,12 +137,14 @@ def cache_folder() -> Optional[str]:
     if not os.path.isabs(base):  # to be ignored, https://specifications.freedesktop.org/basedir-spec/latest/
         base = os.path.join(os.path.expanduser('~'), '.cache')
     folder = os.path.join(base, 'fcn8s', 'openvino')
+    if not os.path.isabs(folder):  # without HOME, for a user whom the system does not know
+        return None
     try:
         os.makedirs(folder, 0o700, exist_ok=True)
         is_own = os.stat(folder).st_uid == getattr(os, 'getuid', lambda: 0)()
     except OSError:
         return None
-    return folder if os.path.isabs(folder) and is_own and os.access(folder, os.W_OK) else None
+    return folder if is_own and os.access(folder, os.W_OK) else None
 
 
 def _properties(cache: Optional[str], precision: str, core: Any) -> Dict[str, Any]:

@@ -35,12 +35,17 @@ def make_plan(request: PlanRequest, memory_limit: Optional[float] = None, budget
     """Plans a training; runs the network for about `budget` seconds if it fits the memory, and not at all for 0.
 
     memory_limit: bytes; None takes all that machine or container have. Raises ValueError for what cannot be trained
-    here.
+    here, and for None where the system does not tell (Windows).
     """
     request = check_request(request)
     session_config(request.precision)  # raises an error for a precision that this machine lacks
     base = process_memory()
     limit = total_memory() if memory_limit is None else memory_limit
+    if limit is None:
+        raise ValueError(
+            'memory_limit is None, and this system does not tell how much memory it has. Give it in bytes; to '
+            'fcn8s plan, in GB with --memory.'
+        )
     memory = estimate_memory(request, base)
     seconds = measure_step_seconds(request, budget) if budget > 0 and memory <= limit else None
     return Plan(memory, limit, seconds, largest_batch(request, limit, base), largest_crop(request, limit, base))

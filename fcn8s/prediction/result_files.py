@@ -12,7 +12,7 @@ from fcn8s.prediction.result_kinds import DOUBT_KINDS, KINDS, RESULT_KINDS, Resu
 from helpers.color_vision import with_palette
 from helpers.files import atomic_write_csv, is_below, write_unfinished
 from helpers.flags import check_choice
-from helpers.image_search import IMAGE_EXTENSIONS, about_unread, find_images
+from helpers.image_search import IMAGE_EXTENSIONS, about_unread, find_images, taken_for_one
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
 from helpers.tables import spreadsheet_text
 from helpers.user_warnings import warn_user
@@ -73,7 +73,7 @@ def plan_jobs(inputs: Sequence[str], out_dir: str, extensions: Sequence[str] = I
         raise FileNotFoundError(
             'there is no image in {} apart from the results in {!r}.'.format(', '.join(inputs), out_dir)
         )
-    _check_stems(jobs)
+    _check_stems(jobs, out_dir)
     return jobs
 
 
@@ -94,15 +94,22 @@ def _base_folder(source: str) -> str:
     return folder or '.'
 
 
-def _check_stems(jobs: Iterable[Job]) -> None:
+def _check_stems(jobs: Iterable[Job], out_dir: str) -> None:
     seen: Dict[str, str] = {}
     for job in jobs:
         if seen.setdefault(job.stem, job.image_path) != job.image_path:
-            raise ValueError(
-                '{} and {} would have the same results, {}. Predict them into different folders.'.format(
-                    seen[job.stem], job.image_path, job.stem + RESULT_KINDS['overlay'].suffix
-                )
-            )
+            raise _same_results(seen[job.stem], job.image_path, job.stem)
+    same = taken_for_one(seen, out_dir)
+    if same is not None:
+        raise _same_results(seen[same[0]], seen[same[1]], same[1])
+
+
+def _same_results(image: str, other: str, stem: str) -> ValueError:
+    return ValueError(
+        '{} and {} would have the same results, {}. Predict them into different folders.'.format(
+            image, other, stem + RESULT_KINDS['overlay'].suffix
+        )
+    )
 
 
 class ResultFiles:

@@ -20,10 +20,10 @@ _SHARDED = re.compile(r'-\?{5}-of-\d{5}$')
 def is_plain(path: str) -> bool:
     """Tells whether TensorFlow can take a path directly."""
     try:
-        path.encode('utf-8')
+        is_utf_8 = path.encode('utf-8') == os.fsencode(path)  # not in a locale of Latin-1, where Python writes that
     except UnicodeEncodeError:
         return False
-    return not _SPECIAL.search(path)
+    return is_utf_8 and not _SPECIAL.search(path)
 
 
 @contextlib.contextmanager

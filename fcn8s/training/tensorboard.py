@@ -3,6 +3,7 @@
 import base64
 import math
 import os
+import re
 import socket
 import time
 import uuid
@@ -42,8 +43,9 @@ class EventWriter:
 
     def __init__(self, directory: str, graph: Optional[Any] = None, resumed_at: Optional[int] = None) -> None:
         check_folder(directory)
-        # TensorBoard reads the files of a directory in the order of their names.
-        name = 'events.out.tfevents.{:010d}.{}.{}'.format(int(time.time()), socket.gethostname(), uuid.uuid4().hex[:8])
+        name = 'events.out.tfevents.{:010d}.{}.{}'.format(
+            _behind_the_others(directory), socket.gethostname(), uuid.uuid4().hex[:8]
+        )
         self.path = os.path.join(directory, name)
         self._writer = tf.python_io.TFRecordWriter(os.fsencode(self.path))  # a str would have to be UTF-8
         self._failed = False
@@ -111,6 +113,14 @@ def score_scalars(scores: Dict[str, Any], prefix: str, class_names: Sequence[str
         {'{}_iou/{}'.format(prefix, name): float(iou) for name, iou in zip(class_names, scores['per_class_iou'])}
     )
     return values
+
+
+def _behind_the_others(directory: str) -> int:
+    """The time in whole seconds or, where the clock is behind the event files of a directory, the next number: as
+    TensorBoard reads a directory in the order of its names, it would not show the file.
+    """
+    found = (re.match(r'events\.out\.tfevents\.(\d{10})\.', name) for name in os.listdir(directory))
+    return max([int(time.time()), *(int(match.group(1)) + 1 for match in found if match)])
 
 
 def prediction_strip(

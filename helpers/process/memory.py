@@ -26,10 +26,12 @@ def free_memory() -> Optional[int]:
     return min(known) if known else None
 
 
-def total_memory() -> int:
+def total_memory() -> Optional[int]:
     """Returns the bytes of memory that this process could use if no other used any: those of the machine, or the limit
-    of its container.
+    of its container. None if that is not known (Windows).
     """
+    if not hasattr(os, 'sysconf'):
+        return None
     of_machine = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
     limit = control_groups.memory_limit()
     return of_machine if limit is None else min(of_machine, limit)

@@ -11,7 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
-from typing import Any, List, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -37,6 +37,10 @@ _LIMITS = {
     'SIGXFSZ': errno.EFBIG,
 }
 
+# Reasons why a program does not start that lie in its file: not there, not executable, of another kind of processor.
+_CANNOT_BE_RUN = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC)
+_INSTALL = 'Install ffmpeg, and let the variables IMAGEIO_FFMPEG_EXE and FFMPEG_BINARY name it or be unset.'
+
 # Visually lossless for the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network. No
 # B-frames: they need an edit list, with which ffmpeg 4 loses the last frame of short videos.
 _QUALITY = ('-crf', '18', '-bf', '0')
@@ -52,30 +56,62 @@ _COLOR_MATRIX = 'bt709'
 _COLOR_TAGS = ('-colorspace', _COLOR_MATRIX, '-color_primaries', _COLOR_MATRIX, '-color_trc', _COLOR_MATRIX)
 
 
+@contextlib.contextmanager
+def _what_cannot_be_run_explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _CANNOT_BE_RUN:
+            raise
+        raise OSError('ffmpeg cannot be run: {}. {}'.format(error, _INSTALL)) from error
+
+
+@_what_cannot_be_run_explained()
 def run_ffmpeg(arguments: List[str], log_level: str, stdout: int) -> 'subprocess.CompletedProcess[bytes]':
-    """Runs moviepy's ffmpeg or, where that crashes, the one of the system; `args[0]` of the result says which.
+    """Runs moviepy's ffmpeg or, where that crashes or cannot be run, the system's; `args[0]` of the result says which.
 
     Signals from the terminal, such as Ctrl-C, do not reach it.
 
     Args:
         log_level: ffmpeg's log level, such as 'error'.
         stdout: The destination of its output, as for `subprocess.run`.
-    """
-    from moviepy import config
 
+    Raises:
+        OSError: There is no ffmpeg, or none that can be run. The message has the path and what to do.
+    """
+    done = None
+    failure: Optional[OSError] = None
     # Static builds, such as that of imageio-ffmpeg, crash on every MPEG-TS file if the system's C library is newer:
     # https://github.com/gradio-app/gradio/issues/13848
-    for binary in filter(None, (config.FFMPEG_BINARY, shutil.which('ffmpeg'))):
-        done = subprocess.run(
-            ffmpeg_command(binary, arguments, log_level),
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            check=False,
-            start_new_session=True,
-        )
+    for binary in filter(None, (_ffmpeg_of_moviepy(), shutil.which('ffmpeg'))):
+        try:
+            done = subprocess.run(
+                ffmpeg_command(binary, arguments, log_level),
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                check=False,
+                start_new_session=True,
+            )
+        except OSError as error:
+            if error.errno not in _CANNOT_BE_RUN:
+                raise
+            failure = failure or error
+            continue
         if done.returncode >= 0:  # negative: a signal ended it
             break
+    if done is None:
+        assert failure is not None  # as moviepy names at least one
+        raise failure
     return done
+
+
+def _ffmpeg_of_moviepy() -> str:
+    """The path of moviepy's ffmpeg. Raises FileNotFoundError if moviepy found none, without which it is not loaded."""
+    try:
+        from moviepy import config
+    except RuntimeError as error:
+        raise FileNotFoundError('videos need ffmpeg, which is not there. ' + _INSTALL) from error
+    return str(config.FFMPEG_BINARY)
 
 
 def complaint_of_ffmpeg(arguments: List[str]) -> Optional[str]:
@@ -130,6 +166,7 @@ def ffmpeg_name(path: PathLike) -> str:
     return 'file:' + os.path.abspath(os.fspath(path))
 
 
+@_what_cannot_be_run_explained()
 def start_encoder(
     path: str, size: Tuple[int, int], rate: fractions.Fraction, pixel_aspect: fractions.Fraction, is_live: bool = False
 ) -> Any:
@@ -141,7 +178,11 @@ def start_encoder(
         pixel_aspect: Width of a pixel divided by its height.
         is_live: Whether a frame is shown from the moment at which it is written until that of the next one: it is
             repeated, or left out, to keep the rate.
+
+    Raises:
+        OSError: There is no ffmpeg, or it cannot be run. The message says what to do.
     """
+    _ffmpeg_of_moviepy()  # says what to do if there is none
     from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
     height, width = size[0] + size[0] % 2, size[1] + size[1] % 2

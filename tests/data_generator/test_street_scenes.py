@@ -342,6 +342,18 @@ def test_a_process_that_says_more_than_a_pipe_holds_is_not_halted(tmp_path, monk
     assert scenes == [1]
 
 
+@pytest.mark.skipif(os.name == 'nt', reason='names hold no colons there')
+def test_a_process_imports_from_a_folder_with_a_colon(tmp_path, monkeypatch):
+    from data_generator.street_scenes import shards
+
+    (tmp_path / 'a:b').mkdir()
+    (tmp_path / 'a:b' / 'behind_a_colon.py').write_text('def main():\n    print("scene")\n')
+    monkeypatch.syspath_prepend(str(tmp_path / 'a:b'))
+    scenes = []
+    shards.run_shards('behind_a_colon', [], 1, lambda: scenes.append(1))
+    assert scenes == [1]
+
+
 def test_a_process_that_is_gone_before_it_is_ended():
     from data_generator.street_scenes import shards
 

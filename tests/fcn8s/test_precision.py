@@ -13,7 +13,7 @@ from fcn8s.precision import Machine
 from fcn8s.saving.saved_models import read_meta_graph
 
 REWRITES = frozenset(['auto_mixed_precision', 'auto_mixed_precision_onednn_bfloat16'])
-MODERN_CPU = Machine((2, 21), REWRITES, frozenset(['avx2', 'avx512_bf16']), (), {})
+MODERN_CPU = Machine((2, 21), REWRITES, frozenset(['avx2', 'avx512_bf16']), (), {}, True)
 REPOSITORY = str(pathlib.Path(__file__).parents[2])
 
 
@@ -31,7 +31,8 @@ def cannot(wanted):
     [
         ('bfloat16', MODERN_CPU),
         ('float32', MODERN_CPU._replace(cpu_flags=frozenset(['avx2']))),
-        ('float32', MODERN_CPU._replace(environment={'TF_ENABLE_ONEDNN_OPTS': '0'})),
+        ('float32', MODERN_CPU._replace(cpu_flags=frozenset(['asimd', 'bf16']))),
+        ('float32', MODERN_CPU._replace(has_onednn=False)),
         ('float32', MODERN_CPU._replace(tf_version=(1, 15), rewrites=frozenset())),
         ('float32', MODERN_CPU._replace(gpus=((8, 0),))),
     ],
@@ -43,7 +44,7 @@ def test_the_fastest_precision_of_a_cpu(fastest, machine):
 @pytest.mark.parametrize(
     'wanted, machine',
     [
-        ('float32', Machine((1, 15), frozenset(), frozenset(), (), {})),
+        ('float32', Machine((1, 15), frozenset(), frozenset(), (), {}, False)),
         ('bfloat16', MODERN_CPU),
         ('bfloat16', MODERN_CPU._replace(cpu_flags=frozenset(['amx_bf16']))),
         ('bfloat16', MODERN_CPU._replace(gpus=((8, 0),), cpu_flags=frozenset())),
@@ -72,8 +73,8 @@ def test_precisions_that_a_machine_has_pass(wanted, machine):
         ),
         (
             'bfloat16',
-            MODERN_CPU._replace(environment={'TF_ENABLE_ONEDNN_OPTS': '0'}),
-            'TF_ENABLE_ONEDNN_OPTS switches off',
+            MODERN_CPU._replace(has_onednn=False),
+            'the rewrite to bfloat16 is part of oneDNN, which is off. The environment variable TF_ENABLE_ONEDNN_OPTS=1',
         ),
         ('mixed_float16', MODERN_CPU, 'float16 needs a GPU, and TensorFlow sees none'),
         (
@@ -114,6 +115,18 @@ def test_the_users_config_is_copied_and_kept():
     assert precision.session_config(gpu_memory_growth=False, base=growing).gpu_options.allow_growth
 
 
+def test_no_more_threads_compute_than_the_container_has_time_for(monkeypatch):
+    def threads(cores, **base):
+        monkeypatch.setattr(precision, 'num_cores', lambda: cores)
+        return precision.session_config(base=tf.ConfigProto(**base)).intra_op_parallelism_threads
+
+    monkeypatch.delenv('TF_NUM_INTRAOP_THREADS', raising=False)
+    monkeypatch.setattr(precision, 'available_cores', lambda: list(range(8)))
+    assert [threads(8), threads(2), threads(2, intra_op_parallelism_threads=5)] == [0, 2, 5]
+    monkeypatch.setenv('TF_NUM_INTRAOP_THREADS', '3')
+    assert threads(2) == 0  # TensorFlow reads it where nothing is set
+
+
 def test_a_config_without_gpus_hides_them(monkeypatch):
     monkeypatch.setattr(tf.config.experimental, 'list_physical_devices', lambda kind: ['a GPU'])
     assert precision.this_machine(tf.ConfigProto(device_count={'GPU': 0})).gpus == ()
@@ -125,10 +138,9 @@ def test_float16_switches_tensorflows_rewrite_on(monkeypatch):
     assert rewrites.auto_mixed_precision == rewrites.ON
 
 
-def test_cpu_flags_of_x86_of_arm_and_of_neither(tmp_path):
-    for text in ('processor\t: 0\nflags\t\t: fpu avx512_bf16\n', 'processor: 0\nFeatures : fpu avx512_bf16\n'):
-        (tmp_path / 'cpuinfo').write_text(text)
-        assert precision._cpu_flags(str(tmp_path / 'cpuinfo')) == {'fpu', 'avx512_bf16'}
+def test_cpu_flags_of_x86_and_of_others(tmp_path):
+    (tmp_path / 'cpuinfo').write_text('processor\t: 0\nflags\t\t: fpu avx512_bf16\n')
+    assert precision._cpu_flags(str(tmp_path / 'cpuinfo')) == {'fpu', 'avx512_bf16'}
     assert precision._cpu_flags(str(tmp_path / 'nothing')) == frozenset()
 
 

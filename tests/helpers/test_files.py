@@ -60,6 +60,16 @@ def test_every_file_and_its_directory_are_made_to_last_once(tmp_path, real_fsync
 
 
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no pipes with names')
+def test_windows_makes_files_last_that_are_open_for_writing(tmp_path, monkeypatch):
+    (tmp_path / 'a').write_text('whole')
+    path = str(tmp_path / 'a')
+    monkeypatch.setattr(os, 'fsync', lambda file: os.write(file, b''))  # refuses what is open for reading, as Windows
+    with monkeypatch.context() as windows:
+        windows.setattr(os, 'name', 'nt')
+        files._fsync(path)
+    assert (tmp_path / 'a').read_text() == 'whole'
+
+
 def test_pipes_and_devices_are_not_replaced_by_files(tmp_path):
     pipe, link = str(tmp_path / 'pipe'), str(tmp_path / 'link')
     os.mkfifo(pipe)
@@ -93,8 +103,10 @@ def test_a_home_directory_that_no_shell_put_in_is_no_folder_called_so(tmp_path, 
             write('~/runs/a')
     with pytest.raises(ValueError, match='begins with'), atomic_directory('~'):
         pass
+    with pytest.raises(ValueError, match='would be made here. Write ./~no-user-of-this-machine/a for such a folder'):
+        check_home('~no-user-of-this-machine/a')
     assert os.listdir(str(tmp_path)) == []
-    for path in ('./~/a', 'a~', '~no-user-of-this-machine/a'):
+    for path in ('./~/a', 'a~', '~no-user-of-this-machine'):
         check_folder(path)
     check_folder('~/b')  # there is one now
 
@@ -227,6 +239,19 @@ def test_a_directory_that_is_filled_meanwhile_is_kept(tmp_path):
     assert os.listdir(str(tmp_path)) == ['d']
 
 
+def test_whether_letter_case_tells_names_apart_is_tried_where_the_files_will_be(tmp_path, monkeypatch):
+    (tmp_path / 'A').write_text('')
+    assert files.ignores_case(tmp_path / 'later' / 'still') == (tmp_path / 'a').exists()
+    monkeypatch.setattr(files.os.path, 'lexists', lambda path: path.startswith(str(tmp_path / '.CASE-')))
+    assert files.ignores_case(tmp_path / 'later')
+    monkeypatch.undo()
+    assert os.listdir(str(tmp_path)) == ['A']
+
+
+def test_where_nothing_is_there_the_search_ends_at_the_root(tmp_path):
+    assert files._nearest(str(tmp_path / 'a'), lambda path: False) == os.path.abspath(os.sep)
+
+
 def test_json_round_trip(tmp_path):
     value = {'name': 'größe', 'scores': [1, 0.5, None]}
     atomic_write_json(tmp_path / 'a.json', value)
@@ -259,6 +284,13 @@ def test_a_full_folder_for_temporary_files_is_not_the_place_of_the_output(tmp_pa
     with pytest.raises(OSError, match=message), explain_os_errors(tmp_path / 'a'):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     free['/tmp-that-is-full'] = 10**9
+    with pytest.raises(OSError, match='while writing .*a. Free some space'), explain_os_errors(tmp_path / 'a'):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_without_another_for_temporary_files_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.tempfile, 'tempdir', None)
+    monkeypatch.setattr(files.tempfile, '_candidate_tempdir_list', list)  # none of them takes a file
     with pytest.raises(OSError, match='while writing .*a. Free some space'), explain_os_errors(tmp_path / 'a'):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -371,6 +403,20 @@ def test_a_process_that_has_ended_and_was_not_waited_for_is_no_longer_alive(tmp_
         os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # waits, and leaves it as it is
         write_json_in_a_new_process(tmp_path)
     assert not left.exists()
+
+
+def test_machines_of_one_name_do_not_take_the_processes_of_each_other_for_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, '_BOOT_ID', str(tmp_path / 'boot_id'))
+    monkeypatch.setattr(files.uuid, 'getnode', lambda: 1)
+    space_of = files._process_space.__wrapped__
+    spaces = [space_of()]
+    for boot_id in 'one', 'two':
+        (tmp_path / 'boot_id').write_text(boot_id)
+        spaces.append(space_of())
+    assert len(set(spaces)) == 3 and spaces[-1] == space_of()
+    (tmp_path / 'boot_id').unlink()
+    monkeypatch.setattr(files.uuid, 'getnode', lambda: 2)
+    assert space_of() not in spaces
 
 
 def write_json_in_a_new_process(directory):

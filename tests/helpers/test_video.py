@@ -22,7 +22,7 @@ from helpers.image_rules import ImageRules
 from helpers.images import write_image
 from helpers.video import VideoWriter, check_source, check_video_path, open_frames
 from helpers.video_files import decoding, high_dynamic_range
-from helpers.video_files.ffmpeg import run_ffmpeg
+from helpers.video_files.ffmpeg import run_ffmpeg, start_encoder
 
 imageio_ffmpeg = pytest.importorskip('imageio_ffmpeg')
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -426,6 +426,38 @@ def test_an_ffmpeg_that_crashes_is_replaced_by_that_of_the_system(tmp_path, vide
     monkeypatch.setattr(shutil, 'which', lambda name: None)
     with pytest.raises(ValueError, match=r'silent\.mp4 cannot be read as a video. The ffmpeg that moviepy .* install'):
         open_frames(videos / 'silent.mp4')
+
+
+def test_an_ffmpeg_that_cannot_be_run_is_replaced_by_that_of_the_system(tmp_path, monkeypatch):
+    from moviepy import config
+
+    (tmp_path / 'ffmpeg').write_text('of another kind of processor')
+    (tmp_path / 'ffmpeg').chmod(0o755)
+    echo = shutil.which('echo')
+    for binary in (str(tmp_path / 'ffmpeg'), str(tmp_path / 'nowhere')):
+        monkeypatch.setattr(config, 'FFMPEG_BINARY', binary)
+        monkeypatch.setattr(shutil, 'which', lambda name: echo)
+        assert run_ffmpeg(['said'], 'error', subprocess.PIPE).stdout.split()[-1] == b'said'
+        monkeypatch.setattr(shutil, 'which', lambda name: None)
+        with pytest.raises(OSError, match='ffmpeg cannot be run: .*{}.*Install ffmpeg'.format(re.escape(binary))):
+            run_ffmpeg([], 'error', subprocess.PIPE)
+
+
+def test_without_any_ffmpeg_the_message_says_so(monkeypatch):
+    class Loader:
+        def find_spec(self, name, path, target=None):
+            if name == 'moviepy':  # as its import ends if imageio-ffmpeg finds none
+                raise RuntimeError('No ffmpeg exe could be found.')
+
+    monkeypatch.setattr(sys, 'meta_path', [Loader(), *sys.meta_path])
+    for name in [name for name in sys.modules if name.split('.')[0] == 'moviepy']:
+        monkeypatch.delitem(sys.modules, name)
+    for use in (
+        lambda: run_ffmpeg([], 'error', subprocess.PIPE),
+        lambda: start_encoder('a.mp4', (2, 2), fractions.Fraction(25), fractions.Fraction(1)),
+    ):
+        with pytest.raises(FileNotFoundError, match='videos need ffmpeg, which is not there. Install ffmpeg'):
+            use()
 
 
 @pytest.mark.skipif(not hasattr(os, 'getsid'), reason='Windows')

@@ -33,10 +33,12 @@ def describe_plan(options: argparse.Namespace, model: Any, train: Any, base_memo
         head_warmup=options.head_warmup > 0,
     )
     needed, there = estimate_memory(request, base_memory), total_memory()
-    line = _padding(options, train) + 'images of {} x {}, {} a batch: about {:.1f} GB of memory, of {:.1f} GB'.format(
-        size[0], size[1], options.batch, needed / GB, there / GB
+    line = _padding(options, train) + 'images of {} x {}, {} a batch: about {:.1f} GB of memory'.format(
+        size[0], size[1], options.batch, needed / GB
     )
-    if needed > there:
+    if there is not None:
+        line += ', of {:.1f} GB'.format(there / GB)
+    if there is not None and needed > there:
         line += '. This will not fit: take a smaller --batch (and --accumulate) or --crop.'
     return (
         line

@@ -1,6 +1,7 @@
 """Datasets from annotations of other tools; the scenes and what they have to become are in tools.py."""
 
 import base64
+import errno
 import json
 import math
 import os
@@ -71,6 +72,18 @@ def test_links_lead_to_the_images_also_when_both_folders_move(tmp_path):
         assert read_image(str(path)).shape == SIZE + (3,)
     import_annotations(str(tmp_path / 'there' / 'source'), str(tmp_path / 'copy'), Options(copy_images=True))
     assert not any(path.is_symlink() for path in (tmp_path / 'copy' / 'images' / 'train').iterdir())
+
+
+def test_where_no_links_can_be_made_copies_are_named(tmp_path, monkeypatch):
+    tools.labelme(tmp_path / 'source')
+
+    def refuse(source, target):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), source, None, target)  # as vfat does
+
+    monkeypatch.setattr(os, 'symlink', refuse)
+    with pytest.raises(OSError, match=r'links to images cannot be made .*Operation not permitted\)\. Add --copy'):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+    assert not (tmp_path / 'out').exists()
 
 
 def one_labelme(tmp_path, shapes, options=DEFAULTS, **more):

@@ -16,6 +16,7 @@ from data_generator import BatchGenerator, DataError
 from data_generator.batches import offline
 from data_generator.files.discovery import Pair
 from data_generator.files.processed import MANIFEST_NAME, read_manifest
+from helpers import image_search
 
 NUM_PAIRS = 5
 
@@ -258,6 +259,14 @@ def test_two_files_for_one_target_are_refused(dataset, tmp_path):
     generator = BatchGenerator([str(dataset / 'images')], ('png', 'bmp'), export_dir=str(tmp_path / 'out'))
     with pytest.raises(ValueError, match=r'would both be written to .*0\.png'):
         process(generator, {})
+
+
+def test_names_that_differ_only_in_case_need_a_file_system_that_tells_them_apart(tmp_path, monkeypatch):
+    pairs = [Pair(os.path.join(os.sep, 'data', name), None) for name in ('x.jpg', 'X.png')]
+    monkeypatch.setattr(image_search, 'ignores_case', lambda folder: folder == str(tmp_path / 'exfat'))
+    assert len(offline.plan_targets(pairs, os.sep + 'data', str(tmp_path / 'ext4')).files) == 2
+    with pytest.raises(ValueError, match=r'x\.jpg and .*X\.png would both be written to .*X\.png\. Keep'):
+        offline.plan_targets(pairs, os.sep + 'data', str(tmp_path / 'exfat'))
 
 
 BRIGHTER = (0.5, 1.5, 0.5)

@@ -203,6 +203,16 @@ def test_a_list_of_images_alone_is_read(tmp_path, touch):
     assert pair_names(read_pair_list(str(tmp_path / 'list.txt')), tmp_path) == [('a.png', None), ('b.png', None)]
 
 
+@pytest.mark.parametrize('on_disk, in_list', [('NFD', 'NFC'), ('NFC', 'NFD')])
+def test_lists_of_windows_and_of_macos_name_the_same_files(tmp_path, touch, on_disk, in_list):
+    images, labels = (unicodedata.normalize(on_disk, 'zürich/{}.png'.format(name)) for name in 'il')
+    touch(images, labels)
+    text = unicodedata.normalize(in_list, 'zürich\\i.png,zürich\\l.png\n')
+    (tmp_path / 'list.csv').write_text(text, encoding='utf-8')
+    pairs = pair_names(read_pair_list(str(tmp_path / 'list.csv')), tmp_path)
+    assert [tuple(unicodedata.normalize(on_disk, name) for name in pair) for pair in pairs] == [(images, labels)]
+
+
 @pytest.mark.parametrize(
     'text, error, message',
     [

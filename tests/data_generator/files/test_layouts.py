@@ -1,4 +1,5 @@
 import os
+import unicodedata
 
 import numpy as np
 import pytest
@@ -152,6 +153,17 @@ def listed_sequences(tmp_path):
 def test_lists_tell_images_of_one_name_apart_by_their_folders(listed_sequences, start, end):
     names = ['seq1/1', 'seq2/1', '2', 'seq1/2', '3']
     assert listed_sequences(*(start + name + end for name in names)) == [name + '.png' for name in names]
+
+
+@pytest.mark.parametrize('on_disk, in_list', [('NFD', 'NFC'), ('NFC', 'NFD')])
+def test_lists_name_images_in_either_form_of_accents(tmp_path, on_disk, in_list):
+    name = unicodedata.normalize(on_disk, 'straße_ü')
+    write_jpeg_or_png(tmp_path / 'img' / 'süd' / (name + '.png'))
+    write_ids(tmp_path / 'mask' / 'süd' / (name + '.png'), 0, 1)
+    layout = Layout('own', generic_label_space(2), 'img', 'mask', list_file='{split}.txt')
+    for line in ('straße_ü', 'img/süd/straße_ü.png'):
+        (tmp_path / 'train.txt').write_text(unicodedata.normalize(in_list, line), encoding='utf-8')
+        assert len(find_layout(layout, str(tmp_path), 'train')[1]) == 1
 
 
 @pytest.mark.parametrize('line', ['1', 'seq3/1', 'seq3/2.png'])

@@ -1,6 +1,7 @@
 """Folds of a dataset: every image in one of them, whole folders and sequences where there are enough."""
 
 import os
+import unicodedata
 
 import numpy as np
 import pytest
@@ -86,6 +87,15 @@ def test_a_prefix_with_a_slash_is_of_the_path():
     assert begin_with(pairs, ['b/0.pn', 'y/']) == [False, True, True]
     with pytest.raises(DataError, match="None of 3 images has a name that begins with 'a/2'"):
         begin_with(pairs, ['a/', 'a/2'])
+
+
+@pytest.mark.parametrize('on_disk, typed', [('NFD', 'NFC'), ('NFC', 'NFD')])
+def test_accents_are_the_same_however_a_system_writes_them(on_disk, typed):
+    pairs = pairs_of(*(unicodedata.normalize(on_disk, name) for name in ('zürich/zürich_1.png', 'bonn/bonn_1.png')))
+    for prefix in 'zürich', 'zürich/':
+        assert begin_with(pairs, [unicodedata.normalize(typed, prefix)]) == [True, False]
+    with pytest.raises(DataError, match="begins with 'zu'"):
+        begin_with(pairs, ['zu'])
 
 
 def test_many_folds_of_many_images_are_told_apart():

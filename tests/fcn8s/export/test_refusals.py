@@ -116,6 +116,12 @@ def test_packages_that_are_missing(narrow_model, out, monkeypatch, format_name, 
     monkeypatch.setattr(formats.importlib.util, 'find_spec', find_spec)
 
 
+def test_several_packages_that_are_missing(monkeypatch):
+    monkeypatch.setattr(formats.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ImportError, match='^openvino and nncf are not installed, which .* needs. Install them with'):
+        formats.check_packages('openvino', 'int8')
+
+
 @ON_2
 def test_an_output_that_exists_stays_as_it_is(narrow_model, out):
     os.makedirs(out)
@@ -540,6 +546,10 @@ def test_compiled_networks_are_kept_for_the_user_and_never_beside_a_model(tmp_pa
     monkeypatch.setenv('XDG_CACHE_HOME', 'relative')
     monkeypatch.setattr(os.path, 'expanduser', lambda path: str(tmp_path / 'home'))
     assert cache_folder() == str(tmp_path / 'home' / '.cache' / 'fcn8s' / 'openvino')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os.path, 'expanduser', lambda path: path)  # there is no home
+    assert cache_folder() is None and not (tmp_path / '~').exists()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'own'))
     if hasattr(os, 'getuid'):
         monkeypatch.setattr(os, 'getuid', lambda: os.stat(str(tmp_path)).st_uid + 1)
         assert cache_folder() is None

@@ -7,6 +7,7 @@ import pytest
 
 from fcn8s.prediction.result_files import Job, ResultFiles, plan_jobs
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, RESULT_KINDS
+from helpers import image_search
 from helpers.images import write_image
 from helpers.label_spaces import CAMVID
 
@@ -47,6 +48,17 @@ def test_results_among_the_images_are_refused(images, source):
 
 def test_an_image_that_is_named_may_have_its_results_beside_it(images):
     assert plan_jobs(['town/one.png'], 'town') == [Job('town/one.png', 'one')]
+
+
+def test_results_whose_names_differ_only_in_case_need_a_file_system_that_tells_them_apart(images, monkeypatch):
+    write_image('town/ONE.jpg', np.zeros((4, 4, 3), np.uint8))
+    write_image('town/street/ONE.jpg', np.zeros((4, 4, 3), np.uint8))
+    monkeypatch.setattr(image_search, 'ignores_case', lambda folder: folder != 'town/out')
+    assert len(plan_jobs(['town'], 'town/out')) == 4
+    with pytest.raises(ValueError, match=r'ONE\.jpg and .*one\.png would have the same results, one_overlay\.png'):
+        plan_jobs(['town'], 'out')
+    os.remove('town/one.png')
+    assert len(plan_jobs(['town'], 'out')) == 3
 
 
 def test_a_source_that_is_not_there_is_called_so(images):

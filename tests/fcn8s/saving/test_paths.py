@@ -11,7 +11,7 @@ from streams import Stream
 
 from fcn8s import FCN8s, open_model
 from fcn8s.saving import saved_models
-from fcn8s.saving.paths import plain_directory, plain_prefix
+from fcn8s.saving.paths import is_plain, plain_directory, plain_prefix
 from fcn8s.training.schedules import constant
 from fcn8s.vgg16.write import write_encoder
 
@@ -66,6 +66,11 @@ def test_a_prefix_of_any_name_is_read(tmp_path, shallow_encoder):
 def test_plain_paths_stay(tmp_path):
     with plain_directory(str(tmp_path)) as directory, plain_prefix(str(tmp_path / 'x')) as prefix:
         assert (directory, prefix) == (str(tmp_path), str(tmp_path / 'x'))
+
+
+def test_in_a_locale_of_latin_1_only_ascii_is_plain(monkeypatch):
+    monkeypatch.setattr(os, 'fsencode', lambda path: path.encode('latin-1'))
+    assert [is_plain(path) for path in ('/runs', '/jürgen/runs', '/東京')] == [True, False, False]
 
 
 @pytest.mark.parametrize('name', NAMES, ids=ascii)

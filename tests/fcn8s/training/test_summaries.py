@@ -76,6 +76,12 @@ def test_two_writers_of_one_second_write_two_files(tmp_path):
     assert len(paths) == 2 and sorted(paths) == sorted(str(tmp_path / name) for name in os.listdir(str(tmp_path)))
 
 
+def test_a_clock_that_is_behind_puts_no_file_before_the_earlier_ones(tmp_path):
+    (tmp_path / 'events.out.tfevents.3000000000.machine.1').write_bytes(b'')
+    with EventWriter(str(tmp_path)) as writer:
+        assert os.path.basename(writer.path).startswith('events.out.tfevents.3000000001.')
+
+
 def test_scores_as_scalars():
     scores = {
         'loss': 0.5,

@@ -1,11 +1,12 @@
-"""Tests of memory that goes back to the system before its array does."""
+"""Tests of how much memory there is, and of memory that goes back to the system before its array does."""
 
+import os
 import sys
 
 import numpy as np
 import pytest
 
-from helpers.process.memory import give_back
+from helpers.process.memory import give_back, total_memory
 
 
 def resident():
@@ -28,6 +29,11 @@ def test_what_shares_its_page_stays():
     assert give_back(array[1:10])
     np.testing.assert_array_equal(array, np.arange(5000))
     assert give_back(array[3:3])
+
+
+def test_a_system_that_does_not_tell_its_memory(monkeypatch):
+    monkeypatch.delattr(os, 'sysconf', raising=False)
+    assert total_memory() is None
 
 
 def test_elsewhere_nothing_is_given_back(monkeypatch):
