@@ -226,7 +226,7 @@ class FCN8s:
         Args:
             saver: 'saved_model' for prediction; 'train_saver': a `tf.train.Saver` checkpoint, optimiser included.
             name: begins the directory's name; step, training loss and scores follow as asked, and a number if needed.
-            force_save: save even if no step was trained since the last save there; without it, that returns None.
+            force_save: save even if no step was trained since the last save there by this name and tags (else: None).
         """
         name_parts = SaveName(name, include_global_step, include_last_training_loss, include_metrics)
         return self.network.to_train().save(model_save_dir, saver, tags, name_parts, force_save)

@@ -8,7 +8,7 @@ import operator
 import os
 import shlex
 import shutil
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -89,7 +89,7 @@ class Network:
         self.said_image_rules = said_image_rules  # given when it was opened
         self._encoder_meta_graph = plan.encoder.meta_graph
         self._encoder_dir = plan.encoder.directory
-        self._saved: Set[Tuple[str, str, int]] = set()
+        self._saved: Dict[Tuple[Any, ...], str] = {}  # saver, folder, step, name, tags -> path
         self._savers = restoring.Savers()
         self._graphs_to_save: Dict[Tuple[str, ...], MetaGraphDef] = {}
         self._state_is_of: Optional[Tuple[str, int]] = None
@@ -383,7 +383,8 @@ class Network:
     ) -> Optional[str]:
         """Saves into a new directory inside `directory` and returns its path, as `FCN8s.save` says.
 
-        force: save even if this saver has already saved the current weights there; without it, that returns None.
+        force: save even if this saver has already saved the current weights there, by that name and these tags, and
+            they are still there; without it, that returns None.
 
         Raises:
             ValueError: for an unknown saver, tags that are no list, a name that is a path, or weights that hold NaN.
@@ -398,15 +399,15 @@ class Network:
         if self.workers is not None and not self.workers.is_first:
             return None
         self.check_has_not_diverged()
-        saved = (saver, os.path.realpath(path_of(directory)), self.step())
-        if saved in self._saved and not force:
+        saved = (saver, os.path.realpath(path_of(directory)), self.step(), name.name or None, tuple(tags))
+        if not force and os.path.exists(self._saved.get(saved, '')):
             print('Not saved: no step was trained since the last saving there (force_save=True saves anyway).')
             return None
         path = os.path.join(directory, self._save_name(name))
         if name.with_step or name.with_loss or name.with_scores:
             path = _numbered(path)
         SAVERS[saver](self, path, tags)
-        self._saved.add(saved)
+        self._saved[saved] = os.path.abspath(path)
         print('Saved to {}'.format(path))
         if saver == 'saved_model':
             print(_how_to_deploy(path, tags))

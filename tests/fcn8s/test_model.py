@@ -262,8 +262,11 @@ def test_save_names_and_force(trained, shallow_encoder, tmp_path, capsys):
             include_metrics=True,
         )
         assert os.path.basename(path).startswith('mine_(globalstep-2)_(trainloss-') and '(eval_mean_iou-' in path
-        assert model.save(str(tmp_path), 'saved_model', name='again') is None
+        assert model.save(str(tmp_path), 'saved_model', name='mine', tags=['default']) is None
         assert 'force_save=True' in capsys.readouterr().out
+        shutil.rmtree(path)
+        for again in (dict(name='mine'), dict(name='other'), dict(name='mine', tags=['own'])):
+            assert os.path.isdir(model.save(str(tmp_path), 'saved_model', **again))
         bare = model.save(
             str(tmp_path),
             'saved_model',
