@@ -128,7 +128,7 @@ class FCN8s:
         save_name: str = '',
         save_frequency: int = 5,
         saver: str = 'saved_model',
-        monitor: str = 'loss',
+        monitor: Optional[str] = None,
         record_summaries: bool = True,
         summaries_frequency: int = 10,
         summaries_dir: Optional[str] = None,
@@ -153,16 +153,15 @@ class FCN8s:
                 val_steps: batches per evaluation; one pass over val_generator where that knows its length.
             save_during_training: write models to save_dir every `save_frequency` epochs and after the last; with
                 save_best_only instead after each epoch whose monitored score is the best so far. saver: see `save`.
-            monitor: 'loss' (of training, unless metrics holds 'loss'), 'mean_iou', 'accuracy' or 'iou:CLASS NAME'.
+            monitor: 'loss' (of training, unless metrics holds 'loss'), 'mean_iou', 'accuracy' or 'iou:CLASS NAME'. By
+                default the first of these that is evaluated on validation data, else 'loss'; at a resume as before.
             summaries_dir, summaries_name: of TensorBoard's files, if not run_dir. summaries_worst: how many images.
             summaries_frequency, training_loss_display_averaging: in steps. keep_checkpoints: how many beside the best.
             run_dir: keep a run directory with all that `resume=True` needs, saved every save_frequency epochs, at each
                 best score, at the end, on a signal. early_stopping_patience: in scores without a better one.
             config: further entries of config.json. callbacks: called with each `fcn8s.training.request.TrainingEvent`.
 
-        Raises:
-            ValueError: before the first step, for what cannot work.
-            FloatingPointError: at a loss that is not finite. fcn8s.TrainingInterrupted: after a signal.
+        Raises ValueError before any step, FloatingPointError at a loss of NaN or inf, TrainingInterrupted at a signal.
         """
         return run.train(self.network.to_train(), request.TrainRequest(**without_self(locals())), self)
 

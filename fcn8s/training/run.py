@@ -243,7 +243,7 @@ class _Training:
             eval_frequency=request.eval_frequency,
             save_frequency=request.save_frequency,
             save_best_only=request.save_best_only and request.run_dir is None,
-            monitor=request.monitor,
+            monitor=str(request.monitor),
             patience=request.early_stopping_patience,
             summaries_frequency=request.summaries_frequency,
             loss_averaging=request.training_loss_display_averaging,

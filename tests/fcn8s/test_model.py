@@ -480,7 +480,6 @@ def test_variables_that_are_not_there(shallow_encoder):
         (dict(eval_dataset='val', metrics={'loss'}, val_generator=iter([])), 'val_steps has to say'),
         (dict(monitor='mean_iou'), "monitor is 'mean_iou', but metrics"),
         (dict(monitor='recall'), "monitor is 'recall'"),
-        (dict(monitor=None), 'monitor is None; choose from'),
         (dict(monitor=['loss']), r"monitor is \['loss'\]; choose from"),
         (dict(metrics=19), r'metrics has \[19\]; choose from'),
         (dict(metrics=[['loss']]), r"metrics has \[\['loss'\]\]; choose from"),
