@@ -60,7 +60,7 @@ class TrainingEvent(NamedTuple):
         recorded and saved.
     step: optimiser steps done in this run.
     scores: for a step its 'loss' and 'learning_rate'; for an evaluation what `FCN8s.evaluate` returns; for an epoch
-        its record, as in the history.
+        its record, as in the history. A copy: what a callback changes in it stays its own.
     model: the `FCN8s` that is trained.
     """
 

@@ -1,6 +1,7 @@
 """`FCN8s.train`: wires the loop to session, evaluation, summaries and files, and runs it."""
 
 import contextlib
+import copy
 import datetime
 import functools
 import os
@@ -426,7 +427,7 @@ class _Training:
     def _tell(self, kind: str, step: int, scores: Dict[str, Any]) -> None:
         with self.workers.watch.calling_back() if self.workers else contextlib.nullcontext():
             for callback in self.request.callbacks:
-                callback(TrainingEvent(kind, step, scores, self.model))
+                callback(TrainingEvent(kind, step, copy.deepcopy(scores), self.model))
 
     def _save(self, state: TrainingState, is_best: bool) -> None:
         if self.workers is not None:

@@ -1,10 +1,12 @@
 import inspect
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from fcn8s.model import FCN8s
+from fcn8s.training import run
 from fcn8s.training.request import TrainRequest, check_is_written, check_metrics, check_request, resolve_request
 
 
@@ -30,6 +32,18 @@ def test_callbacks_of_a_generator_are_kept():
     assert request.callbacks == (len, print)
     with pytest.raises(ValueError, match="callbacks is 'len'; it has to be a list of functions"):
         resolve_request(request._replace(callbacks='len'))
+
+
+def test_each_callback_has_scores_of_its_own():
+    scores = {'training_loss': 1.0, 'evaluation': {'mean_iou': 0.5}}
+    heard = []
+
+    def clear(event):
+        event.scores.pop('evaluation').clear()
+
+    request = TrainRequest(None, 1, 1, lambda step: 1e-3, callbacks=(clear, heard.append))
+    run._Training(SimpleNamespace(workers=None), request, None)._tell('epoch', 1, scores)
+    assert heard[0].scores == scores == {'training_loss': 1.0, 'evaluation': {'mean_iou': 0.5}}
 
 
 class Seekable:
