@@ -16,6 +16,7 @@ from fcn8s.precision import Arithmetic
 from fcn8s.prediction import predictor
 from fcn8s.saving.opening import Architecture, Beginning, NetworkRequest
 from fcn8s.training import request, run
+from helpers.aliases import PathLike
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
@@ -35,7 +36,7 @@ class FCN8s:
 
     - `vgg16_dir`, with `num_classes` or `label_space`: a new network on an encoder SavedModel (tag `vgg16`).
     - `model_load_dir`: a saved FCN-8s (`tags`: ['default'] by default), a run (its best checkpoint), or an export.
-    - `vgg16_dir` and `variables_load_dir`: build, then load variables that `tf.train.Saver` wrote.
+    - `vgg16_dir` and `variables_load_dir`: build, then load the variables of a `tf.train.Saver` or a run.
     - `fine_tune_from`: a new network that takes what fits from another FCN-8s, and its architecture by default.
 
     Args:
@@ -234,8 +235,8 @@ class FCN8s:
         """Exports the current weights for another runtime; see `fcn8s.export.exporting.export_model`."""
         return export_open_network(self.network.to_train(), out_dir, format, precision, **options)
 
-    def load_variables(self, path: str) -> None:
-        """Loads weights from a `tf.train.Saver` file or SavedModel; initialises the training state that it lacks."""
+    def load_variables(self, path: PathLike) -> None:
+        """Loads weights from a run, SavedModel or `tf.train.Saver` file; initialises training state that it lacks."""
         self.network.to_train().load_variables(path)
 
     def close(self) -> None:

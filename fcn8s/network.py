@@ -31,6 +31,7 @@ from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_openin
 from fcn8s.saving.packed import is_packed
 from fcn8s.saving.runs import input_size, is_run, open_current
 from fcn8s.settings import MAX_SEED, ModelSettings, check_class_weights
+from helpers.aliases import PathLike
 from helpers.counted import counted
 from helpers.files import atomic_directory, check_folder, path_of
 from helpers.flags import check_choice, check_flags, checked_whole
@@ -465,8 +466,8 @@ class Network:
             self._restore(self.tensors.state, restoring.find_checkpoint(model_dir))
             self._begin_with_these_weights()
 
-    def load_variables(self, path: str) -> None:
-        """Loads weights from a `tf.train.Saver` file or SavedModel; initialises the training state that it lacks."""
+    def load_variables(self, path: PathLike) -> None:
+        """Loads weights as `FCN8s.load_variables` does."""
         prefix = restoring.find_checkpoint(path)
         self._state_is_of = None  # even if it is refused: NaN in fc6 and fc7 is found once they are in place
         self._run_initializers(self._restore_stored(prefix))

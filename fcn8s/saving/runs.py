@@ -23,6 +23,7 @@ from fcn8s.saving.descriptions import (
     what_a_file_is,
 )
 from fcn8s.saving.packed import is_packed, name_zips, unpack
+from helpers.aliases import PathLike
 from helpers.counted import join_and_count
 from helpers.files import (
     TEMPORARY_PATTERN,
@@ -454,7 +455,7 @@ def _what_is_not_there(path: str) -> str:
 
 def refuse_own_network(path: str) -> None:
     """Raises ValueError for a run or a packed network where other weights are expected."""
-    what = 'a packed network' if is_packed(path) else 'a run' if _is_own_run(path) else None
+    what = 'a packed network' if is_packed(path) else 'a run' if is_own_run(path) else None
     if what is not None:
         raise ValueError(what_to_do_with_own(path, what))
 
@@ -470,11 +471,12 @@ def what_to_do_with_own(path: str, what: str) -> str:
 
 
 def _is_model_or_run(path: str) -> bool:
-    return os.path.isfile(os.path.join(path, DESCRIPTION_FILE)) or _is_own_run(path)
+    return os.path.isfile(os.path.join(path, DESCRIPTION_FILE)) or is_own_run(path)
 
 
-def _is_own_run(path: str) -> bool:
-    return is_run(path) and _other_program(Run(path)) is None
+def is_own_run(path: PathLike) -> bool:
+    """Tells whether `path` is a run directory of this library: other programs write a `config.json`, too."""
+    return is_run(path) and _other_program(Run(path_of(path))) is None
 
 
 def _has_tag_of_encoders(directory: str) -> bool:
