@@ -9,8 +9,8 @@ from fcn8s.distributed.workers import DistributedSettings
 from fcn8s.evaluation.score_table import format_scores
 from fcn8s.export.engine_network import open_elsewhere
 from fcn8s.export.exporting import export_open_network
-from fcn8s.graph.assembly import TrainingSettings
-from fcn8s.network import SaveName, of_network, open_network, telling_of_2017, without_self
+from fcn8s.graph.assembly import PublishedTensors, TrainingSettings
+from fcn8s.network import Network, SaveName, of_network, open_network, telling_of_2017, without_self
 from fcn8s.optimizers import OptimizerSettings, optimizer_settings
 from fcn8s.precision import Arithmetic
 from fcn8s.prediction import predictor
@@ -22,7 +22,7 @@ from helpers.label_spaces import LabelSpace
 
 
 @telling_of_2017
-class FCN8s:
+class FCN8s(PublishedTensors):
     """FCN-8s (or 16s, 32s) on a convolutionalised VGG-16. A context manager; `close()` frees session and graph.
 
     >>> import numpy as np
@@ -49,12 +49,11 @@ class FCN8s:
             valid pixels, or the paper's 'sum'. class_weights: one per class (`helpers.class_weights`). label_smoothing:
             share of the truth that is spread over all classes, such as 0.1. docs/custom_loss.md has more on these.
         freeze: 'encoder', or the number of encoder blocks that are not trained. seed: of dropout, not of the data.
-        head_warmup: all encoder blocks are frozen in the first `head_warmup` epochs; fc6, fc7 and decoder train alone.
+        head_warmup: first epochs, which train fc6, fc7 and decoder alone. gpu_memory_growth: memory as needed.
         precision: 'float32', 'bfloat16' or 'mixed_float16'; xla: compile with XLA. Refused where the machine cannot.
-        config: a `tf.ConfigProto` for the session; it is copied. gpu_memory_growth: take GPU memory as needed.
         image_rules: how image files are read; those of the training data by default. trust: open a SavedModel whatever
             ops its graph holds. distributed: False: alone; None: as TF_CONFIG, SLURM or Kubernetes say; or settings.
-        engine: as in `fcn8s.open_model`. With 'openvino', and for an export, only prediction and evaluation work.
+        engine: as in `fcn8s.open_model`; exports and 'openvino' predict and evaluate. config: a `tf.ConfigProto`.
 
     Attributes: `image_input` float32 [N, H, W, channels] 0..255, RGB as a rule (uint8: `images_uint8`), `keep_prob`,
     `labels` uint8 [N, H, W] or one-hot, `fcn8s_output` logits [N, H, W, C], `softmax_output`, `predictions_argmax`
@@ -108,6 +107,7 @@ class FCN8s:
     num_classes = of_network('settings.num_classes', 'The number of classes.')
     training_loss = of_network('last_training_loss', 'The mean training loss of the last epoch; None before one.')
     best_training_loss = of_network('best_training_loss', 'The lowest of an epoch of these weights; None before one.')
+    __reduce__ = Network.__reduce__
 
     def train(
         self,
@@ -244,6 +244,7 @@ class FCN8s:
         self.network.close()
 
     def __enter__(self) -> 'FCN8s':
+        self.network.opened()
         return self
 
     def __exit__(self, *exception: Any) -> None:

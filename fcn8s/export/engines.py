@@ -8,7 +8,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Union
 import numpy as np
 
 from fcn8s.batches import as_image_batch
-from fcn8s.closing import closed_model
+from fcn8s.closing import closed_model, copied_model
 from fcn8s.export import runtimes
 from fcn8s.export.formats import FORMATS, check_engine, check_packages
 from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
@@ -128,7 +128,11 @@ class ExportedModel:
         if self._scoring is not None:
             self._scoring.session.close()
 
+    def __reduce__(self) -> Any:
+        raise copied_model(name_of(self.model_dir))
+
     def __enter__(self) -> 'ExportedModel':
+        self._opened()
         return self
 
     def __exit__(self, *exception: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fcn8s.backend import ConfigProto, Graph, GraphDef, Session, check_process, tf
 from fcn8s.batches import PredictionTensors, predict_in_chunks
-from fcn8s.closing import closed_model, closing_told
+from fcn8s.closing import closed_model, closing_told, copied_model
 from fcn8s.graph.packed_filters import pack_filters
 from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
@@ -92,7 +92,12 @@ class InferenceGraph:
         self._is_closed = True
         self.session.close()
 
+    def __reduce__(self) -> Any:
+        raise copied_model(name_of(self.model_dir))
+
     def __enter__(self) -> 'InferenceGraph':
+        if self._is_closed:
+            raise self._closed()
         return self
 
     def __exit__(self, *exception: Any) -> None:
