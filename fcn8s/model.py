@@ -1,6 +1,6 @@
 """The class `FCN8s`: one network in one graph and one session, with the methods that research scripts use."""
 
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -33,7 +33,6 @@ class FCN8s(PublishedTensors):
     (1, 40, 56)
 
     There are four ways to open one. What cannot work raises ValueError or FileNotFoundError before anything is built:
-
     - `vgg16_dir`, with `num_classes` or `label_space`: a new network on an encoder SavedModel (tag `vgg16`).
     - `model_load_dir`: a saved FCN-8s (`tags`: ['default'] by default), a run (its best checkpoint), or an export.
     - `vgg16_dir` and `variables_load_dir`: build, then load the variables of a `tf.train.Saver` or a run.
@@ -63,18 +62,18 @@ class FCN8s(PublishedTensors):
 
     def __init__(
         self,
-        model_load_dir: Optional[str] = None,
+        model_load_dir: Optional[PathLike] = None,
         tags: Optional[Sequence[str]] = None,
-        vgg16_dir: Optional[str] = None,
+        vgg16_dir: Optional[PathLike] = None,
         num_classes: Optional[int] = None,
-        variables_load_dir: Optional[str] = None,
-        fine_tune_from: Optional[str] = None,
+        variables_load_dir: Optional[PathLike] = None,
+        fine_tune_from: Optional[PathLike] = None,
         label_space: Optional[LabelSpace] = None,
         ignore_id: Optional[int] = None,
         seed: int = 0,
         variant: Optional[str] = None,
         upsampling: Optional[str] = None,
-        skip_scales: Optional[Tuple[float, float]] = None,
+        skip_scales: Optional[Sequence[float]] = None,
         optimizer: Union[str, OptimizerSettings] = 'adam',
         accumulate_batches: int = 1,
         loss: Union[str, Callable] = 'cross_entropy',
@@ -123,7 +122,7 @@ class FCN8s(PublishedTensors):
         val_steps: Optional[int] = None,
         metrics: Iterable[str] = (),
         save_during_training: bool = False,
-        save_dir: Optional[str] = None,
+        save_dir: Optional[PathLike] = None,
         save_best_only: bool = True,
         save_tags: Sequence[str] = ('default',),
         save_name: str = '',
@@ -132,10 +131,10 @@ class FCN8s(PublishedTensors):
         monitor: Optional[str] = None,
         record_summaries: bool = True,
         summaries_frequency: int = 10,
-        summaries_dir: Optional[str] = None,
+        summaries_dir: Optional[PathLike] = None,
         summaries_name: Optional[str] = None,
         training_loss_display_averaging: int = 3,
-        run_dir: Optional[str] = None,
+        run_dir: Optional[PathLike] = None,
         resume: bool = False,
         keep_checkpoints: int = 2,
         early_stopping_patience: Optional[int] = None,
@@ -197,8 +196,8 @@ class FCN8s(PublishedTensors):
 
     def predict_and_save(
         self,
-        results_dir: str,
-        images_dir: str,
+        results_dir: PathLike,
+        images_dir: PathLike,
         color_map: Any,
         resize: Any = False,
         image_file_extension: str = 'png',
@@ -212,7 +211,7 @@ class FCN8s(PublishedTensors):
 
     def save(
         self,
-        model_save_dir: str,
+        model_save_dir: PathLike,
         saver: str = 'saved_model',
         tags: Sequence[str] = ('default',),
         name: Optional[str] = None,
@@ -231,7 +230,7 @@ class FCN8s(PublishedTensors):
         name_parts = SaveName(name, include_global_step, include_last_training_loss, include_metrics)
         return self.network.to_train().save(model_save_dir, saver, tags, name_parts, force_save)
 
-    def export(self, out_dir: str, format: str = 'saved_model', precision: str = 'float32', **options: Any) -> Any:
+    def export(self, out_dir: PathLike, format: str = 'saved_model', precision: str = 'float32', **options: Any) -> Any:
         """Exports the current weights for another runtime; see `fcn8s.export.exporting.export_model`."""
         return export_open_network(self.network.to_train(), out_dir, format, precision, **options)
 

@@ -380,7 +380,7 @@ class Network:
     # What is saved and restored
 
     def save(
-        self, directory: str, saver: str, tags: Sequence[str], name: SaveName, force: bool = True
+        self, directory: PathLike, saver: str, tags: Sequence[str], name: SaveName, force: bool = True
     ) -> Optional[str]:
         """Saves into a new directory inside `directory` and returns its path, as `FCN8s.save` says.
 
@@ -414,7 +414,7 @@ class Network:
             print(_how_to_deploy(path, tags))
         return path
 
-    def check_can_save(self, directory: str, variables: Sequence[Variable]) -> None:
+    def check_can_save(self, directory: PathLike, variables: Sequence[Variable]) -> None:
         """Checks before training that the folder takes files, and has space for one save.
 
         Raises:

@@ -15,6 +15,7 @@ from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
 from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, check_tags_of_export, read_description
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import open_current
+from helpers.aliases import PathLike
 from helpers.flags import check_flags
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
@@ -140,7 +141,7 @@ class ExportedModel:
 
 
 def open_model(
-    model_dir: str,
+    model_dir: PathLike,
     tags: Optional[Sequence[str]] = None,
     precision: Optional[str] = None,
     session_config: Optional[Any] = None,

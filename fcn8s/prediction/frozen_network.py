@@ -17,6 +17,8 @@ from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_fi
 from fcn8s.saving import saved_models
 from fcn8s.saving.descriptions import DEFAULT_TAGS, SavedFCN8s, read_description
 from fcn8s.saving.packed import name_of
+from helpers.aliases import PathLike
+from helpers.files import path_of
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
@@ -105,7 +107,7 @@ class InferenceGraph:
 
 
 def open_model(
-    model_dir: str,
+    model_dir: PathLike,
     tags: Optional[Sequence[str]] = None,
     precision: str = 'float32',
     session_config: Optional[ConfigProto] = None,
@@ -123,6 +125,7 @@ def open_model(
     Raises FileNotFoundError or ValueError for a missing or damaged FCN-8s, ops that a network does not need, or a
     precision that this machine or TensorFlow does not have.
     """
+    model_dir = path_of(model_dir)
     description = read_description(model_dir)
     config = checked_config(precision, session_config)
     meta_graph = saved_models.read_meta_graph(model_dir, list(tags or DEFAULT_TAGS), trust=trust)

@@ -18,6 +18,7 @@ from fcn8s.training.values import (
     check_l2_regularization,
     check_monitor_name,
 )
+from helpers.aliases import PathLike
 from helpers.files import to_json
 from helpers.flags import check_flags, checked_whole
 from helpers.image_rules import ImageRules
@@ -88,7 +89,7 @@ class TrainRequest(NamedTuple):
     val_steps: Optional[int] = None
     metrics: Iterable[str] = ()
     save_during_training: bool = False
-    save_dir: Optional[str] = None
+    save_dir: Optional[PathLike] = None
     save_best_only: bool = True
     save_tags: Sequence[str] = ('default',)
     save_name: str = ''
@@ -97,10 +98,10 @@ class TrainRequest(NamedTuple):
     monitor: Optional[str] = None
     record_summaries: bool = True
     summaries_frequency: int = 10
-    summaries_dir: Optional[str] = None
+    summaries_dir: Optional[PathLike] = None
     summaries_name: Optional[str] = None
     training_loss_display_averaging: int = 3
-    run_dir: Optional[str] = None
+    run_dir: Optional[PathLike] = None
     resume: bool = False
     keep_checkpoints: int = 2
     early_stopping_patience: Optional[int] = None

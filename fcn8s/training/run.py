@@ -38,6 +38,7 @@ from fcn8s.training.request import (
 )
 from fcn8s.training.summaries import Summaries, num_worst, open_summaries
 from fcn8s.training.values import check_last_epochs
+from helpers.aliases import PathLike
 from helpers.files import to_json
 from helpers.user_warnings import warn_user
 
@@ -304,7 +305,7 @@ class _Training:
 
     # The run directory
 
-    def _open_run(self, directory: str, stack: contextlib.ExitStack) -> runs.Run:
+    def _open_run(self, directory: PathLike, stack: contextlib.ExitStack) -> runs.Run:
         """Opens the run directory, and locks it before anything in it is read or written.
 
         Policy: 1. resume=True goes on from the last checkpoint; without a checkpoint it starts at step 0 again.
