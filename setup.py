@@ -46,7 +46,11 @@ setup(
     keywords=['semantic segmentation', 'FCN-8s', 'fully convolutional networks', 'TensorFlow', 'VGG-16', 'Cityscapes'],
     license_files=['LICENSE'],
     packages=find_packages(include=['fcn8s', 'fcn8s.*', 'data_generator', 'data_generator.*', 'helpers', 'helpers.*']),
-    package_data={'fcn8s': ['training/recipes/*.json', 'report/templates/*']},
+    package_data={
+        'fcn8s': ['py.typed', '*.pyi', 'training/recipes/*.json', 'report/templates/*'],
+        'data_generator': ['py.typed'],
+        'helpers': ['py.typed'],
+    },
     python_requires='>=3.7, !=3.8.*, !=3.9.*, <3.14',
     install_requires=[
         'protobuf<3.21; python_version < "3.8"',  # TensorFlow 1.15's generated code predates protobuf 3.21

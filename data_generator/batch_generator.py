@@ -29,6 +29,7 @@ from data_generator.files.masks import Conversion
 from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES, check_options
 from data_generator.transforms.values import is_off, plain_options
+from helpers.aliases import PathLike
 from helpers.counted import counted
 from helpers.files import path_of
 from helpers.flags import check_flags, checked_whole, is_whole
@@ -127,8 +128,8 @@ class BatchGenerator:
         ground_truth_suffix: Optional[str] = None,
         check_existence: bool = True,
         num_classes: Optional[int] = None,
-        root_dir: Optional[str] = None,
-        export_dir: Optional[str] = None,
+        root_dir: Optional[PathLike] = None,
+        export_dir: Optional[PathLike] = None,
         *,
         layout: Optional[Union[str, Layout]] = None,
         label_space: Optional[LabelSpace] = None,
@@ -136,7 +137,7 @@ class BatchGenerator:
         id_map: Optional[Union[Mapping[int, int], np.ndarray]] = None,
         color_tolerance: int = 0,
         label_transparency: Optional[str] = None,
-        pairs: Optional[Union[str, Sequence]] = None,
+        pairs: Optional[Union[PathLike, Sequence]] = None,
         seed: int = 0,
         image_rules: ImageRules = RGB_RULES,
     ) -> None:
@@ -183,11 +184,11 @@ class BatchGenerator:
     def from_layout(
         cls,
         layout: Union[str, Layout],
-        root: str,
+        root: PathLike,
         split: str = 'train',
         with_labels: bool = True,
         check_existence: bool = True,
-        export_dir: Optional[str] = None,
+        export_dir: Optional[PathLike] = None,
         seed: int = 0,
         image_rules: ImageRules = RGB_RULES,
     ) -> 'BatchGenerator':
@@ -328,7 +329,7 @@ class BatchGenerator:
         pad_value=None,
         workers: int = 0,
         prefetch: int = 2,
-        cache_dir: Optional[str] = None,
+        cache_dir: Optional[PathLike] = None,
         seed: Optional[int] = None,
         share: Optional[Tuple[int, int]] = None,
     ) -> BatchIterator:
@@ -438,7 +439,7 @@ class BatchGenerator:
         self,
         transforms: Mapping[str, Any],
         convert_to_one_hot: bool = False,
-        cache_dir: Optional[str] = None,
+        cache_dir: Optional[PathLike] = None,
         seed: int = 0,
     ) -> SampleMaker:
         """Returns a function that reads and transforms one pair. `transforms` are those of `generate`."""

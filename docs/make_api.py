@@ -14,7 +14,12 @@ PATH = os.path.join(ROOT, 'docs', 'api.md')
 
 # Besides the public names of fcn8s: module, and a name in it or '' for all that are public.
 OTHERS = [
+    ('fcn8s.evaluation.evaluate', 'evaluate_model'),
+    ('fcn8s.export.exporting', 'export_model'),
     ('fcn8s.prediction.frozen_network', 'InferenceGraph'),
+    ('fcn8s.prediction.predictor', 'predict_and_save'),
+    ('fcn8s.training.request', 'TrainingEvent'),
+    ('fcn8s.vgg16.further_channels', 'further_channels'),
     ('data_generator.batch_generator', 'BatchGenerator'),
     ('data_generator.errors', ''),
     ('data_generator.files.layouts', ''),
@@ -24,6 +29,7 @@ OTHERS = [
     ('helpers.class_weights', ''),
     ('helpers.ground_truth', ''),
     ('helpers.images', ''),
+    ('helpers.image_rules', 'ImageRules'),
     ('helpers.image_search', ''),
     ('helpers.visualization_utils', ''),
     ('helpers.legend_drawing', ''),
@@ -60,12 +66,15 @@ def module_path(module: str) -> str:
 
 
 def public_names() -> List[Tuple[str, str]]:
-    """(module, name) of what fcn8s offers, in the order of the alphabet, and then the others; FIRST before them all."""
+    """(module, name) of what fcn8s offers, in the order of the alphabet, and then the others; by modules, FIRST before
+    them all."""
     from fcn8s import PUBLIC_NAMES
 
     places = [PUBLIC_NAMES[name].partition(':') for name in sorted(PUBLIC_NAMES)]
     names = [(module, name) for module, _, name in places] + OTHERS
-    return sorted(names, key=lambda place: (FIRST + ['.'.join(place)]).index('.'.join(place)))
+    names.sort(key=lambda place: (FIRST + ['.'.join(place)]).index('.'.join(place)))
+    modules = [module for module, _ in names]
+    return sorted(names, key=lambda place: modules.index(place[0]))
 
 
 def how_to_import(module: str) -> str:

@@ -1,7 +1,7 @@
 """Turns a user's arrays into what the graph is fed: checked, and uint8 wherever possible."""
 
 import itertools
-from typing import Any, Callable, Iterator, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -136,14 +136,16 @@ def how_to_iterate(batches: Any, name: str) -> str:
 
 def warn_of_repeated_images(batches: Any, num_batches: int) -> None:
     """Warns when one pass over shuffled data is evaluated: images that fill up its last batch are counted twice."""
-    if not getattr(batches, 'shuffles', False) or num_batches != batches.num_batches:
+    known: List[Any] = [getattr(batches, name, None) for name in ('num_batches', 'batch_size', 'num_images')]
+    if not getattr(batches, 'shuffles', False) or None in known or num_batches != known[0]:
         return
-    repeated = num_batches * batches.batch_size - batches.num_images
+    _, size, num_images = known
+    repeated = num_batches * size - num_images
     if repeated > 0:
         warn_user(
             'the evaluation of {} of {} takes {} into account twice, because the data are shuffled and so every batch '
             'is full. Evaluate generate(..., shuffle=False), whose last batch of a pass is short.'.format(
-                counted(num_batches, 'batch'), counted(batches.batch_size, 'image'), counted(repeated, 'image')
+                counted(num_batches, 'batch'), counted(size, 'image'), counted(repeated, 'image')
             )
         )
 

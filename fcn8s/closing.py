@@ -1,4 +1,4 @@
-"""What is said where a network is used after it was closed."""
+"""What is said where a network is used after it was closed, or copied while it is open."""
 
 import contextlib
 from typing import Callable, Iterator
@@ -12,6 +12,14 @@ def closed_fcn8s() -> ValueError:
 def closed_model(name: str) -> ValueError:
     """Returns the error about a network that `open_model` opened under this name and that is used after closing."""
     return _closed('the network of {!r}'.format(name), 'fcn8s.open_model(...)')
+
+
+def copied_model(name: str) -> TypeError:
+    """Returns the error about a network that `open_model` opened under this name and that is to be copied."""
+    return TypeError(
+        'the open network of {0!r} cannot be copied or sent to another process. Open it there: '
+        'fcn8s.open_model({0!r}).'.format(name)
+    )
 
 
 @contextlib.contextmanager

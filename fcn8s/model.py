@@ -1,6 +1,6 @@
 """The class `FCN8s`: one network in one graph and one session, with the methods that research scripts use."""
 
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -9,19 +9,20 @@ from fcn8s.distributed.workers import DistributedSettings
 from fcn8s.evaluation.score_table import format_scores
 from fcn8s.export.engine_network import open_elsewhere
 from fcn8s.export.exporting import export_open_network
-from fcn8s.graph.assembly import TrainingSettings
-from fcn8s.network import SaveName, of_network, open_network, telling_of_2017, without_self
+from fcn8s.graph.assembly import PublishedTensors, TrainingSettings
+from fcn8s.network import Network, SaveName, of_network, open_network, telling_of_2017, without_self
 from fcn8s.optimizers import OptimizerSettings, optimizer_settings
 from fcn8s.precision import Arithmetic
 from fcn8s.prediction import predictor
 from fcn8s.saving.opening import Architecture, Beginning, NetworkRequest
 from fcn8s.training import request, run
+from helpers.aliases import PathLike
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
 
 @telling_of_2017
-class FCN8s:
+class FCN8s(PublishedTensors):
     """FCN-8s (or 16s, 32s) on a convolutionalised VGG-16. A context manager; `close()` frees session and graph.
 
     >>> import numpy as np
@@ -32,10 +33,9 @@ class FCN8s:
     (1, 40, 56)
 
     There are four ways to open one. What cannot work raises ValueError or FileNotFoundError before anything is built:
-
     - `vgg16_dir`, with `num_classes` or `label_space`: a new network on an encoder SavedModel (tag `vgg16`).
     - `model_load_dir`: a saved FCN-8s (`tags`: ['default'] by default), a run (its best checkpoint), or an export.
-    - `vgg16_dir` and `variables_load_dir`: build, then load variables that `tf.train.Saver` wrote.
+    - `vgg16_dir` and `variables_load_dir`: build, then load the variables of a `tf.train.Saver` or a run.
     - `fine_tune_from`: a new network that takes what fits from another FCN-8s, and its architecture by default.
 
     Args:
@@ -48,12 +48,11 @@ class FCN8s:
             valid pixels, or the paper's 'sum'. class_weights: one per class (`helpers.class_weights`). label_smoothing:
             share of the truth that is spread over all classes, such as 0.1. docs/custom_loss.md has more on these.
         freeze: 'encoder', or the number of encoder blocks that are not trained. seed: of dropout, not of the data.
-        head_warmup: all encoder blocks are frozen in the first `head_warmup` epochs; fc6, fc7 and decoder train alone.
+        head_warmup: first epochs, which train fc6, fc7 and decoder alone. gpu_memory_growth: memory as needed.
         precision: 'float32', 'bfloat16' or 'mixed_float16'; xla: compile with XLA. Refused where the machine cannot.
-        config: a `tf.ConfigProto` for the session; it is copied. gpu_memory_growth: take GPU memory as needed.
         image_rules: how image files are read; those of the training data by default. trust: open a SavedModel whatever
             ops its graph holds. distributed: False: alone; None: as TF_CONFIG, SLURM or Kubernetes say; or settings.
-        engine: as in `fcn8s.open_model`. With 'openvino', and for an export, only prediction and evaluation work.
+        engine: as in `fcn8s.open_model`; exports and 'openvino' predict and evaluate. config: a `tf.ConfigProto`.
 
     Attributes: `image_input` float32 [N, H, W, channels] 0..255, RGB as a rule (uint8: `images_uint8`), `keep_prob`,
     `labels` uint8 [N, H, W] or one-hot, `fcn8s_output` logits [N, H, W, C], `softmax_output`, `predictions_argmax`
@@ -63,18 +62,18 @@ class FCN8s:
 
     def __init__(
         self,
-        model_load_dir: Optional[str] = None,
+        model_load_dir: Optional[PathLike] = None,
         tags: Optional[Sequence[str]] = None,
-        vgg16_dir: Optional[str] = None,
+        vgg16_dir: Optional[PathLike] = None,
         num_classes: Optional[int] = None,
-        variables_load_dir: Optional[str] = None,
-        fine_tune_from: Optional[str] = None,
+        variables_load_dir: Optional[PathLike] = None,
+        fine_tune_from: Optional[PathLike] = None,
         label_space: Optional[LabelSpace] = None,
         ignore_id: Optional[int] = None,
         seed: int = 0,
         variant: Optional[str] = None,
         upsampling: Optional[str] = None,
-        skip_scales: Optional[Tuple[float, float]] = None,
+        skip_scales: Optional[Sequence[float]] = None,
         optimizer: Union[str, OptimizerSettings] = 'adam',
         accumulate_batches: int = 1,
         loss: Union[str, Callable] = 'cross_entropy',
@@ -107,6 +106,7 @@ class FCN8s:
     num_classes = of_network('settings.num_classes', 'The number of classes.')
     training_loss = of_network('last_training_loss', 'The mean training loss of the last epoch; None before one.')
     best_training_loss = of_network('best_training_loss', 'The lowest of an epoch of these weights; None before one.')
+    __reduce__ = Network.__reduce__
 
     def train(
         self,
@@ -122,19 +122,19 @@ class FCN8s:
         val_steps: Optional[int] = None,
         metrics: Iterable[str] = (),
         save_during_training: bool = False,
-        save_dir: Optional[str] = None,
+        save_dir: Optional[PathLike] = None,
         save_best_only: bool = True,
         save_tags: Sequence[str] = ('default',),
         save_name: str = '',
         save_frequency: int = 5,
         saver: str = 'saved_model',
-        monitor: str = 'loss',
+        monitor: Optional[str] = None,
         record_summaries: bool = True,
         summaries_frequency: int = 10,
-        summaries_dir: Optional[str] = None,
+        summaries_dir: Optional[PathLike] = None,
         summaries_name: Optional[str] = None,
         training_loss_display_averaging: int = 3,
-        run_dir: Optional[str] = None,
+        run_dir: Optional[PathLike] = None,
         resume: bool = False,
         keep_checkpoints: int = 2,
         early_stopping_patience: Optional[int] = None,
@@ -153,16 +153,15 @@ class FCN8s:
                 val_steps: batches per evaluation; one pass over val_generator where that knows its length.
             save_during_training: write models to save_dir every `save_frequency` epochs and after the last; with
                 save_best_only instead after each epoch whose monitored score is the best so far. saver: see `save`.
-            monitor: 'loss' (of training, unless metrics holds 'loss'), 'mean_iou', 'accuracy' or 'iou:CLASS NAME'.
+            monitor: 'loss' (of training, unless metrics holds 'loss'), 'mean_iou', 'accuracy' or 'iou:CLASS NAME'. By
+                default the first of these that is evaluated on validation data, else 'loss'; at a resume as before.
             summaries_dir, summaries_name: of TensorBoard's files, if not run_dir. summaries_worst: how many images.
             summaries_frequency, training_loss_display_averaging: in steps. keep_checkpoints: how many beside the best.
             run_dir: keep a run directory with all that `resume=True` needs, saved every save_frequency epochs, at each
                 best score, at the end, on a signal. early_stopping_patience: in scores without a better one.
             config: further entries of config.json. callbacks: called with each `fcn8s.training.request.TrainingEvent`.
 
-        Raises:
-            ValueError: before the first step, for what cannot work.
-            FloatingPointError: at a loss that is not finite. fcn8s.TrainingInterrupted: after a signal.
+        Raises ValueError before any step, FloatingPointError at a loss of NaN or inf, TrainingInterrupted at a signal.
         """
         return run.train(self.network.to_train(), request.TrainRequest(**without_self(locals())), self)
 
@@ -197,8 +196,8 @@ class FCN8s:
 
     def predict_and_save(
         self,
-        results_dir: str,
-        images_dir: str,
+        results_dir: PathLike,
+        images_dir: PathLike,
         color_map: Any,
         resize: Any = False,
         image_file_extension: str = 'png',
@@ -212,7 +211,7 @@ class FCN8s:
 
     def save(
         self,
-        model_save_dir: str,
+        model_save_dir: PathLike,
         saver: str = 'saved_model',
         tags: Sequence[str] = ('default',),
         name: Optional[str] = None,
@@ -226,17 +225,17 @@ class FCN8s:
         Args:
             saver: 'saved_model' for prediction; 'train_saver': a `tf.train.Saver` checkpoint, optimiser included.
             name: begins the directory's name; step, training loss and scores follow as asked, and a number if needed.
-            force_save: save even if no step was trained since the last save there; without it, that returns None.
+            force_save: save even if no step was trained since the last save there by this name and tags (else: None).
         """
         name_parts = SaveName(name, include_global_step, include_last_training_loss, include_metrics)
         return self.network.to_train().save(model_save_dir, saver, tags, name_parts, force_save)
 
-    def export(self, out_dir: str, format: str = 'saved_model', precision: str = 'float32', **options: Any) -> Any:
+    def export(self, out_dir: PathLike, format: str = 'saved_model', precision: str = 'float32', **options: Any) -> Any:
         """Exports the current weights for another runtime; see `fcn8s.export.exporting.export_model`."""
         return export_open_network(self.network.to_train(), out_dir, format, precision, **options)
 
-    def load_variables(self, path: str) -> None:
-        """Loads weights from a `tf.train.Saver` file or SavedModel; initialises the training state that it lacks."""
+    def load_variables(self, path: PathLike) -> None:
+        """Loads weights from a run, SavedModel or `tf.train.Saver` file; initialises training state that it lacks."""
         self.network.to_train().load_variables(path)
 
     def close(self) -> None:
@@ -244,6 +243,7 @@ class FCN8s:
         self.network.close()
 
     def __enter__(self) -> 'FCN8s':
+        self.network.opened()
         return self
 
     def __exit__(self, *exception: Any) -> None:

@@ -10,7 +10,7 @@ import os
 import shlex
 import shutil
 import threading
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_openin
 from fcn8s.saving.packed import is_packed
 from fcn8s.saving.runs import input_size, is_run, open_current
 from fcn8s.settings import MAX_SEED, ModelSettings, check_class_weights
+from helpers.aliases import PathLike
 from helpers.counted import counted
 from helpers.files import atomic_directory, check_folder, path_of
 from helpers.flags import check_choice, check_flags, checked_whole
@@ -91,7 +92,7 @@ class Network:
         self.said_image_rules = said_image_rules  # given when it was opened
         self._encoder_meta_graph = plan.encoder.meta_graph
         self._encoder_dir = plan.encoder.directory
-        self._saved: Set[Tuple[str, str, int]] = set()
+        self._saved: Dict[Tuple[Any, ...], str] = {}  # saver, folder, step, name, tags -> path
         self._savers = restoring.Savers()
         self._graphs_to_save: Dict[Tuple[str, ...], MetaGraphDef] = {}
         self._state_is_of: Optional[Tuple[str, int]] = None
@@ -391,11 +392,12 @@ class Network:
     # What is saved and restored
 
     def save(
-        self, directory: str, saver: str, tags: Sequence[str], name: SaveName, force: bool = True
+        self, directory: PathLike, saver: str, tags: Sequence[str], name: SaveName, force: bool = True
     ) -> Optional[str]:
         """Saves into a new directory inside `directory` and returns its path, as `FCN8s.save` says.
 
-        force: save even if this saver has already saved the current weights there; without it, that returns None.
+        force: save even if this saver has already saved the current weights there, by that name and these tags, and
+            they are still there; without it, that returns None.
 
         Raises:
             ValueError: for an unknown saver, tags that are no list, a name that is a path, or weights that hold NaN.
@@ -410,21 +412,21 @@ class Network:
         if self.workers is not None and not self.workers.is_first:
             return None
         self.check_has_not_diverged()
-        saved = (saver, os.path.realpath(path_of(directory)), self.step())
-        if saved in self._saved and not force:
+        saved = (saver, os.path.realpath(path_of(directory)), self.step(), name.name or None, tuple(tags))
+        if not force and os.path.exists(self._saved.get(saved, '')):
             print('Not saved: no step was trained since the last saving there (force_save=True saves anyway).')
             return None
         path = os.path.join(directory, self._save_name(name))
         if name.with_step or name.with_loss or name.with_scores:
             path = _numbered(path)
         SAVERS[saver](self, path, tags)
-        self._saved.add(saved)
+        self._saved[saved] = os.path.abspath(path)
         print('Saved to {}'.format(path))
         if saver == 'saved_model':
             print(_how_to_deploy(path, tags))
         return path
 
-    def check_can_save(self, directory: str, variables: Sequence[Variable]) -> None:
+    def check_can_save(self, directory: PathLike, variables: Sequence[Variable]) -> None:
         """Checks before training that the folder takes files, and has space for one save.
 
         Raises:
@@ -476,8 +478,8 @@ class Network:
             self._restore(self.tensors.state, restoring.find_checkpoint(model_dir))
             self._begin_with_these_weights()
 
-    def load_variables(self, path: str) -> None:
-        """Loads weights from a `tf.train.Saver` file or SavedModel; initialises the training state that it lacks."""
+    def load_variables(self, path: PathLike) -> None:
+        """Loads weights as `FCN8s.load_variables` does."""
         prefix = restoring.find_checkpoint(path)
         self._state_is_of = None  # even if it is refused: NaN in fc6 and fc7 is found once they are in place
         self._run_initializers(self._restore_stored(prefix))

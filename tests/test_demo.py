@@ -75,6 +75,8 @@ def test_distributions_can_be_published_and_wheels_carry_no_tests(built):
     names = zipfile.ZipFile(built[1]).namelist()
     assert {name.split('/')[0] for name in names if '.dist-info' not in name} == {'fcn8s', 'data_generator', 'helpers'}
     assert 'fcn8s/training/recipes/demo.json' in names and 'fcn8s/report/templates/report.html' in names
+    typed = {'fcn8s/__init__.pyi', 'fcn8s/py.typed', 'data_generator/py.typed', 'helpers/py.typed'}
+    assert typed <= set(names)
 
 
 def requirements(distribution, extras):

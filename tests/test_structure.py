@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+import fcn8s
+
 ALLOWED = {'helpers': {'helpers'}, 'data_generator': {'data_generator', 'helpers'}, 'fcn8s': {'fcn8s', 'helpers'}}
 OURS = set(ALLOWED)
 
@@ -318,6 +320,22 @@ PUBLIC_NAMES = [
     'scores',
     'write_encoder',
 ]
+
+
+def test_type_checkers_see_the_names_that_are_imported_when_they_are_used(root_dir):
+    places = set()
+    with open(os.path.join(root_dir, 'fcn8s', '__init__.pyi'), encoding='utf-8') as file:
+        tree = ast.parse(file.read())
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module != 'typing':
+            places.update((alias.asname, node.module, alias.name) for alias in node.names)
+    expected = set()
+    for name, place in fcn8s.PUBLIC_NAMES.items():
+        module, _, attribute = place.partition(':')
+        expected.add((name, module, attribute) if attribute else (name, *module.rsplit('.', 1)))
+    assert places == expected
+
+
 EVERY_PUBLIC_NAME = (
     'import fcn8s; from fcn8s import *; assert sorted(fcn8s.__all__) == {!r}; '
     'assert all(getattr(fcn8s, name) is globals()[name] for name in fcn8s.__all__)'

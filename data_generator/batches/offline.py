@@ -16,6 +16,7 @@ from data_generator.batches.samples import Dataset, SampleMaker
 from data_generator.files.discovery import Pair
 from data_generator.files.processed import CONVERTED_BEFORE, MANIFEST_NAME, read_manifest
 from data_generator.transforms.augmentations import AUGMENTATIONS, KEEPS
+from helpers.aliases import PathLike
 from helpers.counted import counted
 from helpers.files import atomic_write_json, check_home, make_directory
 from helpers.flags import checked_whole
@@ -37,7 +38,7 @@ class ProcessedDataset(NamedTuple):
 
 
 def process_all(
-    dataset: Dataset, make: SampleMaker, export_dir: Optional[str], workers: int = 0, show_progress: bool = True
+    dataset: Dataset, make: SampleMaker, export_dir: Optional[PathLike], workers: int = 0, show_progress: bool = True
 ) -> ProcessedDataset:
     """Writes every pair once, as `make` makes it.
 
@@ -70,7 +71,7 @@ def process_all(
 
 
 def writing_to_disk(
-    dataset: Dataset, make: SampleMaker, export_dir: Optional[str], shuffle: bool
+    dataset: Dataset, make: SampleMaker, export_dir: Optional[PathLike], shuffle: bool
 ) -> Callable[[Sample], Made]:
     """Wraps `make` so that it also writes the samples of the first pass, as `process_all` does: every pair once.
 
@@ -88,7 +89,7 @@ def writing_to_disk(
     return make_and_write
 
 
-def _claimed_targets(dataset: Dataset, make: SampleMaker, shuffle: bool, export_dir: Optional[str]) -> 'Targets':
+def _claimed_targets(dataset: Dataset, make: SampleMaker, shuffle: bool, export_dir: Optional[PathLike]) -> 'Targets':
     if dataset.image_rules.channels != 3:
         raise ValueError(
             'images are read with {}, and processed datasets hold RGB. Train from the files as they are; '
@@ -150,7 +151,7 @@ class Targets(NamedTuple):
         return [path for pair in self.pairs for path in pair if path is not None]
 
 
-def plan_targets(pairs: Sequence[Pair], root_dir: str, export_dir: Optional[str]) -> Targets:
+def plan_targets(pairs: Sequence[Pair], root_dir: str, export_dir: Optional[PathLike]) -> Targets:
     """Plans where to write each pair.
 
     Raises ValueError unless all files stay below `export_dir`, differ from each other and overwrite no source.

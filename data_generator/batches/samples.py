@@ -16,7 +16,7 @@ from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.options import TRANSFORM_NAMES
 from data_generator.transforms.pipeline import Pipeline, build_pipeline
 from data_generator.transforms.values import IMAGENET_MEAN, is_off
-from helpers.aliases import Color
+from helpers.aliases import Color, PathLike
 from helpers.counted import counted
 from helpers.flags import checked_whole
 from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
@@ -110,7 +110,7 @@ def build_sample_maker(
     transforms: Mapping[str, Any],
     mean_color: Callable[[], Tuple[float, ...]],
     convert_to_one_hot: bool = False,
-    cache_dir: Optional[str] = None,
+    cache_dir: Optional[PathLike] = None,
     seed: int = 0,
 ) -> SampleMaker:
     """Returns a function that reads and transforms one pair.

@@ -16,6 +16,7 @@ from data_generator.files.discovery import (
     read_pair_list,
 )
 from data_generator.files.layouts import Layout, variants_of
+from helpers.aliases import PathLike
 from helpers.flags import check_flags
 from helpers.image_rules import ImageRules
 from helpers.image_search import extensions_for
@@ -31,9 +32,9 @@ class FileArguments(NamedTuple):
     image_name_split_separator: Optional[str]
     ground_truth_suffix: Optional[str]
     check_existence: bool
-    root_dir: Optional[str]
+    root_dir: Optional[PathLike]
     layout: Optional[Union[str, Layout]]
-    pairs: Optional[Union[str, Sequence]]
+    pairs: Optional[Union[PathLike, Sequence]]
 
 
 class ChosenFiles(NamedTuple):
@@ -76,7 +77,7 @@ def check_file_arguments(given: FileArguments, **others: Any) -> None:
         )
 
 
-def _check_source(image_dirs: Optional[Paths], pairs: Optional[Union[str, Sequence]]) -> None:
+def _check_source(image_dirs: Optional[Paths], pairs: Optional[Union[PathLike, Sequence]]) -> None:
     if image_dirs is None and pairs is None:
         raise ValueError(
             'image_dirs and pairs are both None. Give the directories of the images, or a list of pairs; '
@@ -137,7 +138,7 @@ def _warn_of_labels(suffix: Optional[str], check_existence: bool) -> None:
         )
 
 
-def _given_pairs(pairs: Union[str, Sequence], root_dir: Optional[str]) -> List[Pair]:
+def _given_pairs(pairs: Union[PathLike, Sequence], root_dir: Optional[str]) -> List[Pair]:
     if isinstance(pairs, (str, os.PathLike)):
         return read_pair_list(os.fspath(pairs), root_dir)
     made = check_pairs(pairs, root_dir=root_dir)

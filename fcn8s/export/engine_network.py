@@ -13,6 +13,7 @@ from fcn8s.export.formats import check_engine
 from fcn8s.saving.descriptions import read_description
 from fcn8s.saving.opening import NetworkRequest
 from fcn8s.saving.runs import resolve_model
+from helpers.aliases import PathLike
 from helpers.label_spaces import LabelSpace
 from helpers.progress import evaluation_bar
 
@@ -28,7 +29,10 @@ class EngineNetwork:
         graph, session, tensors, last_training_loss, best_training_loss: None.
     """
 
-    graph = session = tensors = last_training_loss = best_training_loss = None
+    graph: Any = None
+    session: Any = None
+    tensors: Any = None
+    last_training_loss = best_training_loss = None
 
     def __init__(self, model: Any) -> None:
         """model: as `fcn8s.open_model` opens it; `close` closes it."""
@@ -130,7 +134,7 @@ def open_elsewhere(request: NetworkRequest, engine: Optional[str]) -> Optional[E
     return EngineNetwork(open_model(path, precision=own, engine=engine, trust=trust))
 
 
-def _is_without_variables(path: str) -> bool:
+def _is_without_variables(path: PathLike) -> bool:
     """Whether it is an export to a format without variables for TensorFlow; damage is reported later."""
     try:
         export = read_description(resolve_model(path)).description.get('export')

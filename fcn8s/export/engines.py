@@ -8,13 +8,14 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Union
 import numpy as np
 
 from fcn8s.batches import as_image_batch
-from fcn8s.closing import closed_model
+from fcn8s.closing import closed_model, copied_model
 from fcn8s.export import runtimes
 from fcn8s.export.formats import FORMATS, check_engine, check_packages
 from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
 from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, check_tags_of_export, read_description
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import open_current
+from helpers.aliases import PathLike
 from helpers.flags import check_flags
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
@@ -128,7 +129,11 @@ class ExportedModel:
         if self._scoring is not None:
             self._scoring.session.close()
 
+    def __reduce__(self) -> Any:
+        raise copied_model(name_of(self.model_dir))
+
     def __enter__(self) -> 'ExportedModel':
+        self._opened()
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -136,7 +141,7 @@ class ExportedModel:
 
 
 def open_model(
-    model_dir: str,
+    model_dir: PathLike,
     tags: Optional[Sequence[str]] = None,
     precision: Optional[str] = None,
     session_config: Optional[Any] = None,

@@ -29,6 +29,7 @@ from fcn8s.saving.model_files import describe, library_versions
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import input_size, open_current
 from fcn8s.settings import ModelSettings
+from helpers.aliases import PathLike
 from helpers.counted import counted
 from helpers.files import atomic_directory, atomic_write_json, check_new_directory, temporary_directory, to_json
 from helpers.flags import check_flags
@@ -37,8 +38,8 @@ from helpers.flags import check_flags
 class _Request(NamedTuple):
     """The arguments of `export_model`."""
 
-    model: str
-    out_dir: str
+    model: PathLike
+    out_dir: PathLike
     format: str
     precision: str
     size: Optional[Tuple[int, int]] = None
@@ -75,8 +76,8 @@ class _Export(NamedTuple):
 
 
 def export_model(
-    model: str,
-    out_dir: str,
+    model: PathLike,
+    out_dir: PathLike,
     format: str = 'saved_model',
     precision: str = 'float32',
     size: Optional[Tuple[int, int]] = None,
@@ -130,7 +131,7 @@ def export_model(
 def _export_saved(
     request: _Request,
     checked: Tuple[Optional[Tuple[int, int]], List[str]],
-    size_of: Callable[[str], Optional[Tuple[int, int]]],
+    size_of: Callable[[PathLike], Optional[Tuple[int, int]]],
     source_of: Callable[[str], Optional[str]],
 ) -> Dict[str, Any]:
     """As `export_model`. checked: what `_checked` returned. size_of: returns the size at which a model was evaluated.
@@ -161,7 +162,7 @@ def _export_saved(
 
 
 def _export(
-    wanted: _Export, out_dir: str, check: samples.Samples, allow_loss: bool, progress: Callable[[str], Any]
+    wanted: _Export, out_dir: PathLike, check: samples.Samples, allow_loss: bool, progress: Callable[[str], Any]
 ) -> Dict[str, Any]:
     with atomic_directory(out_dir) as temporary:
         progress('converting to {} in {}'.format(wanted.format, wanted.precision))
@@ -176,7 +177,7 @@ def _export(
 
 
 def export_open_network(
-    network: Any, out_dir: str, format: str = 'saved_model', precision: str = 'float32', **options: Any
+    network: Any, out_dir: PathLike, format: str = 'saved_model', precision: str = 'float32', **options: Any
 ) -> Any:
     """Exports an open network (`fcn8s.network.Network`), as `export_model`."""
     known = tuple(_Request._field_defaults)
@@ -223,7 +224,7 @@ def _check_generation() -> None:
         )
 
 
-def _check_is_no_export(model: str, description: Any) -> None:
+def _check_is_no_export(model: PathLike, description: Any) -> None:
     export = description.description.get('export')
     if export is not None:
         raise ValueError(

@@ -102,8 +102,27 @@ class NetworkTensors(NamedTuple):
         return self.training.ops.parts + averaged + warmed_up + ((self.training.global_step,),)
 
 
-# The attributes of `FCN8s` that scripts have fed and fetched since its first version, with their places in
-# `NetworkTensors`.
+class PublishedTensors:
+    """The attributes of `fcn8s.model.FCN8s` that scripts have fed and fetched since its first version."""
+
+    images_uint8: Tensor
+    image_input: Tensor
+    keep_prob: Tensor
+    pool3_out: Tensor
+    pool4_out: Tensor
+    fc7_out: Tensor
+    fcn8s_output: Tensor
+    softmax_output: Tensor
+    predictions_argmax: Tensor
+    labels: Tensor
+    total_loss: Tensor
+    train_op: Operation
+    learning_rate: Tensor
+    l2_regularization_rate: Tensor
+    global_step: Variable
+
+
+# Their places in `NetworkTensors`.
 PUBLISHED_TENSORS = {
     'images_uint8': 'encoder.images_uint8',
     'image_input': 'encoder.image_input',

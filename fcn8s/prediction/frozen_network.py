@@ -9,7 +9,7 @@ import numpy as np
 
 from fcn8s.backend import ConfigProto, Graph, GraphDef, Session, check_process, tf
 from fcn8s.batches import PredictionTensors, predict_in_chunks
-from fcn8s.closing import closed_model, closing_told
+from fcn8s.closing import closed_model, closing_told, copied_model
 from fcn8s.graph.packed_filters import pack_filters
 from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
@@ -17,6 +17,8 @@ from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_fi
 from fcn8s.saving import saved_models
 from fcn8s.saving.descriptions import DEFAULT_TAGS, SavedFCN8s, read_description
 from fcn8s.saving.packed import name_of
+from helpers.aliases import PathLike
+from helpers.files import path_of
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
@@ -92,7 +94,12 @@ class InferenceGraph:
         self._is_closed = True
         self.session.close()
 
+    def __reduce__(self) -> Any:
+        raise copied_model(name_of(self.model_dir))
+
     def __enter__(self) -> 'InferenceGraph':
+        if self._is_closed:
+            raise self._closed()
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -100,7 +107,7 @@ class InferenceGraph:
 
 
 def open_model(
-    model_dir: str,
+    model_dir: PathLike,
     tags: Optional[Sequence[str]] = None,
     precision: str = 'float32',
     session_config: Optional[ConfigProto] = None,
@@ -118,6 +125,7 @@ def open_model(
     Raises FileNotFoundError or ValueError for a missing or damaged FCN-8s, ops that a network does not need, or a
     precision that this machine or TensorFlow does not have.
     """
+    model_dir = path_of(model_dir)
     description = read_description(model_dir)
     config = checked_config(precision, session_config)
     meta_graph = saved_models.read_meta_graph(model_dir, list(tags or DEFAULT_TAGS), trust=trust)

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from fcn8s.confidence import SMALLEST_PROBABILITY
 from fcn8s.prediction.tiling import Span, check_tile, spans
+from helpers.aliases import PathLike
 from helpers.files import make_directory, path_of
 from helpers.flags import check_choice, check_flags, check_function, checked_pair, checked_whole, is_real
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
@@ -252,8 +253,8 @@ def _soft_max_of(logits: np.ndarray) -> np.ndarray:
 
 def predict_and_save(
     predict: Predict,
-    results_dir: str,
-    images_dir: str,
+    results_dir: PathLike,
+    images_dir: PathLike,
     color_map: Any,
     resize: Union[bool, Tuple[int, int]] = False,
     image_file_extension: str = 'png',

@@ -1,6 +1,6 @@
 """The ways to begin: on an encoder, from a saved FCN-8s, with variables on top, or from another network's weights."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from fcn8s.graph.assembly import TrainingSettings
 from fcn8s.optimizers import DEFAULT_OPTIMIZER, optimizer_settings
@@ -11,6 +11,7 @@ from fcn8s.saving.packed import name_of
 from fcn8s.saving.restoring import find_checkpoint
 from fcn8s.saving.runs import refuse_own_network, resolve_model
 from fcn8s.settings import VARIANTS, ModelSettings, new_model_settings, resolve_label_space
+from helpers.aliases import PathLike
 from helpers.counted import counted
 from helpers.image_rules import ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace, generic_label_space, is_nameless
@@ -23,11 +24,11 @@ class Beginning(NamedTuple):
     tags: of the SavedModel in model_load_dir. trust: take a graph whatever ops it holds.
     """
 
-    model_load_dir: Optional[str] = None
+    model_load_dir: Optional[PathLike] = None
     tags: Optional[Sequence[str]] = None
-    vgg16_dir: Optional[str] = None
-    variables_load_dir: Optional[str] = None
-    fine_tune_from: Optional[str] = None
+    vgg16_dir: Optional[PathLike] = None
+    variables_load_dir: Optional[PathLike] = None
+    fine_tune_from: Optional[PathLike] = None
     trust: bool = False
 
 
@@ -39,7 +40,7 @@ class Architecture(NamedTuple):
     ignore_id: Optional[int] = None
     variant: Optional[str] = None
     upsampling: Optional[str] = None
-    skip_scales: Optional[Tuple[float, float]] = None
+    skip_scales: Optional[Sequence[float]] = None
     image_rules: Optional[ImageRules] = None
 
     def given(self) -> Dict[str, Any]:
@@ -131,7 +132,7 @@ def plan_opening(beginning: Beginning, architecture: Architecture, optimizer: st
     return _on_encoder(str(beginning.vgg16_dir), beginning.variables_load_dir, said, beginning.trust)
 
 
-def _on_encoder(vgg16_dir: str, variables_load_dir: Optional[str], given: Dict[str, Any], trust: bool) -> Opening:
+def _on_encoder(vgg16_dir: str, variables_load_dir: Optional[PathLike], given: Dict[str, Any], trust: bool) -> Opening:
     settings = new_model_settings(**given)
     refuse_own_network(vgg16_dir)
     encoder = read_encoder(vgg16_dir, ENCODER_TAGS, trust=trust)
@@ -141,7 +142,7 @@ def _on_encoder(vgg16_dir: str, variables_load_dir: Optional[str], given: Dict[s
     return Opening(encoder, settings, weights_prefix=prefix)
 
 
-def _saved(model_load_dir: str, tags: Optional[Sequence[str]], given: Dict[str, Any], trust: bool) -> Opening:
+def _saved(model_load_dir: PathLike, tags: Optional[Sequence[str]], given: Dict[str, Any], trust: bool) -> Opening:
     directory = resolve_model(model_load_dir)
     saved = read_description(directory)
     settings, space = saved.settings, given.get('label_space')
@@ -176,7 +177,7 @@ def _check_opens(export: Any, directory: str) -> None:
         )
 
 
-def _from_other(fine_tune_from: str, given: Dict[str, Any], trust: bool) -> Opening:
+def _from_other(fine_tune_from: PathLike, given: Dict[str, Any], trust: bool) -> Opening:
     """A new network; what is not given is taken from the other one.
 
     That includes the scale of each skip that the other one has: its score layer was trained with that scale.

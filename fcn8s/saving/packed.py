@@ -22,6 +22,7 @@ import zlib
 from typing import Dict, List, Tuple
 
 from fcn8s.saving.descriptions import DESCRIPTION_FILE, SAVED_MODEL_FILE
+from helpers.aliases import PathLike
 from helpers.files import temporary_directory
 from helpers.process.memory import readable_size
 
@@ -55,7 +56,7 @@ def is_permitted(name: str) -> bool:
     return name in NAMES or bool(_VARIABLES.match(name))
 
 
-def is_packed(path: str) -> bool:
+def is_packed(path: PathLike) -> bool:
     """Tells whether a file is a zip with a saved FCN-8s in it."""
     if not os.path.isfile(path) or not zipfile.is_zipfile(path):
         return False
@@ -66,7 +67,7 @@ def is_packed(path: str) -> bool:
         return False
 
 
-def unpack(path: str) -> str:
+def unpack(path: PathLike) -> str:
     """Checks a packed network and returns a folder with its files, which is gone when the process ends.
 
     Raises ValueError where a file is missing, not permitted, too large, or not what the sums say.

@@ -11,7 +11,9 @@ from fcn8s.backend import Session, Tensor, Variable, text_format, tf
 from fcn8s.graph.assembly import NetworkTensors
 from fcn8s.saving import saved_models
 from fcn8s.saving.paths import plain_prefix
+from fcn8s.saving.runs import is_own_run, resolve_model
 from fcn8s.settings import ModelSettings
+from helpers.aliases import PathLike
 from helpers.files import path_of
 from helpers.label_spaces import is_nameless
 from helpers.tables import align_columns
@@ -31,11 +33,11 @@ class Fit(NamedTuple):
     outcome: str
 
 
-def find_checkpoint(path: str) -> str:
+def find_checkpoint(path: PathLike) -> str:
     """Returns the checkpoint prefix that `path` stands for: a prefix, one of its files, a directory written by
-    `tf.train.Saver`, or a SavedModel.
+    `tf.train.Saver`, a SavedModel, or a run (its best checkpoint).
 
-    Raises FileNotFoundError where there is none, ValueError where a directory holds several.
+    Raises FileNotFoundError where there is none, ValueError where a directory holds several, or a run none yet.
     """
     path = path_of(path)
     prefix, hint = checkpoint_of(path), ''
@@ -59,8 +61,10 @@ def find_checkpoint(path: str) -> str:
             raise ValueError(
                 '{!r} holds several checkpoints: {}.{} Pass one of them.'.format(path, ', '.join(found), hint)
             )
+    if is_own_run(path):
+        return saved_models.variables_prefix(resolve_model(path))
     raise FileNotFoundError(
-        'there are no variables at {!r}.{} Pass a checkpoint prefix (NAME of NAME.index), or a directory '
+        'there are no variables at {!r}.{} Pass a checkpoint prefix (NAME of NAME.index), a run, or a directory '
         'with a checkpoint or a SavedModel in it.'.format(path, hint)
     )
 

@@ -23,6 +23,7 @@ from fcn8s.saving.descriptions import (
     what_a_file_is,
 )
 from fcn8s.saving.packed import is_packed, name_zips, unpack
+from helpers.aliases import PathLike
 from helpers.counted import join_and_count
 from helpers.files import (
     TEMPORARY_PATTERN,
@@ -95,7 +96,7 @@ class Run(NamedTuple):
         return Checkpoints(self.checkpoints_dir).last()
 
 
-def check_free(directory: str) -> None:
+def check_free(directory: PathLike) -> None:
     """Raises ValueError where the directory holds a run already, a file that a new run would write to, or a saved
     network, which would no longer open beside a run; where its name is empty; for `~`, as in `check_home`; for links,
     as in `check_no_links`; and OSError where nothing can be written.
@@ -129,7 +130,7 @@ def check_free(directory: str) -> None:
     check_no_links(run)
 
 
-def make_directory(directory: str) -> Run:
+def make_directory(directory: PathLike) -> Run:
     """Makes the directory of a new run, still empty. Refuses a directory that holds a run already."""
     check_free(directory)
     run = Run(path_of(directory))
@@ -138,14 +139,14 @@ def make_directory(directory: str) -> Run:
     return run
 
 
-def create_run(directory: str, config: Dict[str, Any]) -> Run:
+def create_run(directory: PathLike, config: Dict[str, Any]) -> Run:
     """Makes a new run directory and writes `config.json`. A directory that holds a run already is refused."""
     run = make_directory(directory)
     atomic_write_json(run.config_path, to_json(config))
     return run
 
 
-def open_run(directory: str) -> Run:
+def open_run(directory: PathLike) -> Run:
     """Returns an existing run directory.
 
     Raises FileNotFoundError where there is none, ValueError where another program wrote its `config.json`.
@@ -284,12 +285,12 @@ def read_config(run: Run) -> Dict[str, Any]:
     return config
 
 
-def _run_at(path: str) -> Run:
+def _run_at(path: PathLike) -> Run:
     """The run at a path, or in a packed network, which may have the config.json of its run; there may be none."""
     return Run(unpack(path) if is_packed(path) else os.fspath(path))
 
 
-def config_of(path: str) -> Dict[str, Any]:
+def config_of(path: PathLike) -> Dict[str, Any]:
     """Returns the settings of the run at `path`, or of a packed network's run; empty where there is none.
 
     Raises ValueError where the file is damaged.
@@ -298,7 +299,7 @@ def config_of(path: str) -> Dict[str, Any]:
     return read_config(run) if os.path.isfile(run.config_path) else {}
 
 
-def keep_prob(path: str) -> Optional[float]:
+def keep_prob(path: PathLike) -> Optional[float]:
     """Returns the dropout's keep probability in the run at `path`, or in a packed network's run; None if not known."""
     arguments = config_of(path).get('train')
     found = arguments.get('keep_prob') if isinstance(arguments, dict) else None
@@ -313,7 +314,7 @@ def keep_prob(path: str) -> Optional[float]:
     return float(found)
 
 
-def input_size(path: str) -> Optional[Tuple[int, int]]:
+def input_size(path: PathLike) -> Optional[Tuple[int, int]]:
     """Returns the (height, width) at which the run at `path` was evaluated, as `fcn8s train --size` stored it; None
     without one, for runs from Python, whose size is not known, and if `path` is no run.
 
@@ -379,12 +380,12 @@ def forget_metrics_after(run: Run, step: int) -> List[Dict[str, Any]]:
     return metrics.forget_records_after(run.metrics_path, step)
 
 
-def is_run(path: str) -> bool:
+def is_run(path: PathLike) -> bool:
     """Tells whether `path` is a run directory."""
     return os.path.isfile(Run(path_of(path)).config_path)
 
 
-def open_current(path: str, open_model: Callable[[str], Opened]) -> Opened:
+def open_current(path: PathLike, open_model: Callable[[str], Opened]) -> Opened:
     """Opens the saved FCN-8s that `path` stands for, even while its run is being trained.
 
     A training that finds a better checkpoint removes the one before. If that happens while a model is being opened, the
@@ -408,7 +409,7 @@ def open_current(path: str, open_model: Callable[[str], Opened]) -> Opened:
             directory = current
 
 
-def resolve_model(path: str) -> str:
+def resolve_model(path: PathLike) -> str:
     """Returns the directory of the saved FCN-8s that `path` stands for: a run directory (its best checkpoint, else the
     last), a model directory, or a packed model.
 
@@ -452,11 +453,11 @@ def _what_is_not_there(path: str) -> str:
     )
 
 
-def refuse_own_network(path: str) -> None:
+def refuse_own_network(path: PathLike) -> None:
     """Raises ValueError for a run or a packed network where other weights are expected."""
-    what = 'a packed network' if is_packed(path) else 'a run' if _is_own_run(path) else None
+    what = 'a packed network' if is_packed(path) else 'a run' if is_own_run(path) else None
     if what is not None:
-        raise ValueError(what_to_do_with_own(path, what))
+        raise ValueError(what_to_do_with_own(path_of(path), what))
 
 
 def what_to_do_with_own(path: str, what: str) -> str:
@@ -470,11 +471,12 @@ def what_to_do_with_own(path: str, what: str) -> str:
 
 
 def _is_model_or_run(path: str) -> bool:
-    return os.path.isfile(os.path.join(path, DESCRIPTION_FILE)) or _is_own_run(path)
+    return os.path.isfile(os.path.join(path, DESCRIPTION_FILE)) or is_own_run(path)
 
 
-def _is_own_run(path: str) -> bool:
-    return is_run(path) and _other_program(Run(path)) is None
+def is_own_run(path: PathLike) -> bool:
+    """Tells whether `path` is a run directory of this library: other programs write a `config.json`, too."""
+    return is_run(path) and _other_program(Run(path_of(path))) is None
 
 
 def _has_tag_of_encoders(directory: str) -> bool:

@@ -19,6 +19,7 @@ from fcn8s.training.diagnosis import cause_of_not_finite
 from fcn8s.training.schedules import checked_rate
 from helpers.counted import counted
 from helpers.json_files import is_count, is_number
+from helpers.process.termination import Interrupted
 from helpers.progress import bar_options
 from helpers.user_warnings import warn_user
 
@@ -462,14 +463,16 @@ class TrainingLoop:
     def _saved_at_failure(self, position: Optional[int] = None) -> Iterator[None]:
         """Saves the run, as at a signal, if the code inside fails: a resumed run asks for the same batch again.
 
+        A second signal interrupts at once, and nothing is saved.
+
         position: the batch to ask for again; None for the next one.
         """
         position = getattr(self.batches, 'position', None) if position is None else position
         try:
             yield
-        except EvaluationAbandoned:
+        except (EvaluationAbandoned, Interrupted):
             raise
-        except Exception:
+        except BaseException:
             if self.actions.save is not None:
                 with self._behind_another_failure():
                     if position is not None and hasattr(self.batches, 'seek'):

@@ -9,6 +9,7 @@ import numpy as np
 from fcn8s.batches import how_to_iterate, warn_of_repeated_images
 from fcn8s.evaluation.scores import METRICS, metric_of
 from fcn8s.network import check_save
+from fcn8s.saving import runs
 from fcn8s.saving.descriptions import check_tags
 from fcn8s.training.schedules import checked_rate
 from fcn8s.training.values import (
@@ -17,6 +18,7 @@ from fcn8s.training.values import (
     check_l2_regularization,
     check_monitor_name,
 )
+from helpers.aliases import PathLike
 from helpers.files import to_json
 from helpers.flags import check_flags, checked_whole
 from helpers.image_rules import ImageRules
@@ -59,7 +61,7 @@ class TrainingEvent(NamedTuple):
         recorded and saved.
     step: optimiser steps done in this run.
     scores: for a step its 'loss' and 'learning_rate'; for an evaluation what `FCN8s.evaluate` returns; for an epoch
-        its record, as in the history.
+        its record, as in the history. A copy: what a callback changes in it stays its own.
     model: the `FCN8s` that is trained.
     """
 
@@ -87,19 +89,19 @@ class TrainRequest(NamedTuple):
     val_steps: Optional[int] = None
     metrics: Iterable[str] = ()
     save_during_training: bool = False
-    save_dir: Optional[str] = None
+    save_dir: Optional[PathLike] = None
     save_best_only: bool = True
     save_tags: Sequence[str] = ('default',)
     save_name: str = ''
     save_frequency: int = 5
     saver: str = 'saved_model'
-    monitor: str = 'loss'
+    monitor: Optional[str] = None
     record_summaries: bool = True
     summaries_frequency: int = 10
-    summaries_dir: Optional[str] = None
+    summaries_dir: Optional[PathLike] = None
     summaries_name: Optional[str] = None
     training_loss_display_averaging: int = 3
-    run_dir: Optional[str] = None
+    run_dir: Optional[PathLike] = None
     resume: bool = False
     keep_checkpoints: int = 2
     early_stopping_patience: Optional[int] = None
@@ -110,7 +112,7 @@ class TrainRequest(NamedTuple):
 
 def resolve_request(request: TrainRequest) -> TrainRequest:
     """Returns the request with its counts as Python integers, `metrics` and `callbacks` as tuples, and `eval_dataset`
-    filled in where none was given. Raises ValueError for an invalid count, metric or callback.
+    and `monitor` filled in where none was given. Raises ValueError for an invalid count, metric or callback.
     """
     eval_dataset = request.eval_dataset
     if eval_dataset is None:
@@ -118,12 +120,29 @@ def resolve_request(request: TrainRequest) -> TrainRequest:
     given = COUNTS + tuple(name for name in COUNTS_OR_NONE if getattr(request, name) is not None)
     counts: Dict[str, Any] = {name: checked_whole(name, getattr(request, name), 1) for name in given}
     counts['summaries_worst'] = checked_whole('summaries_worst', request.summaries_worst, 0, MAX_WORST)
-    return request._replace(
+    request = request._replace(
         metrics=check_metrics(request.metrics),
         callbacks=_checked_callbacks(request.callbacks),
         eval_dataset=eval_dataset,
         **counts,
     )
+    return request if request.monitor is not None else request._replace(monitor=_left_out_monitor(request))
+
+
+def _left_out_monitor(request: TrainRequest) -> str:
+    """What a training goes by that names no score: that of the run it resumes, else `_default_monitor`."""
+    if request.resume and request.run_dir is not None and runs.is_run(request.run_dir):
+        arguments = runs.config_of(request.run_dir).get('train')
+        of_run = arguments.get('monitor') if isinstance(arguments, dict) else None
+        if of_run is not None:
+            return of_run
+    return _default_monitor(request)
+
+
+def _default_monitor(request: TrainRequest) -> str:
+    """The first of METRICS that is evaluated on validation data, else the loss."""
+    of_validation = request.metrics if request.eval_dataset == 'val' else ()
+    return next((name for name in METRICS if name in of_validation), 'loss')
 
 
 def _checked_callbacks(callbacks: Any) -> Tuple[Callback, ...]:
@@ -217,7 +236,7 @@ def _warn_of_saving(request: TrainRequest) -> None:
 def _warn_of_monitor(request: TrainRequest) -> None:
     saves_best = request.run_dir is not None or request.save_during_training and request.save_best_only
     goes_by_it = saves_best or request.early_stopping_patience is not None
-    if request.monitor != TrainRequest._field_defaults['monitor'] and not goes_by_it:
+    if request.monitor not in ('loss', _default_monitor(request)) and not goes_by_it:
         warn_user(
             'monitor is {!r}, but no best score is saved and no patience ends the training, so it changes nothing. '
             'Give run_dir, save_during_training with save_best_only or early_stopping_patience, or leave monitor '
@@ -368,7 +387,7 @@ def monitor_needs_evaluation(request: TrainRequest) -> bool:
 
 
 def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
-    monitor = request.monitor
+    monitor: Any = request.monitor
     check_monitor_name(monitor, class_names=class_names)
     metric = metric_of(monitor)
     _require(

@@ -1,6 +1,7 @@
 """`FCN8s.train`: wires the loop to session, evaluation, summaries and files, and runs it."""
 
 import contextlib
+import copy
 import datetime
 import functools
 import os
@@ -37,6 +38,7 @@ from fcn8s.training.request import (
 )
 from fcn8s.training.summaries import Summaries, num_worst, open_summaries
 from fcn8s.training.values import check_last_epochs
+from helpers.aliases import PathLike
 from helpers.files import to_json
 from helpers.user_warnings import warn_user
 
@@ -241,7 +243,7 @@ class _Training:
             eval_frequency=request.eval_frequency,
             save_frequency=request.save_frequency,
             save_best_only=request.save_best_only and request.run_dir is None,
-            monitor=request.monitor,
+            monitor=str(request.monitor),
             patience=request.early_stopping_patience,
             summaries_frequency=request.summaries_frequency,
             loss_averaging=request.training_loss_display_averaging,
@@ -301,7 +303,7 @@ class _Training:
 
     # The run directory
 
-    def _open_run(self, directory: str, stack: contextlib.ExitStack) -> runs.Run:
+    def _open_run(self, directory: PathLike, stack: contextlib.ExitStack) -> runs.Run:
         """Opens the run directory, and locks it before anything in it is read or written.
 
         Policy: 1. resume=True goes on from the last checkpoint; without a checkpoint it starts at step 0 again.
@@ -424,7 +426,7 @@ class _Training:
     def _tell(self, kind: str, step: int, scores: Dict[str, Any]) -> None:
         with self.workers.watch.calling_back() if self.workers else contextlib.nullcontext():
             for callback in self.request.callbacks:
-                callback(TrainingEvent(kind, step, scores, self.model))
+                callback(TrainingEvent(kind, step, copy.deepcopy(scores), self.model))
 
     def _save(self, state: TrainingState, is_best: bool) -> None:
         if self.workers is not None:

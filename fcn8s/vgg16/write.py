@@ -21,6 +21,7 @@ from fcn8s.vgg16.weights import he, layers, recognise
 from fcn8s.vgg16.weights.keras_h5 import HED_BGR
 from fcn8s.vgg16.weights.saved_model import opens_as_it_is
 from fcn8s.vgg16.weights.source import PREPROCESSINGS, UNIT_VARIANCE_BGR, Source
+from helpers.aliases import PathLike
 from helpers.files import (
     atomic_directory,
     atomic_write_json,
@@ -137,7 +138,7 @@ def _check_goes_with(asked: _LayerOptions, kind: str, path: str, dense: Collecti
 
 
 def write_encoder(
-    out_dir: str,
+    out_dir: PathLike,
     weights: str = 'random',
     width_divisor: int = 1,
     seed: int = 0,

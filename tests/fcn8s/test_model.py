@@ -23,6 +23,7 @@ from fcn8s import FCN8s, open_model
 from fcn8s.backend import tf
 from fcn8s.distributed.cluster import Cluster
 from fcn8s.distributed.workers import DistributedSettings
+from fcn8s.graph import assembly
 from fcn8s.optimizers import OptimizerSettings
 from fcn8s.saving import restoring, saved_models
 from fcn8s.saving.opening import Architecture, Beginning, plan_opening
@@ -123,6 +124,7 @@ def test_published_names_are_in_the_graph(shallow_encoder):
         assert graph.get_tensor_by_name('l2_regularization_rate:0') is not None
         assert model.sess.run('optimizer/global_step:0') == 0
         assert model.num_classes == 5
+    assert set(assembly.PublishedTensors.__annotations__) == set(assembly.PUBLISHED_TENSORS)
 
 
 def test_a_script_can_feed_the_published_placeholders(shallow_encoder):
@@ -262,8 +264,11 @@ def test_save_names_and_force(trained, shallow_encoder, tmp_path, capsys):
             include_metrics=True,
         )
         assert os.path.basename(path).startswith('mine_(globalstep-2)_(trainloss-') and '(eval_mean_iou-' in path
-        assert model.save(str(tmp_path), 'saved_model', name='again') is None
+        assert model.save(str(tmp_path), 'saved_model', name='mine', tags=['default']) is None
         assert 'force_save=True' in capsys.readouterr().out
+        shutil.rmtree(path)
+        for again in (dict(name='mine'), dict(name='other'), dict(name='mine', tags=['own'])):
+            assert os.path.isdir(model.save(str(tmp_path), 'saved_model', **again))
         bare = model.save(
             str(tmp_path),
             'saved_model',
@@ -361,6 +366,7 @@ def test_a_closed_model_says_so(trained):
         lambda: model.save('x'),
         lambda: model.train(Stream(), 1, 1, constant(1.0)),
         lambda: model.load_variables('x'),
+        model.__enter__,
     ):
         with pytest.raises(ValueError, match='this FCN8s was closed'):
             call()
@@ -477,7 +483,6 @@ def test_variables_that_are_not_there(shallow_encoder):
         (dict(eval_dataset='val', metrics={'loss'}, val_generator=iter([])), 'val_steps has to say'),
         (dict(monitor='mean_iou'), "monitor is 'mean_iou', but metrics"),
         (dict(monitor='recall'), "monitor is 'recall'"),
-        (dict(monitor=None), 'monitor is None; choose from'),
         (dict(monitor=['loss']), r"monitor is \['loss'\]; choose from"),
         (dict(metrics=19), r'metrics has \[19\]; choose from'),
         (dict(metrics=[['loss']]), r"metrics has \[\['loss'\]\]; choose from"),
@@ -1130,7 +1135,7 @@ def test_arguments_that_were_once_let_through(shallow_encoder, arguments, messag
         FCN8s(vgg16_dir=shallow_encoder, **arguments)
 
 
-@pytest.mark.parametrize('copied', [pickle.dumps, copy.deepcopy])
+@pytest.mark.parametrize('copied', [pickle.dumps, copy.deepcopy, copy.copy])
 def test_an_open_network_is_not_copied(opened, copied):
     with pytest.raises(TypeError, match='Save it, and open it there'):
         copied(opened)

@@ -1,4 +1,6 @@
 import contextlib
+import warnings
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +19,13 @@ def test_the_line_outside_of_the_library_is_named_however_deep_it_warns():
     with pytest.warns(RuntimeWarning, match='here') as caught:
         warn_user('here', RuntimeWarning)
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize('known', [{}, {'num_batches': 2}, {'num_batches': 2, 'batch_size': 2}])
+def test_a_generator_that_only_says_that_it_shuffles_is_none_to_warn_of(known):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        warn_of_repeated_images(SimpleNamespace(shuffles=True, **known), 2)
 
 
 def test_a_context_manager_between_is_skipped(monkeypatch):

@@ -1,5 +1,7 @@
 """What cannot be exported is refused in a sentence, and nothing is left of it."""
 
+import copy
+import functools
 import importlib.util
 import json
 import os
@@ -334,7 +336,10 @@ def test_an_export_that_was_closed_says_so(narrow_model):
     images = np.zeros((1, 4, 4, 3), np.uint8)
     with ExportedModel(Runtime(), 'onnx', read_description(narrow_model), 'float32') as model:
         assert model.predict(images).shape == (1, 4, 4)
-    for call in (lambda: model.predict(images), lambda: model.predict([]), lambda: model.run(model.logits, {})):
+        with pytest.raises(TypeError, match=r'cannot be copied .* Open it there: fcn8s.open_model\('):
+            copy.copy(model)
+    run = functools.partial(model.run, model.logits, {})
+    for call in (lambda: model.predict(images), lambda: model.predict([]), run, model.__enter__):
         with pytest.raises(ValueError, match='the network of .* was closed, .* Open it again: fcn8s.open_model'):
             call()
 

@@ -1,6 +1,9 @@
 """The inference graph against the saved graph as TensorFlow itself loads it."""
 
+import copy
+import functools
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -122,10 +125,14 @@ def test_nodes_can_be_added_after_predicting(small_model):
 
 def test_closing_twice_is_fine_and_predicting_afterwards_is_not(small_model):
     model = frozen_network.open_model(small_model)
+    for copied in (copy.copy, pickle.dumps):  # which would close each other
+        with pytest.raises(TypeError, match=r'cannot be copied .* Open it there: fcn8s.open_model\('):
+            copied(model)
     model.close()
     model.close()
     images = random_images((1, 4, 4))
-    for call in (lambda: model.predict(images), lambda: model.run(model.class_ids, {model.images: images})):
+    run = functools.partial(model.run, model.class_ids, {model.images: images})
+    for call in (lambda: model.predict(images), run, model.__enter__):
         with pytest.raises(ValueError, match='the network of .* was closed, .* Open it again: fcn8s.open_model'):
             call()
 

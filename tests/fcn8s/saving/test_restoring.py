@@ -146,6 +146,20 @@ def test_finds_a_checkpoint_however_it_is_named(tmp_path):
     assert restoring.find_checkpoint(str(model)) == str(model / 'variables' / 'variables')
 
 
+def test_finds_the_best_checkpoint_of_a_run(tmp_path):
+    (tmp_path / 'config.json').write_text('{"training": {}}')
+    with pytest.raises(ValueError, match='has no checkpoint yet'):
+        restoring.find_checkpoint(tmp_path)
+    best = tmp_path / 'checkpoints' / 'step-00000003'
+    best.mkdir(parents=True)
+    (tmp_path / 'checkpoints' / 'step-00000004').mkdir()
+    (tmp_path / 'checkpoints' / 'best.json').write_text('{"checkpoint": "step-00000003"}')
+    assert restoring.find_checkpoint(tmp_path) == str(best / 'variables' / 'variables')
+    (tmp_path / 'config.json').write_text('{"model_type": "segformer"}')  # of another program
+    with pytest.raises(FileNotFoundError, match='there are no variables at'):
+        restoring.find_checkpoint(tmp_path)
+
+
 def test_a_checkpoint_of_format_1_is_found_and_restored(tmp_path):
     prefix = save(str(tmp_path / 'model.ckpt-10'), write_version=1)
     assert os.path.isfile(prefix)

@@ -1,10 +1,12 @@
 import inspect
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from fcn8s.model import FCN8s
+from fcn8s.training import run
 from fcn8s.training.request import TrainRequest, check_is_written, check_metrics, check_request, resolve_request
 
 
@@ -32,6 +34,18 @@ def test_callbacks_of_a_generator_are_kept():
         resolve_request(request._replace(callbacks='len'))
 
 
+def test_each_callback_has_scores_of_its_own():
+    scores = {'training_loss': 1.0, 'evaluation': {'mean_iou': 0.5}}
+    heard = []
+
+    def clear(event):
+        event.scores.pop('evaluation').clear()
+
+    request = TrainRequest(None, 1, 1, lambda step: 1e-3, callbacks=(clear, heard.append))
+    run._Training(SimpleNamespace(workers=None), request, None)._tell('epoch', 1, scores)
+    assert heard[0].scores == scores == {'training_loss': 1.0, 'evaluation': {'mean_iou': 0.5}}
+
+
 class Seekable:
     def __next__(self):
         raise StopIteration
@@ -50,7 +64,7 @@ def test_one_iterator_for_training_and_validation_is_refused():
 
 
 def request_with(**options):
-    return TrainRequest(Seekable(), 1, 1, lambda step: 1e-3, **options)
+    return resolve_request(TrainRequest(Seekable(), 1, 1, lambda step: 1e-3, **options))
 
 
 @pytest.mark.parametrize(
@@ -99,6 +113,29 @@ def test_a_score_that_is_monitored_for_nothing_is_told():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         check_is_written(request_with(early_stopping_patience=3, **all_are_saved))
+
+
+@pytest.mark.parametrize(
+    'options, expected',
+    [
+        (dict(), 'loss'),
+        (dict(metrics=['mean_iou']), 'loss'),  # of a few training batches
+        (dict(metrics=['accuracy', 'mean_iou'], val_generator=Seekable()), 'mean_iou'),
+        (dict(metrics=['mean_iou', 'loss'], val_generator=Seekable()), 'loss'),
+        (dict(metrics=['accuracy'], val_generator=Seekable()), 'accuracy'),
+        (dict(metrics=['mean_iou'], val_generator=Seekable(), monitor='loss'), 'loss'),
+    ],
+)
+def test_a_training_goes_by_a_score_of_validation_data_where_monitor_is_left_out(options, expected):
+    assert request_with(**options).monitor == expected
+
+
+def test_a_resumed_run_goes_by_the_score_that_it_was_started_with(tmp_path):
+    options = dict(metrics=['mean_iou'], val_generator=Seekable(), run_dir=str(tmp_path), resume=True)
+    assert request_with(**options).monitor == 'mean_iou'
+    (tmp_path / 'config.json').write_text('{"train": {"monitor": "loss"}}')  # as version 1.0 wrote it
+    assert request_with(**options).monitor == 'loss'
+    assert request_with(monitor='accuracy', **options).monitor == 'accuracy'  # which is refused later
 
 
 def test_a_name_of_summaries_belongs_to_their_folder():

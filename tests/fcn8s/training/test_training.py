@@ -337,8 +337,8 @@ def test_data_that_end_are_refused_with_the_step():
 class BreakingStream:
     """Batches that count their position, as those of a BatchGenerator do; number 4 fails once."""
 
-    def __init__(self, failing=4):
-        self.position, self.failing = 0, failing
+    def __init__(self, failing=4, error=OSError):
+        self.position, self.failing, self.error = 0, failing, error
 
     def __iter__(self):
         return self
@@ -347,7 +347,7 @@ class BreakingStream:
         self.position += 1
         if self.position - 1 == self.failing:
             self.failing = None
-            raise OSError('no such file')
+            raise self.error('no such file')
         return np.full([2, 1, 1, 3], self.position - 1, np.uint8), np.zeros([2, 1, 1], np.uint8)
 
     def seek(self, position):
@@ -371,6 +371,14 @@ def test_data_that_fail_cost_no_step_and_a_resumed_run_takes_the_whole_step_agai
     again.loop(options, TrainingState.from_dict(loop.state.to_dict()), data, save_when_improved=False).train()
     whole = [feed['first'] for feed in recorder.feeds[:first] + again.feeds]
     assert whole == list(range(9 * accumulate_batches))
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt, SystemExit])
+def test_a_loader_that_asks_to_stop_costs_no_step(error):
+    recorder = Recorder()
+    with pytest.raises(error, match='no such file'):
+        recorder.loop(data=BreakingStream(2, error)).train()
+    assert recorder.saved == [(2, False)]
 
 
 def test_nothing_is_saved_at_a_failure_but_by_what_the_loop_was_told_to_save_with():
