@@ -199,7 +199,7 @@ def class_ids_to_file_ids(space: LabelSpace) -> np.ndarray:
 
 def _id_table(rest: int, entries: Dict[int, int]) -> np.ndarray:
     """A table of at least 256 IDs: the new ID from `entries`, or `rest` for IDs without an entry."""
-    table = np.full(max(256, max(entries) + 1), rest)
+    table = np.full(max(256, int(max(entries)) + 1), int(rest))
     table[list(entries)] = list(entries.values())
     return table.astype(np.uint8 if table.max() <= 255 else np.uint16)
 
@@ -304,7 +304,7 @@ def _check(space: LabelSpace) -> None:
 
 
 def _as_tuples(value: Any) -> Any:
-    value = value.tolist() if isinstance(value, np.ndarray) else value
+    value = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value  # np.uint8(255) + 1 is 0
     return tuple(_as_tuples(entry) for entry in value) if isinstance(value, (tuple, list)) else value
 
 

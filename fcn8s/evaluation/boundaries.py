@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from fcn8s.evaluation.scores import checked_limits, count_classes, count_confusion, intersection_over_union, mean_iou
-from helpers.flags import is_real
+from helpers.flags import checked_whole, is_real
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, ignore_void
 
 TRIMAP_WIDTHS = (4, 8, 16)
@@ -72,7 +72,7 @@ def _checked_distances(name: str, distances: Any) -> List[float]:
     listed = list(distances) if hasattr(distances, '__len__') and not isinstance(distances, str) else []
     if not listed or not all(is_real(distance) and distance >= 0 for distance in listed):
         raise ValueError('{} is {!r}; it has to be of numbers of at least 0, in pixels.'.format(name, distances))
-    return listed
+    return [float(distance) for distance in listed]  # the square of np.uint8(16) is 0
 
 
 def trimap_confusions(
@@ -156,6 +156,7 @@ def boundary_f1(
     """
     labels, class_ids = _checked_images(labels, class_ids)
     _checked_distances('tolerance', [tolerance])
+    num_classes = checked_whole('num_classes', num_classes, 1)
     truth = _boundary_points(labels, num_classes, ignore_id)
     predicted = _boundary_points(np.where(labels == ignore_id, np.int32(ignore_id), class_ids), num_classes, ignore_id)
     return np.array([_f1(*pair, tolerance=tolerance) for pair in zip(truth, predicted)])
