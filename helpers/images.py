@@ -13,7 +13,7 @@ import numpy as np
 from helpers.aliases import Color, PathLike
 from helpers.counted import counted
 from helpers.files import atomic_path, path_of
-from helpers.flags import checked_pair
+from helpers.flags import checked_pair, unmasked
 from helpers.image_files.animation import holds_frames
 from helpers.image_files.decoding import decode, decode_by_opencv, decode_by_pillow, naming_the_file
 from helpers.image_files.headers import ImageHeader, png_size, read_header
@@ -265,7 +265,7 @@ def _require_known(grey: np.ndarray, colors: Collection[Color], path: PathLike) 
 
 def checked_rgb(image: np.ndarray, name: str) -> np.ndarray:
     """Returns an image as an array; raises ValueError, naming it, unless it is uint8 [H, W, 3] and not empty."""
-    image = np.asarray(image)
+    image = unmasked(name, image, 0)
     if not _is_rgb(image):
         raise ValueError(
             '{} has dtype {} and shape {}, but uint8 [H, W, 3] is expected. Convert it first.'.format(
@@ -286,7 +286,7 @@ def write_image(path: PathLike, rgb: np.ndarray) -> None:
         ValueError: `rgb` is no such array, or no format is known for the suffix.
         OSError: As `helpers.files.atomic_path`.
     """
-    rgb = np.asarray(rgb)
+    rgb = unmasked('rgb', rgb, 0)
     if not _is_rgb(rgb):
         raise ValueError(
             'An image of dtype {} and shape {} came for {}, but uint8 [H, W, 3] is written. Convert it first.'.format(
@@ -309,7 +309,7 @@ def write_labels(path: PathLike, ids: np.ndarray) -> None:
         ValueError: `ids` is no such array, or the suffix does not name a lossless format.
         OSError: As `helpers.files.atomic_path`.
     """
-    ids = np.asarray(ids)
+    ids = unmasked('ids', ids)
     if ids.ndim != 2 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
         raise ValueError(
             'Labels of dtype {} and shape {} came for {}, but integers [H, W] are written. Use argmax or '
@@ -340,6 +340,7 @@ def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     if not isinstance(image, np.ndarray) or image.dtype.name not in _OPENCV_TYPES:
         what = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError('the image is of the type {}; it has to be an array uint8 [H, W, C].'.format(what))
+    image = unmasked('image', image, 0)
     height, width = image.shape[:2]
     if (height, width) == tuple(size):
         return image
@@ -359,7 +360,7 @@ def resize_labels(labels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
 
     Raises ValueError unless `size` is a pair of whole numbers of at least 1.
     """
-    size = checked_pair('size', size)
+    labels, size = unmasked('labels', labels), checked_pair('size', size)
     if max(labels.shape) > MAX_OPENCV_SIDE:
         rows, columns = ((2 * np.arange(to) + 1) * side // (2 * to) for side, to in zip(labels.shape, size))
         return labels[rows[:, np.newaxis], columns]

@@ -13,7 +13,7 @@ from helpers.aliases import Color
 from helpers.cityscapes_labels import CITYSCAPES_LABELS
 from helpers.class_tables import ADE20K_NAMES, CAMVID_COLORS, VOC_NAMES
 from helpers.files import to_json
-from helpers.flags import checked_whole, is_whole
+from helpers.flags import checked_whole, is_whole, unmasked
 
 #: Sources of the colours of classes, see `helpers.color_vision.with_palette`.
 PALETTES = ('dataset', 'color-blind')
@@ -159,6 +159,7 @@ def is_of_a_table(space: LabelSpace) -> bool:
 
 def are_counted(labels: np.ndarray, space: LabelSpace) -> np.ndarray:
     """Returns which pixels of integer labels count in scores, bool [H, W]: neither ignored nor of a void class."""
+    labels = unmasked('labels', labels, space.ignore_id)
     return (labels != space.ignore_id) & ~np.isin(labels, space.void_class_ids)
 
 

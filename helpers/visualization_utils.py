@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from helpers.aliases import Color
-from helpers.flags import check_alpha
+from helpers.flags import check_alpha, unmasked
 from helpers.ground_truth import LARGEST_ID, look_up
 from helpers.images import checked_rgb
 from helpers.label_spaces import LabelSpace, are_counted
@@ -209,7 +209,7 @@ def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -
 
     size: (H, W), if known: it decides whether integers [1, a, b] are the IDs of a x b pixels or vectors.
     """
-    prediction = np.asarray(prediction)
+    prediction = unmasked('prediction', prediction)
     are_integers = np.issubdtype(prediction.dtype, np.integer)
     are_ids = prediction.ndim == 3 and are_integers and size in (None, prediction.shape[1:])
     if prediction.shape[:1] == (1,) and (prediction.ndim == 4 or are_ids):

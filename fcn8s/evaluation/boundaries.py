@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from fcn8s.evaluation.scores import checked_limits, count_classes, count_confusion, intersection_over_union, mean_iou
-from helpers.flags import checked_whole, is_real
+from helpers.flags import checked_whole, is_real, unmasked
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, ignore_void
 
 TRIMAP_WIDTHS = (4, 8, 16)
@@ -29,7 +29,7 @@ def boundary_mask(ids: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> np.nda
     """
     if np.ndim(ids) != 2:
         raise ValueError('IDs of the shape {} came; they have to be [H, W], of one image.'.format(np.shape(ids)))
-    ids = np.asarray(ids)
+    ids = unmasked('ids', ids, ignore_id)
     mask = np.zeros(ids.shape, dtype=bool)
     valid = ids != ignore_id
     for here, there in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
@@ -59,7 +59,7 @@ def _squared_distances_to_boundary(labels: np.ndarray, ignore_id: int) -> np.nda
 
 
 def _checked_images(labels: np.ndarray, class_ids: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    labels, class_ids = np.asarray(labels), np.asarray(class_ids)
+    labels, class_ids = unmasked('labels', labels), unmasked('class_ids', class_ids)
     if labels.ndim != 2 or labels.shape != class_ids.shape:
         raise ValueError(
             'The labels have the shape {} and the prediction {}; both have to be [H, W], of one image and one '
