@@ -98,7 +98,7 @@ def colorize(
     """Paints a segmentation without an image under it.
 
     Args:
-        prediction: As for `print_segmentation_onto_image`.
+        prediction: As for `print_segmentation_onto_image`, but integer vectors have to be one-hot.
         color_map: As for `print_segmentation_onto_image`; a fourth number of a colour matters only if it is 0, which
             makes the class void.
         void_color: The colour of pixels without a class.
@@ -222,6 +222,8 @@ def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -
                 'A prediction with NaN or infinite values came: no class of such a pixel is the likeliest. '
                 'Look for the NaN in the weights or in the image that it was made from.'
             )
+        if size is None:
+            _refuse_a_batch(prediction)
         prediction = np.where(prediction.any(axis=-1), np.argmax(prediction, axis=-1), -1)
     if prediction.ndim != 2 or prediction.size == 0 or not np.issubdtype(prediction.dtype, np.integer):
         raise ValueError(
@@ -231,6 +233,17 @@ def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -
     if prediction.dtype != np.uint8 and prediction.min() >= 0 and prediction.max() <= 255:
         return prediction.astype(np.uint8)  # painting is fast for this type
     return prediction
+
+
+def _refuse_a_batch(vectors: np.ndarray) -> None:
+    """Raises ValueError for integers [H, W, C] that are not one-hot: they may be class IDs [N, H, W]."""
+    if vectors.dtype.kind == 'f' or not vectors.size:
+        return
+    if vectors.min() < 0 or vectors.max() > 1 or vectors.sum(axis=-1, dtype=np.int64).max() > 1:
+        raise ValueError(
+            'A prediction of dtype {} and shape {} came, whose vectors are not one-hot. Of a batch of class IDs, pass '
+            'one image: prediction[0]. Of scores [H, W, C], take argmax(axis=-1).'.format(vectors.dtype, vectors.shape)
+        )
 
 
 def _paint(ids: np.ndarray, table: np.ndarray) -> np.ndarray:

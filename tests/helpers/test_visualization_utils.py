@@ -156,6 +156,13 @@ def test_overlays_refuse_what_is_no_image_prediction_or_opacity(image, predictio
         print_segmentation_onto_image(image, prediction, CAMVID, **options)
 
 
+@pytest.mark.parametrize('batch', [[[[0, 2]], [[1, 1]]], np.ones((2, 3, 4), bool), -np.ones((3, 4, 5), np.int8)])
+def test_a_batch_of_predictions_is_no_picture(batch):
+    """Class IDs [N, H, W] were read as one-hot vectors [H, W, C]."""
+    with pytest.raises(ValueError, match=r'vectors are not one-hot. Of a batch of class IDs, pass one image: predi'):
+        colorize(np.array(batch), CAMVID)
+
+
 @pytest.mark.parametrize(
     'color_map',
     [
