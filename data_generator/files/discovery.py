@@ -380,7 +380,7 @@ def _split_line(line: str) -> List[str]:
 
 
 def check_pairs(
-    pairs: Iterable[Union[str, Tuple[str, ...]]], source: str = 'pairs', root_dir: Optional[str] = None
+    pairs: Iterable[Union[str, Tuple[Optional[str], ...]]], source: str = 'pairs', root_dir: Optional[str] = None
 ) -> List[Pair]:
     """Returns images, or (image, label) tuples, as `Pair`s. Raises DataError if there are none or not all have labels.
 
@@ -399,7 +399,7 @@ def check_pairs(
     return made
 
 
-def _as_pair(row: Union[str, Tuple[str, ...]], source: str, root_dir: Optional[str]) -> Pair:
+def _as_pair(row: Union[str, Tuple[Optional[str], ...]], source: str, root_dir: Optional[str]) -> Pair:
     if isinstance(row, Pair):
         return row
     columns = (row,) if isinstance(row, (str, os.PathLike)) else tuple(row)
