@@ -216,8 +216,10 @@ def _check_ids(labels: np.ndarray, label_space: LabelSpace) -> None:
 def check_same_classes(model: LabelSpace, data: Any) -> LabelSpace:
     """Returns the label space of a network on a dataset, with the names of the dataset where the network has none.
 
-    data: the generator's `label_space`, or None if it has none. Raises ValueError where the two contradict each other.
+    data: the generator's `label_space`, or None if it has none. Raises ValueError where the two contradict each other,
+    or one is no label space.
     """
+    model = checked_label_space(model)
     if data is None:
         return model
     data = checked_label_space(data)

@@ -61,14 +61,15 @@ class LabelSpace(NamedTuple):
         Raises:
             ValueError: Two classes have the same colour, or a class and ignored pixels: the colour is ambiguous.
         """
-        table = {color: class_id for class_id, color in enumerate(self.colors)}
+        ignore_colors = _as_tuples(self.ignore_colors)
+        table = {color: class_id for class_id, color in enumerate(_as_tuples(self.colors))}
         are_distinct = len(table) == len(self.colors)
-        if not are_distinct or not table.keys().isdisjoint(self.ignore_colors):
+        if not are_distinct or not table.keys().isdisjoint(ignore_colors):
             raise ValueError(
                 '{} of the label space {} have the same colour, so colours do not tell the class. Read the files with '
                 'class IDs instead.'.format('A class and ignored pixels' if are_distinct else 'Two classes', self.name)
             )
-        table.update(dict.fromkeys(self.ignore_colors, self.ignore_id))
+        table.update(dict.fromkeys(ignore_colors, self.ignore_id))
         return table
 
     def to_dict(self) -> Dict[str, Any]:

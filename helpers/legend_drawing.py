@@ -142,7 +142,8 @@ def _draw_legend_entry(
     legend: np.ndarray, label_space: LabelSpace, class_id: int, position: Tuple[int, int], line: int, column_width: int
 ) -> None:
     (top, left), bottom, right = position, position[0] + line - 1, position[1] + int(1.5 * line)
-    cv2.rectangle(legend, (left, top), (right, bottom), label_space.colors[class_id], cv2.FILLED)
+    color = [int(channel) for channel in label_space.colors[class_id]]
+    cv2.rectangle(legend, (left, top), (right, bottom), color, cv2.FILLED)
     # An outline, so that a white swatch is visible on white.
     cv2.rectangle(legend, (left, top), (right, bottom), (128, 128, 128), 1)
     name = shorten_text(_name(label_space, class_id), line, column_width - int(2.2 * line))

@@ -158,7 +158,7 @@ def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Pal
     check_alpha(alpha)
     entries, hidden = _color_entries(color_map), set(void_ids)
     if isinstance(color_map, LabelSpace):
-        hidden.update(color_map.void_class_ids + (color_map.ignore_id,))
+        hidden.update((*color_map.void_class_ids, color_map.ignore_id))
     size = max(256, max(entries, default=0) + 1) + 1
     palette = _Palette(np.zeros((size, 3), np.uint8), np.zeros(size), np.zeros(size, bool))
     for class_id, color in entries.items():

@@ -158,6 +158,11 @@ def test_data_of_other_classes_are_refused(data, message):
         check_same_classes(named, data)
 
 
+def test_a_list_of_names_is_no_label_space():
+    with pytest.raises(ValueError, match=r"label_space is \['a', 'b'\]; it has to be a LabelSpace"):
+        check_same_classes(['a', 'b'], None)
+
+
 def test_classes_with_names_are_compared_whatever_the_space_is_called():
     first, second = (generic_label_space(2, class_names=names) for names in (['soil', 'crop'], ['crop', 'soil']))
     with pytest.raises(ValueError, match="class 0 is 'crop' in the data and 'soil' in the network"):

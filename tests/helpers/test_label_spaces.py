@@ -196,6 +196,7 @@ def test_what_could_not_be_read_again_is_refused(fields, message):
 def test_lists_and_arrays_become_tuples():
     space = LabelSpace('mine', ['a', 'b'], np.uint8([[0, 0, 0], [1, 2, 3]]), void_class_ids=[1])
     assert checked_label_space(space) == LabelSpace('mine', ('a', 'b'), ((0, 0, 0), (1, 2, 3)), void_class_ids=(1,))
+    assert space.color_to_id == {(0, 0, 0): 0, (1, 2, 3): 1}
 
 
 def test_numbers_of_numpy_become_those_of_python():

@@ -228,6 +228,12 @@ def test_a_legend_of_some_classes():
     assert swatches(legend, CAMVID.colors) == [CAMVID.colors[8], CAMVID.colors[3]]
 
 
+def test_a_label_space_of_lists_and_arrays_is_drawn():
+    space = CAMVID._replace(colors=np.uint8(CAMVID.colors), void_class_ids=[3])
+    assert swatches(draw_legend(space, 300), CAMVID.colors) == [*CAMVID.colors[:3], *CAMVID.colors[4:]]
+    assert (colorize(np.full((1, 1), 3), space) == 0).all()
+
+
 def test_names_that_are_too_long_stay_in_their_legend():
     space = generic_label_space(2, class_names=['a very long name of a class ' * 3, 'b'])
     legend = draw_legend(space, 150, line_height=14)
