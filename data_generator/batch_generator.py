@@ -403,6 +403,7 @@ class BatchGenerator:
             ValueError: There are no labels, or the number of classes is not known.
             DataError: A label holds an ID that is no class.
         """
+        check_flags(show_progress=show_progress)
         if self.num_classes is None or not self.has_labels:
             raise ValueError(
                 'class pixels are counted by labels and num_classes, and this BatchGenerator lacks them. Pass '

@@ -8,6 +8,7 @@ from typing import Any, Collection, Iterable, Iterator, List, Sequence, Tuple, U
 
 from helpers.aliases import PathLike
 from helpers.files import path_of
+from helpers.flags import check_flags
 from helpers.image_rules import ImageRules
 
 #: The extensions of formats that are read and written.
@@ -50,6 +51,7 @@ def find_images(
         FileNotFoundError: There is no such file or directory, or it holds no image.
     """
     source = path_of(source)
+    check_flags(recursive=recursive)
     extensions = (extensions,) if isinstance(extensions, str) else extensions
     if not isinstance(extensions, Collection) or not all(isinstance(extension, str) for extension in extensions):
         raise ValueError("extensions is {!r}; it has to be one, such as 'png', or a list.".format(extensions))

@@ -13,7 +13,7 @@ import numpy as np
 from helpers.aliases import Color, PathLike
 from helpers.counted import counted
 from helpers.files import atomic_path, path_of
-from helpers.flags import checked_pair, unmasked
+from helpers.flags import check_flags, checked_pair, unmasked
 from helpers.image_files.animation import holds_frames
 from helpers.image_files.decoding import decode, decode_by_opencv, decode_by_pillow, naming_the_file
 from helpers.image_files.headers import ImageHeader, png_size, read_header
@@ -88,6 +88,7 @@ def read_image(
             bits and no conversion is asked for; or the rules cannot be applied to it. The message names the file and
             the reason.
     """
+    check_flags(convert=convert)
     name, data, header = path if isinstance(path, EncodedImage) else read_encoded(path)
     if holds_frames(data):
         tell('Of images that move (GIF, PNG or WebP of several frames) the first frame is taken.')
@@ -210,6 +211,7 @@ def read_color_labels(
         TransparentLabelError: There are transparent pixels, without `keep_alpha`: they may be void or a class.
         ValueError: As `read_labels`; and the file holds class IDs, which `read_labels` reads.
     """
+    check_flags(lossy=lossy, keep_alpha=keep_alpha)
     path, data, header = source if isinstance(source, EncodedImage) else read_encoded(source)
     _require_one_frame(data, path)
     pixels = decode(data, header._replace(orientation=1), path)

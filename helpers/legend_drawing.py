@@ -8,7 +8,7 @@ from typing import List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from helpers.flags import checked_whole
+from helpers.flags import checked_ids, checked_whole
 from helpers.images import checked_rgb
 from helpers.label_spaces import LabelSpace
 from helpers.text_drawing import SMALLEST_LINE, draw_text, drawable_name, shorten_text, text_width
@@ -104,8 +104,7 @@ def add_legend(
 
 
 def _legend_classes(label_space: LabelSpace, class_ids: Optional[Sequence[int]]) -> List[int]:
-    if class_ids is None:
-        class_ids = range(label_space.num_classes)
+    class_ids = range(label_space.num_classes) if class_ids is None else checked_ids('class_ids', class_ids)
     unknown = [
         class_id
         for class_id in class_ids
@@ -118,7 +117,7 @@ def _legend_classes(label_space: LabelSpace, class_ids: Optional[Sequence[int]])
             )
         )
     shown = [
-        int(class_id)
+        class_id
         for class_id in class_ids
         if class_id not in label_space.void_class_ids and class_id != label_space.ignore_id
     ]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from helpers.aliases import Color
-from helpers.flags import check_alpha, unmasked
+from helpers.flags import check_alpha, check_flags, checked_ids, unmasked
 from helpers.ground_truth import LARGEST_ID, look_up
 from helpers.images import checked_rgb
 from helpers.label_spaces import LabelSpace, are_counted
@@ -73,6 +73,7 @@ def print_segmentation_onto_image(
     Raises:
         ValueError: The image and the prediction differ in size, or an argument has another shape, dtype or range.
     """
+    check_flags(contours=contours)
     image = checked_rgb(image, 'image')
     ids = _class_ids(prediction, image.shape[:2])
     if ids.shape != image.shape[:2]:
@@ -131,6 +132,7 @@ def draw_errors(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, la
     Raises:
         ValueError: The three differ in size.
     """
+    image, labels, class_ids = np.asarray(image), unmasked('labels', labels), unmasked('class_ids', class_ids)
     if not image.shape[:2] == labels.shape == class_ids.shape:
         raise ValueError(
             'An image of size {} came with labels of size {} and a prediction of size {}. Bring all to the size of the '
@@ -156,7 +158,7 @@ class _Palette(NamedTuple):
 
 def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Palette:
     check_alpha(alpha)
-    entries, hidden = _color_entries(color_map), set(void_ids)
+    entries, hidden = _color_entries(color_map), set(checked_ids('void_ids', void_ids))
     if isinstance(color_map, LabelSpace):
         hidden.update((*color_map.void_class_ids, color_map.ignore_id))
     size = max(256, max(entries, default=0) + 1) + 1

@@ -48,7 +48,7 @@ def squared_distances(mask: np.ndarray) -> np.ndarray:
     """
     # The transform of scipy.ndimage, which the tests compare with, takes 20 times as long. Squared distances on a grid
     # are whole numbers: rounding undoes the square root in float32, and a limit such as 5 pixels needs no tolerance.
-    distances = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distances = cv2.distanceTransform(np.logical_not(mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.rint(distances * distances)
 
 

@@ -86,7 +86,8 @@ def test_distances_are_exact_up_to_1000_pixels():
     mask = np.zeros((20, 1001), bool)
     mask[0, 0] = True
     rows, columns = np.indices(mask.shape)
-    np.testing.assert_array_equal(boundaries.squared_distances(mask), rows**2 + columns**2)
+    for form in (mask, mask.tolist(), mask.astype(np.uint8)):
+        np.testing.assert_array_equal(boundaries.squared_distances(form), rows**2 + columns**2)
 
 
 @pytest.mark.parametrize('seed', range(4))
