@@ -5,7 +5,7 @@ import functools
 import hashlib
 import inspect
 import os
-from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from data_generator.batches.samples import (
 from data_generator.errors import DataError
 from data_generator.files.choosing import FileArguments, check_file_arguments, choose_files
 from data_generator.files.counting import class_pixels
-from data_generator.files.discovery import Pair, Paths
+from data_generator.files.discovery import Pair, Paths, check_pairs
 from data_generator.files.label_meaning import LabelArguments, LabelMeaning, check_id_map
 from data_generator.files.layouts import Layout, find_layout, places_of, variants_of
 from data_generator.files.masks import Conversion
@@ -41,6 +41,7 @@ from helpers.progress import bar_options
 from helpers.user_warnings import warn_user
 
 Function = TypeVar('Function', bound=Callable[..., Any])
+Result = TypeVar('Result')
 
 
 def _naming_unknown_options(method: Function) -> Function:
@@ -103,7 +104,8 @@ class BatchGenerator:
             becomes three equal channels, alpha is laid over black, 16 bits are scaled to 8.
 
     Attributes:
-        pairs: List of `data_generator.files.discovery.Pair`, in natural order of the images.
+        pairs: List of `data_generator.files.discovery.Pair`, in natural order of the images. A part of it may replace
+            it, `data.pairs = data.pairs[:10]`: labels are read as before.
         image_rules: As above.
         label_space: `helpers.label_spaces.LabelSpace`; None if neither arguments nor a layout nor files beside the data
             define the classes.
@@ -158,7 +160,7 @@ class BatchGenerator:
         color_tolerance = checked_whole('color_tolerance', color_tolerance, 0, 255)
         self.image_rules = checked_rules(image_rules)
         chosen = choose_files(files, self.image_rules)
-        self.pairs, self.image_dirs = chosen.pairs, chosen.image_dirs
+        self._pairs, self.image_dirs = chosen.pairs, chosen.image_dirs
         self._meaning = LabelMeaning(
             chosen, LabelArguments(label_space, num_classes, ignore_id, id_map, color_tolerance, label_transparency)
         )
@@ -168,8 +170,16 @@ class BatchGenerator:
         self.root_dir = _common_root(self.pairs) if root_dir is None else path_of(root_dir)
         self.export_dir = export_dir
         self.color_tolerance, self.label_transparency = color_tolerance, label_transparency
-        self._fingerprint: Optional[str] = None
-        self._mean_color: Optional[Tuple[float, ...]] = None
+        self._of_pairs: Dict[str, Tuple[Tuple[Pair, ...], Any]] = {}
+
+    @property
+    def pairs(self) -> List[Pair]:
+        """The images, each with its label."""
+        return self._pairs
+
+    @pairs.setter
+    def pairs(self, pairs: List[Pair]) -> None:
+        self._pairs = check_pairs(pairs)
 
     @property
     def conversion(self) -> Conversion:
@@ -272,8 +282,15 @@ class BatchGenerator:
         """The same dataset with some of its pairs."""
         part = copy.copy(self)
         part.pairs = [pair for pair, chosen in zip(self.pairs, is_chosen) if chosen]
-        part._fingerprint, part._mean_color = None, None
+        part._of_pairs = {}
         return part
+
+    def _remembered(self, name: str, make: Callable[[], Result]) -> Result:
+        """What `make` returns for the pairs as they are now: the list can be changed."""
+        pairs = tuple(self.pairs)
+        if name not in self._of_pairs or self._of_pairs[name][0] != pairs:
+            self._of_pairs[name] = pairs, make()
+        return self._of_pairs[name][1]
 
     def get_num_files(self) -> int:
         """Counts the images."""
@@ -282,13 +299,7 @@ class BatchGenerator:
     @property
     def fingerprint(self) -> str:
         """Hashes the sizes of the files of all pairs, and their names relative to `root_dir`."""
-        if self._fingerprint is None:
-            names = [name for pair in self.pairs for name in pair if name is not None]
-            lines = sorted(
-                '{} {}'.format(os.path.relpath(name, self.root_dir), os.stat(name).st_size) for name in names
-            )
-            self._fingerprint = hashlib.sha256('\n'.join(lines).encode('utf-8', 'surrogateescape')).hexdigest()
-        return self._fingerprint
+        return self._remembered('fingerprint', lambda: _fingerprint(self.pairs, self.root_dir))
 
     @property
     def mean_color(self) -> Tuple[float, ...]:
@@ -296,9 +307,7 @@ class BatchGenerator:
 
         It is the default colour of padding.
         """
-        if self._mean_color is None:
-            self._mean_color = mean_color(self.pairs, image_rules=self.image_rules)
-        return self._mean_color
+        return self._remembered('mean_color', lambda: mean_color(self.pairs, image_rules=self.image_rules))
 
     @_naming_unknown_options
     def generate(
@@ -395,6 +404,7 @@ class BatchGenerator:
             ValueError: There are no labels, or the number of classes is not known.
             DataError: A label holds an ID that is no class.
         """
+        check_flags(show_progress=show_progress)
         if self.num_classes is None or not self.has_labels:
             raise ValueError(
                 'class pixels are counted by labels and num_classes, and this BatchGenerator lacks them. Pass '
@@ -520,6 +530,12 @@ def _check_split(split: Any) -> None:
     """Raises ValueError unless it names folders below that of all splits, so that '' does not stand for all of them."""
     if not isinstance(split, str) or not {'', '.', '..'}.isdisjoint(split.rstrip('/').split('/')):
         raise ValueError("split is {!r}; it has to be the name of one, such as 'train'.".format(split))
+
+
+def _fingerprint(pairs: Sequence[Pair], root_dir: str) -> str:
+    names = [name for pair in pairs for name in pair if name is not None]
+    lines = sorted('{} {}'.format(os.path.relpath(name, root_dir), os.stat(name).st_size) for name in names)
+    return hashlib.sha256('\n'.join(lines).encode('utf-8', 'surrogateescape')).hexdigest()
 
 
 def _common_root(pairs: Sequence[Pair]) -> str:

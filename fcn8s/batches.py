@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Tuple, U
 import numpy as np
 
 from helpers.counted import counted
-from helpers.flags import check_flags
+from helpers.flags import check_flags, unmasked
 from helpers.label_spaces import LabelSpace, checked_label_space, is_nameless
 from helpers.user_warnings import warn_user
 
@@ -31,7 +31,9 @@ def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]], channels: in
                     ', '.join(str(shape) for shape in shapes[:4])
                 )
             )
+        images = [unmasked('image', image, 0) for image in images]
         images = np.stack(images) if images else np.zeros([0, 1, 1, channels], np.uint8)
+    images = unmasked('images', images, 0)
     if images.dtype.kind not in 'iuf':
         read = ' Read files with helpers.images.read_image.' if images.dtype.kind in 'OSU' else ''
         raise ValueError(
@@ -166,7 +168,7 @@ def as_label_batch(labels: np.ndarray, label_space: LabelSpace, num_images: int)
 
     Raises ValueError naming the IDs that are neither a class nor the ignore ID.
     """
-    labels = np.asarray(labels)
+    labels = unmasked('labels', labels, label_space.ignore_id)
     classes = label_space.num_classes
     if labels.ndim not in (3, 4) or len(labels) != num_images or (labels.ndim == 4 and labels.shape[-1] != classes):
         raise ValueError(
@@ -216,8 +218,10 @@ def _check_ids(labels: np.ndarray, label_space: LabelSpace) -> None:
 def check_same_classes(model: LabelSpace, data: Any) -> LabelSpace:
     """Returns the label space of a network on a dataset, with the names of the dataset where the network has none.
 
-    data: the generator's `label_space`, or None if it has none. Raises ValueError where the two contradict each other.
+    data: the generator's `label_space`, or None if it has none. Raises ValueError where the two contradict each other,
+    or one is no label space.
     """
+    model = checked_label_space(model)
     if data is None:
         return model
     data = checked_label_space(data)

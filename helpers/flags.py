@@ -1,8 +1,8 @@
-"""Arguments that are on or off, one of several, or numbers."""
+"""Arguments that are on or off, one of several, numbers or arrays."""
 
 import math
 import numbers
-from typing import Any, Iterable, Optional, Tuple
+from typing import Any, Iterable, List, Optional, Tuple
 
 import numpy as np
 
@@ -73,6 +73,26 @@ def checked_whole(name: str, value: Any, low: int, high: Optional[int] = None, r
         rule += ', an int and no float' if isinstance(value, (float, np.floating)) else ''
         raise ValueError('{} is {!r}; it has to be a whole number {}. {}'.format(name, value, rule, remedy).rstrip())
     return int(value)
+
+
+def checked_ids(name: str, value: Any) -> List[int]:
+    """Returns the class IDs of a list; raises ValueError, naming it, for anything else, such as a single ID."""
+    listed: List[Any] = list(value) if np.iterable(value) else [None]
+    if not all(map(is_whole, listed)):
+        raise ValueError('{} is {!r}; it has to be a list of class IDs, such as [0].'.format(name, value))
+    return [int(class_id) for class_id in listed]
+
+
+def unmasked(name: str, value: Any, fill: Any = 'ignore_id') -> np.ndarray:
+    """Returns labels or images as an array; raises ValueError, naming them, if pixels are masked: NumPy drops masks.
+
+    fill: What the message says to fill masked pixels with.
+    """
+    if any(map(np.ma.is_masked, value if isinstance(value, (tuple, list)) else (value,))):
+        raise ValueError(
+            '{0}: some pixels are masked, and masks are not read. Fill them first: {0}.filled({1}).'.format(name, fill)
+        )
+    return np.asarray(value)
 
 
 def is_sequence(value: Any, length: int) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from helpers.aliases import Color
 from helpers.color_codes import color_code, color_codes, color_of_code
-from helpers.flags import checked_whole, is_real
+from helpers.flags import checked_whole, is_real, unmasked
 from helpers.label_spaces import DEFAULT_IGNORE_ID
 
 IdMap = Union[np.ndarray, Sequence[int], Mapping[int, int]]
@@ -32,7 +32,7 @@ def convert_colors_to_ids(label_rgb: np.ndarray, color_to_id: Mapping[Color, int
     Raises:
         ValueError: A colour of the image is not in the table; the image or the table is malformed.
     """
-    label_rgb = np.asarray(label_rgb)
+    label_rgb = unmasked('label_rgb', label_rgb, 0)
     if label_rgb.dtype != np.uint8 or label_rgb.ndim < 3 or label_rgb.shape[-1] != 3:
         raise ValueError(
             'Colour labels of dtype {} and shape {} came, but uint8 [H, W, 3] is expected.'.format(
@@ -178,7 +178,7 @@ def one_hot_to_ids(one_hot: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> n
     Raises:
         ValueError: A vector is not one-hot: it has several ones, or values other than 0 and 1.
     """
-    one_hot = np.asarray(one_hot)
+    one_hot = unmasked('one_hot', one_hot, 0)
     marks = one_hot.astype(bool)
     counts = np.count_nonzero(marks, axis=-1)
     if counts.size and (counts.max() > 1 or (one_hot != marks).any()):
@@ -192,7 +192,7 @@ def one_hot_to_ids(one_hot: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> n
 
 def _integers(labels: np.ndarray) -> np.ndarray:
     """Labels as an array of integers. Others are refused: to an index, 0.7 would be 0."""
-    labels = np.asarray(labels)
+    labels = unmasked('labels', labels)
     if labels.dtype == bool:
         return labels.astype(np.uint8)
     if not np.issubdtype(labels.dtype, np.integer):

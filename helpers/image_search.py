@@ -4,10 +4,11 @@ import glob
 import os
 import re
 import unicodedata
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from helpers.aliases import PathLike
 from helpers.files import ignores_case, path_of
+from helpers.flags import check_flags
 from helpers.image_rules import ImageRules
 
 #: The extensions of formats that are read and written.
@@ -50,7 +51,10 @@ def find_images(
         FileNotFoundError: There is no such file or directory, or it holds no image.
     """
     source = path_of(source)
+    check_flags(recursive=recursive)
     extensions = (extensions,) if isinstance(extensions, str) else extensions
+    if not isinstance(extensions, Collection) or not all(isinstance(extension, str) for extension in extensions):
+        raise ValueError("extensions is {!r}; it has to be one, such as 'png', or a list.".format(extensions))
     wanted = tuple('.' + extension.lower().lstrip('.') for extension in extensions)
     if os.path.isfile(source):
         return [source]
@@ -78,7 +82,7 @@ def find_images(
 def unread_images(directory: PathLike, recursive: bool = True) -> List[str]:
     """Lists the files of `UNREAD_EXTENSIONS` in a directory, in natural order; hidden ones are left out."""
     endings = tuple('.' + extension for extension in UNREAD_EXTENSIONS)
-    names = (path for path in _walk(os.fspath(directory), recursive) if path.lower().endswith(endings))
+    names = (path for path in _walk(path_of(directory), recursive) if path.lower().endswith(endings))
     return sorted((path for path in names if not os.path.basename(path).startswith('.')), key=natural_sort_key)
 
 

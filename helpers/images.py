@@ -13,7 +13,7 @@ import numpy as np
 from helpers.aliases import Color, PathLike
 from helpers.counted import counted
 from helpers.files import atomic_path, path_of
-from helpers.flags import checked_pair
+from helpers.flags import check_flags, checked_pair, unmasked
 from helpers.image_files.animation import holds_frames
 from helpers.image_files.decoding import decode, decode_by_opencv, decode_by_pillow, naming_the_file
 from helpers.image_files.headers import ImageHeader, png_size, read_header
@@ -36,6 +36,8 @@ _DECODE_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)
 MAX_OPENCV_SIDE = 32766
 # What it resizes.
 _OPENCV_TYPES = ('uint8', 'uint16', 'int16', 'float32', 'float64')
+# What it picks pixels of.
+_OPENCV_LABEL_TYPES = ('uint8', 'int8', 'uint16', 'int16', 'int32')
 
 
 class EncodedImage(NamedTuple):
@@ -86,6 +88,7 @@ def read_image(
             bits and no conversion is asked for; or the rules cannot be applied to it. The message names the file and
             the reason.
     """
+    check_flags(convert=convert)
     name, data, header = path if isinstance(path, EncodedImage) else read_encoded(path)
     if holds_frames(data):
         tell('Of images that move (GIF, PNG or WebP of several frames) the first frame is taken.')
@@ -208,6 +211,7 @@ def read_color_labels(
         TransparentLabelError: There are transparent pixels, without `keep_alpha`: they may be void or a class.
         ValueError: As `read_labels`; and the file holds class IDs, which `read_labels` reads.
     """
+    check_flags(lossy=lossy, keep_alpha=keep_alpha)
     path, data, header = source if isinstance(source, EncodedImage) else read_encoded(source)
     _require_one_frame(data, path)
     pixels = decode(data, header._replace(orientation=1), path)
@@ -265,7 +269,7 @@ def _require_known(grey: np.ndarray, colors: Collection[Color], path: PathLike) 
 
 def checked_rgb(image: np.ndarray, name: str) -> np.ndarray:
     """Returns an image as an array; raises ValueError, naming it, unless it is uint8 [H, W, 3] and not empty."""
-    image = np.asarray(image)
+    image = unmasked(name, image, 0)
     if not _is_rgb(image):
         raise ValueError(
             '{} has dtype {} and shape {}, but uint8 [H, W, 3] is expected. Convert it first.'.format(
@@ -286,7 +290,7 @@ def write_image(path: PathLike, rgb: np.ndarray) -> None:
         ValueError: `rgb` is no such array, or no format is known for the suffix.
         OSError: As `helpers.files.atomic_path`.
     """
-    rgb = np.asarray(rgb)
+    rgb = unmasked('rgb', rgb, 0)
     if not _is_rgb(rgb):
         raise ValueError(
             'An image of dtype {} and shape {} came for {}, but uint8 [H, W, 3] is written. Convert it first.'.format(
@@ -309,7 +313,7 @@ def write_labels(path: PathLike, ids: np.ndarray) -> None:
         ValueError: `ids` is no such array, or the suffix does not name a lossless format.
         OSError: As `helpers.files.atomic_path`.
     """
-    ids = np.asarray(ids)
+    ids = unmasked('ids', ids)
     if ids.ndim != 2 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
         raise ValueError(
             'Labels of dtype {} and shape {} came for {}, but integers [H, W] are written. Use argmax or '
@@ -333,13 +337,19 @@ def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     bilinearly. An image of that size is returned unchanged.
 
     Training, evaluation and prediction all use this rule, so a network always sees the same image. Raises ValueError
-    unless `size` is a pair of whole numbers of at least 1, and the image an array of a type that OpenCV resizes (not
-    int64).
+    unless `size` is a pair of whole numbers of at least 1, and the image one array, not empty, of a type that OpenCV
+    resizes (not int64).
     """
     size = checked_pair('size', size)
     if not isinstance(image, np.ndarray) or image.dtype.name not in _OPENCV_TYPES:
         what = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError('the image is of the type {}; it has to be an array uint8 [H, W, C].'.format(what))
+    image = unmasked('image', image, 0)
+    if image.ndim not in (2, 3) or not image.size:
+        raise ValueError(
+            'the image has the shape {}; it has to be [H, W, C], and not empty. Resize the images of a batch one by '
+            'one.'.format(image.shape)
+        )
     height, width = image.shape[:2]
     if (height, width) == tuple(size):
         return image
@@ -351,21 +361,32 @@ def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
 
 
 def _interpolated(image: np.ndarray, size: Tuple[int, int], interpolation: int) -> np.ndarray:
+    image = _in_native_order(image)
     return by_four_channels(image, lambda part: cv2.resize(part, (size[1], size[0]), interpolation=interpolation))
 
 
 def resize_labels(labels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """Resizes integer labels [h, w] to `size` (height, width) by nearest neighbour.
 
-    Raises ValueError unless `size` is a pair of whole numbers of at least 1.
+    Raises ValueError unless `size` is a pair of whole numbers of at least 1, and the labels those of one image.
     """
-    size = checked_pair('size', size)
-    if max(labels.shape) > MAX_OPENCV_SIDE:
+    labels, size = _in_native_order(unmasked('labels', labels)), checked_pair('size', size)
+    if labels.ndim != 2 or not labels.size:
+        raise ValueError(
+            'labels have the shape {}; they have to be [H, W], and not empty. Resize those of a batch one by '
+            'one.'.format(labels.shape)
+        )
+    if max(labels.shape) > MAX_OPENCV_SIDE or labels.dtype.name not in _OPENCV_LABEL_TYPES:
         rows, columns = ((2 * np.arange(to) + 1) * side // (2 * to) for side, to in zip(labels.shape, size))
         return labels[rows[:, np.newaxis], columns]
     # INTER_NEAREST samples at the upper left corner of a pixel, which shifts labels against images by up to half a
     # source pixel; INTER_NEAREST_EXACT samples at its centre.
     return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _in_native_order(array: np.ndarray) -> np.ndarray:
+    """The array with the byte order of the machine: OpenCV ignores that of the array."""
+    return array.astype(array.dtype.newbyteorder('='), copy=False)
 
 
 def by_four_channels(image: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

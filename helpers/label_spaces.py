@@ -13,7 +13,7 @@ from helpers.aliases import Color
 from helpers.cityscapes_labels import CITYSCAPES_LABELS
 from helpers.class_tables import ADE20K_NAMES, CAMVID_COLORS, VOC_NAMES
 from helpers.files import to_json
-from helpers.flags import checked_whole, is_whole
+from helpers.flags import checked_whole, is_whole, unmasked
 
 #: Sources of the colours of classes, see `helpers.color_vision.with_palette`.
 PALETTES = ('dataset', 'color-blind')
@@ -61,14 +61,15 @@ class LabelSpace(NamedTuple):
         Raises:
             ValueError: Two classes have the same colour, or a class and ignored pixels: the colour is ambiguous.
         """
-        table = {color: class_id for class_id, color in enumerate(self.colors)}
+        ignore_colors = _as_tuples(self.ignore_colors)
+        table = {color: class_id for class_id, color in enumerate(_as_tuples(self.colors))}
         are_distinct = len(table) == len(self.colors)
-        if not are_distinct or not table.keys().isdisjoint(self.ignore_colors):
+        if not are_distinct or not table.keys().isdisjoint(ignore_colors):
             raise ValueError(
                 '{} of the label space {} have the same colour, so colours do not tell the class. Read the files with '
                 'class IDs instead.'.format('A class and ignored pixels' if are_distinct else 'Two classes', self.name)
             )
-        table.update(dict.fromkeys(self.ignore_colors, self.ignore_id))
+        table.update(dict.fromkeys(ignore_colors, self.ignore_id))
         return table
 
     def to_dict(self) -> Dict[str, Any]:
@@ -159,6 +160,7 @@ def is_of_a_table(space: LabelSpace) -> bool:
 
 def are_counted(labels: np.ndarray, space: LabelSpace) -> np.ndarray:
     """Returns which pixels of integer labels count in scores, bool [H, W]: neither ignored nor of a void class."""
+    labels = unmasked('labels', labels, space.ignore_id)
     return (labels != space.ignore_id) & ~np.isin(labels, space.void_class_ids)
 
 
@@ -199,7 +201,7 @@ def class_ids_to_file_ids(space: LabelSpace) -> np.ndarray:
 
 def _id_table(rest: int, entries: Dict[int, int]) -> np.ndarray:
     """A table of at least 256 IDs: the new ID from `entries`, or `rest` for IDs without an entry."""
-    table = np.full(max(256, max(entries) + 1), rest)
+    table = np.full(max(256, int(max(entries)) + 1), int(rest))
     table[list(entries)] = list(entries.values())
     return table.astype(np.uint8 if table.max() <= 255 else np.uint16)
 
@@ -304,7 +306,7 @@ def _check(space: LabelSpace) -> None:
 
 
 def _as_tuples(value: Any) -> Any:
-    value = value.tolist() if isinstance(value, np.ndarray) else value
+    value = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value  # np.uint8(255) + 1 is 0
     return tuple(_as_tuples(entry) for entry in value) if isinstance(value, (tuple, list)) else value
 
 

@@ -8,7 +8,7 @@ from typing import List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from helpers.flags import checked_whole
+from helpers.flags import checked_ids, checked_whole
 from helpers.images import checked_rgb
 from helpers.label_spaces import LabelSpace
 from helpers.text_drawing import SMALLEST_LINE, draw_text, drawable_name, shorten_text, text_width
@@ -104,8 +104,7 @@ def add_legend(
 
 
 def _legend_classes(label_space: LabelSpace, class_ids: Optional[Sequence[int]]) -> List[int]:
-    if class_ids is None:
-        class_ids = range(label_space.num_classes)
+    class_ids = range(label_space.num_classes) if class_ids is None else checked_ids('class_ids', class_ids)
     unknown = [
         class_id
         for class_id in class_ids
@@ -118,7 +117,7 @@ def _legend_classes(label_space: LabelSpace, class_ids: Optional[Sequence[int]])
             )
         )
     shown = [
-        int(class_id)
+        class_id
         for class_id in class_ids
         if class_id not in label_space.void_class_ids and class_id != label_space.ignore_id
     ]
@@ -142,7 +141,8 @@ def _draw_legend_entry(
     legend: np.ndarray, label_space: LabelSpace, class_id: int, position: Tuple[int, int], line: int, column_width: int
 ) -> None:
     (top, left), bottom, right = position, position[0] + line - 1, position[1] + int(1.5 * line)
-    cv2.rectangle(legend, (left, top), (right, bottom), label_space.colors[class_id], cv2.FILLED)
+    color = [int(channel) for channel in label_space.colors[class_id]]
+    cv2.rectangle(legend, (left, top), (right, bottom), color, cv2.FILLED)
     # An outline, so that a white swatch is visible on white.
     cv2.rectangle(legend, (left, top), (right, bottom), (128, 128, 128), 1)
     name = shorten_text(_name(label_space, class_id), line, column_width - int(2.2 * line))

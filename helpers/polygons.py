@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 import cv2
 import numpy as np
 
-from helpers.flags import check_rule, is_real
+from helpers.flags import check_rule, is_real, unmasked
 from helpers.label_spaces import LabelSpace
 
 # The most crossings of edges and rows that a polygon may have: no hand-drawn outline comes near it.
@@ -149,6 +149,7 @@ def regions(class_ids: np.ndarray) -> Iterator[Region]:
     A region comes after the region in whose hole it lies. So painting the regions in this order with their holes filled
     gives the label map again.
     """
+    class_ids = unmasked('class_ids', class_ids)
     found: List[Tuple[int, int, Region]] = []
     for class_id in np.unique(class_ids):
         count, numbers, stats, _ = cv2.connectedComponentsWithStats(

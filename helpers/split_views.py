@@ -7,7 +7,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from helpers.flags import checked_pair
+from helpers.flags import checked_pair, unmasked
 from helpers.images import checked_rgb, resize_image
 from helpers.text_drawing import SMALLEST_LINE, draw_text, shorten_text, text_width
 
@@ -101,7 +101,7 @@ def _checked_places(
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:
     """A grey image [h, w] or [h, w, 1] with three channels; other images unchanged."""
-    image = np.asarray(image)
+    image = unmasked('image', image, 0)
     if image.ndim == 2:
         image = image[..., np.newaxis]
     return image.repeat(3, axis=-1) if image.ndim == 3 and image.shape[-1] == 1 else image

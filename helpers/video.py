@@ -26,7 +26,7 @@ from helpers.files import (
     numbered,
     path_of,
 )
-from helpers.flags import checked_pair, is_real
+from helpers.flags import checked_pair, is_real, unmasked
 from helpers.image_rules import RGB_RULES, ImageRules, check_frames, checked_rules
 from helpers.image_search import check_extension, extensions_for, find_images
 from helpers.images import read_image
@@ -275,7 +275,7 @@ class VideoWriter:
             ValueError: The frame has another shape or dtype. The message has its number, counted from 0.
             OSError: The encoder stopped, for example because the disk is full. Names the frame and the partial file.
         """
-        frame = np.asarray(frame)
+        frame = unmasked('frame', frame, 0)
         if frame.dtype != np.uint8 or frame.shape != self._size + (3,):
             raise ValueError(
                 'Frame {} of {} has dtype {} and shape {}, but the video was begun with uint8 {}. Resize '

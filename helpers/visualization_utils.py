@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from helpers.aliases import Color
-from helpers.flags import check_alpha
+from helpers.flags import check_alpha, check_flags, checked_ids, unmasked
 from helpers.ground_truth import LARGEST_ID, look_up
 from helpers.images import checked_rgb
 from helpers.label_spaces import LabelSpace, are_counted
@@ -73,6 +73,7 @@ def print_segmentation_onto_image(
     Raises:
         ValueError: The image and the prediction differ in size, or an argument has another shape, dtype or range.
     """
+    check_flags(contours=contours)
     image = checked_rgb(image, 'image')
     ids = _class_ids(prediction, image.shape[:2])
     if ids.shape != image.shape[:2]:
@@ -98,7 +99,7 @@ def colorize(
     """Paints a segmentation without an image under it.
 
     Args:
-        prediction: As for `print_segmentation_onto_image`.
+        prediction: As for `print_segmentation_onto_image`, but integer vectors have to be one-hot.
         color_map: As for `print_segmentation_onto_image`; a fourth number of a colour matters only if it is 0, which
             makes the class void.
         void_color: The colour of pixels without a class.
@@ -131,6 +132,7 @@ def draw_errors(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, la
     Raises:
         ValueError: The three differ in size.
     """
+    image, labels, class_ids = np.asarray(image), unmasked('labels', labels), unmasked('class_ids', class_ids)
     if not image.shape[:2] == labels.shape == class_ids.shape:
         raise ValueError(
             'An image of size {} came with labels of size {} and a prediction of size {}. Bring all to the size of the '
@@ -156,9 +158,9 @@ class _Palette(NamedTuple):
 
 def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Palette:
     check_alpha(alpha)
-    entries, hidden = _color_entries(color_map), set(void_ids)
+    entries, hidden = _color_entries(color_map), set(checked_ids('void_ids', void_ids))
     if isinstance(color_map, LabelSpace):
-        hidden.update(color_map.void_class_ids + (color_map.ignore_id,))
+        hidden.update((*color_map.void_class_ids, color_map.ignore_id))
     size = max(256, max(entries, default=0) + 1) + 1
     palette = _Palette(np.zeros((size, 3), np.uint8), np.zeros(size), np.zeros(size, bool))
     for class_id, color in entries.items():
@@ -209,7 +211,7 @@ def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -
 
     size: (H, W), if known: it decides whether integers [1, a, b] are the IDs of a x b pixels or vectors.
     """
-    prediction = np.asarray(prediction)
+    prediction = unmasked('prediction', prediction)
     are_integers = np.issubdtype(prediction.dtype, np.integer)
     are_ids = prediction.ndim == 3 and are_integers and size in (None, prediction.shape[1:])
     if prediction.shape[:1] == (1,) and (prediction.ndim == 4 or are_ids):
@@ -222,6 +224,8 @@ def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -
                 'A prediction with NaN or infinite values came: no class of such a pixel is the likeliest. '
                 'Look for the NaN in the weights or in the image that it was made from.'
             )
+        if size is None:
+            _refuse_a_batch(prediction)
         prediction = np.where(prediction.any(axis=-1), np.argmax(prediction, axis=-1), -1)
     if prediction.ndim != 2 or prediction.size == 0 or not np.issubdtype(prediction.dtype, np.integer):
         raise ValueError(
@@ -231,6 +235,17 @@ def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -
     if prediction.dtype != np.uint8 and prediction.min() >= 0 and prediction.max() <= 255:
         return prediction.astype(np.uint8)  # painting is fast for this type
     return prediction
+
+
+def _refuse_a_batch(vectors: np.ndarray) -> None:
+    """Raises ValueError for integers [H, W, C] that are not one-hot: they may be class IDs [N, H, W]."""
+    if vectors.dtype.kind == 'f' or not vectors.size:
+        return
+    if vectors.min() < 0 or vectors.max() > 1 or vectors.sum(axis=-1, dtype=np.int64).max() > 1:
+        raise ValueError(
+            'A prediction of dtype {} and shape {} came, whose vectors are not one-hot. Of a batch of class IDs, pass '
+            'one image: prediction[0]. Of scores [H, W, C], take argmax(axis=-1).'.format(vectors.dtype, vectors.shape)
+        )
 
 
 def _paint(ids: np.ndarray, table: np.ndarray) -> np.ndarray:

@@ -76,7 +76,7 @@ ARROWS = {
         'ground_truth': {'aliases', 'color_codes', 'flags', 'label_spaces'},
         'polygons': {'flags', 'label_spaces'},
         'image_rules': {'counted', 'flags'},
-        'image_search': {'aliases', 'files', 'image_rules'},
+        'image_search': {'aliases', 'files', 'flags', 'image_rules'},
         'image_files': {'aliases', 'counted', 'image_rules', 'process'},
         'images': {'aliases', 'counted', 'files', 'flags', 'image_files', 'image_rules', 'image_search', 'process'},
         'legend_drawing': {'flags', 'images', 'label_spaces', 'text_drawing'},

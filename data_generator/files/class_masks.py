@@ -14,6 +14,7 @@ from data_generator.files.discovery import LABEL_EXTENSIONS, list_files, stem_of
 from data_generator.files.masks import BLACK_AND_WHITE
 from helpers.counted import counted
 from helpers.files import atomic_new_path
+from helpers.flags import check_flags
 from helpers.ground_truth import nearest_colors
 from helpers.images import (
     LOSSY_FORMATS,
@@ -59,6 +60,7 @@ def combine(
         DataError: No mask; two masks of one class for an image; masks that differ in size or overlap; a mask that
             cannot be read.
     """
+    check_flags(ignore_overlaps=ignore_overlaps)
     if not class_names or len(set(class_names)) < len(class_names) or len(class_names) > _MOST_NAMES:
         raise ValueError(
             'class_names is {!r}; it has to be 1 to {} different names.'.format(list(class_names), _MOST_NAMES)

@@ -3,12 +3,13 @@
 import csv
 import os
 import unicodedata
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Collection, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from data_generator.errors import DataError, Problem
 from data_generator.files.renaming import Renaming, companions, find_renaming, labels_among
 from data_generator.files.texts import decoded
 from helpers.counted import counted
+from helpers.files import path_of
 from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, about_unread, composed, find_images, folded
 
 #: Extensions of label maps: lossless formats only, since JPEG changes the IDs.
@@ -57,15 +58,14 @@ class NameRule(NamedTuple):
 
 
 def as_path_list(paths: Optional[Paths], name: str = 'paths') -> List[str]:
-    """Returns one path, several or None as a list of strings. Raises ValueError, with `name`, for anything else."""
-    if paths is None:
-        return []
-    if isinstance(paths, (str, os.PathLike)):
-        return [os.fspath(paths)]
-    try:
-        return [os.fspath(path) for path in paths]
-    except TypeError:
-        raise ValueError('{} is {!r}; it has to be a path, or a list of paths.'.format(name, paths)) from None
+    """Returns one path, several or None as a list of strings. Raises ValueError, with `name`, for anything else.
+
+    An iterator is refused, since it can be read only once.
+    """
+    listed = [] if paths is None else [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    if not isinstance(listed, Collection) or not all(isinstance(path, (str, os.PathLike)) for path in listed):
+        raise ValueError('{} is {!r}; it has to be a path, or a list of paths.'.format(name, paths))
+    return [path_of(path) for path in listed]
 
 
 def find_pairs(
@@ -118,7 +118,7 @@ def find_images_of(directory: str, extensions: Optional[Paths], rule: NameRule) 
         DataError: It holds no image, or none with a name that fits the rule.
     """
     _check_directory(directory, 'images')
-    wanted = IMAGE_EXTENSIONS if extensions is None else as_path_list(extensions)
+    wanted = IMAGE_EXTENSIONS if extensions is None else as_path_list(extensions, 'image_file_extension')
     found = list_files(directory, wanted)
     if not found:
         raise DataError(
@@ -389,7 +389,7 @@ def _split_line(line: str) -> List[str]:
 
 
 def check_pairs(
-    pairs: Iterable[Union[str, Tuple[str, ...]]], source: str = 'pairs', root_dir: Optional[str] = None
+    pairs: Iterable[Union[str, Tuple[Optional[str], ...]]], source: str = 'pairs', root_dir: Optional[str] = None
 ) -> List[Pair]:
     """Returns images, or (image, label) tuples, as `Pair`s. Raises DataError if there are none or not all have labels.
 
@@ -408,7 +408,7 @@ def check_pairs(
     return made
 
 
-def _as_pair(row: Union[str, Tuple[str, ...]], source: str, root_dir: Optional[str]) -> Pair:
+def _as_pair(row: Union[str, Tuple[Optional[str], ...]], source: str, root_dir: Optional[str]) -> Pair:
     if isinstance(row, Pair):
         return row
     columns = (row,) if isinstance(row, (str, os.PathLike)) else tuple(row)
@@ -418,7 +418,7 @@ def _as_pair(row: Union[str, Tuple[str, ...]], source: str, root_dir: Optional[s
                 source, row, len(columns)
             )
         )
-    image, label = (os.path.join(root_dir or '', name) if name else None for name in (columns + (None,))[:2])
+    image, label = (os.path.join(root_dir or '', path_of(name)) if name else None for name in (columns + (None,))[:2])
     if image is None:
         raise DataError('{}: {!r} names no image. Give (image, label), or the image alone.'.format(source, row))
     return Pair(image, label)

@@ -57,7 +57,8 @@ class LegalIds:
         self._illegal_bytes = (~self._is_legal[:256]).astype(np.uint8)
         self.complete_map = id_map
         if self._entries is not None and color_map is None and self.fit_8_bits:
-            self.complete_map = np.full(256, ignore_id)  # IDs that keep this value are illegal, so they never occur
+            # IDs that keep this value are illegal, so they never occur.
+            self.complete_map = np.full(256, int(ignore_id))
             for file_id, class_id in self._entries.items():
                 self.complete_map[file_id : file_id + 1] = class_id
         self._check_colors(color_map or {})
@@ -210,7 +211,9 @@ def read_pair(
 
 
 def _entries(id_map: IdMap) -> Mapping[int, int]:
-    return id_map if isinstance(id_map, Mapping) else dict(enumerate(np.asarray(id_map).tolist()))
+    if not isinstance(id_map, Mapping):
+        return dict(enumerate(np.asarray(id_map).tolist()))
+    return {int(old): int(new) for old, new in id_map.items()}  # np.uint8(255) + 1 is 0
 
 
 @contextlib.contextmanager

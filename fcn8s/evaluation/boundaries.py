@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from fcn8s.evaluation.scores import checked_limits, count_classes, count_confusion, intersection_over_union, mean_iou
-from helpers.flags import is_real
+from helpers.flags import checked_whole, is_real, unmasked
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, ignore_void
 
 TRIMAP_WIDTHS = (4, 8, 16)
@@ -29,7 +29,7 @@ def boundary_mask(ids: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> np.nda
     """
     if np.ndim(ids) != 2:
         raise ValueError('IDs of the shape {} came; they have to be [H, W], of one image.'.format(np.shape(ids)))
-    ids = np.asarray(ids)
+    ids = unmasked('ids', ids, ignore_id)
     mask = np.zeros(ids.shape, dtype=bool)
     valid = ids != ignore_id
     for here, there in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
@@ -48,7 +48,7 @@ def squared_distances(mask: np.ndarray) -> np.ndarray:
     """
     # The transform of scipy.ndimage, which the tests compare with, takes 20 times as long. Squared distances on a grid
     # are whole numbers: rounding undoes the square root in float32, and a limit such as 5 pixels needs no tolerance.
-    distances = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distances = cv2.distanceTransform(np.logical_not(mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.rint(distances * distances)
 
 
@@ -59,7 +59,7 @@ def _squared_distances_to_boundary(labels: np.ndarray, ignore_id: int) -> np.nda
 
 
 def _checked_images(labels: np.ndarray, class_ids: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    labels, class_ids = np.asarray(labels), np.asarray(class_ids)
+    labels, class_ids = unmasked('labels', labels), unmasked('class_ids', class_ids)
     if labels.ndim != 2 or labels.shape != class_ids.shape:
         raise ValueError(
             'The labels have the shape {} and the prediction {}; both have to be [H, W], of one image and one '
@@ -72,7 +72,7 @@ def _checked_distances(name: str, distances: Any) -> List[float]:
     listed = list(distances) if hasattr(distances, '__len__') and not isinstance(distances, str) else []
     if not listed or not all(is_real(distance) and distance >= 0 for distance in listed):
         raise ValueError('{} is {!r}; it has to be of numbers of at least 0, in pixels.'.format(name, distances))
-    return listed
+    return [float(distance) for distance in listed]  # the square of np.uint8(16) is 0
 
 
 def trimap_confusions(
@@ -156,6 +156,7 @@ def boundary_f1(
     """
     labels, class_ids = _checked_images(labels, class_ids)
     _checked_distances('tolerance', [tolerance])
+    num_classes = checked_whole('num_classes', num_classes, 1)
     truth = _boundary_points(labels, num_classes, ignore_id)
     predicted = _boundary_points(np.where(labels == ignore_id, np.int32(ignore_id), class_ids), num_classes, ignore_id)
     return np.array([_f1(*pair, tolerance=tolerance) for pair in zip(truth, predicted)])

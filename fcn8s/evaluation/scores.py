@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, NamedTuple, Sequence, Union
 
 import numpy as np
 
-from helpers.flags import checked_whole
+from helpers.flags import checked_whole, unmasked
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace
 
 ArrayOrNumber = Union[np.ndarray, float]
@@ -65,7 +65,7 @@ def count_confusion(
         ValueError: The shapes differ, or an ID is not a whole number, or it is neither a class nor `ignore_id`.
     """
     num_classes = checked_whole('num_classes', num_classes, 1)
-    labels, class_ids = np.asarray(labels), np.asarray(class_ids)
+    labels, class_ids = unmasked('labels', labels, ignore_id), unmasked('class_ids', class_ids, ignore_id)
     if labels.shape != class_ids.shape:
         raise ValueError(
             'The labels have shape {} and the predicted class IDs {}. Both need one entry per pixel of '

@@ -82,7 +82,7 @@ def with_warm_up(schedule: Schedule, warm_up_steps: int) -> Schedule:
     step warm_up_steps is the first at the full rate. The schedule underneath still counts from step 0.
     """
     check_function('schedule', schedule, 'step -> rate, such as schedules.constant(1e-4)')
-    checked_whole('warm_up_steps', warm_up_steps, 0)
+    warm_up_steps = checked_whole('warm_up_steps', warm_up_steps, 0)
 
     def warmed_up(step: int) -> float:
         return schedule(step) * min(1.0, (step + 1) / (warm_up_steps + 1))

@@ -277,6 +277,20 @@ def test_fingerprint_depends_on_names_and_sizes_but_not_on_the_place(tmp_path):
     assert dataset(tmp_path / 'b').fingerprint != one.fingerprint
 
 
+def test_changed_pairs_have_their_own_fingerprint_and_mean_color(tmp_path):
+    write_dataset(tmp_path, 12)
+    data = dataset(tmp_path)
+    whole, part = data.fingerprint, data.only('1')
+    assert data.mean_color != part.mean_color
+    data.pairs = part.pairs
+    assert (data.fingerprint, data.mean_color) == (part.fingerprint, part.mean_color)
+    assert data.generate(1).fingerprint == part.fingerprint != whole
+    del data.pairs[1:]
+    assert data.fingerprint not in (part.fingerprint, whole)
+    with pytest.raises(DataError, match='pairs: names no images'):
+        data.pairs = []
+
+
 # ---- Conversions ----
 
 

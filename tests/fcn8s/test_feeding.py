@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from fcn8s.batches import as_image_batch, as_label_batch, as_pair, check_same_classes
+from fcn8s.evaluation.boundaries import boundary_f1, boundary_mask
+from fcn8s.evaluation.scores import count_confusion
 from helpers.label_spaces import CAMVID, CITYSCAPES, generic_label_space
 
 SPACE = generic_label_space(3)
@@ -104,6 +106,24 @@ def test_the_ignore_id_of_the_network_is_the_one_that_is_allowed():
         as_label_batch(np.full([1, 2, 2], 255, np.uint8), CAMVID, 1)
 
 
+@pytest.mark.parametrize(
+    'feed, remedy',
+    [
+        (lambda masked: as_label_batch(masked, CAMVID, 1), r'labels.filled\(11\)'),
+        (lambda masked: as_label_batch(list(masked), CAMVID, 1), r'labels.filled\(11\)'),
+        (lambda masked: as_image_batch(np.ma.stack([masked] * 3, axis=-1)), r'images.filled\(0\)'),
+        (lambda masked: as_image_batch(list(np.ma.stack([masked] * 3, axis=-1))), r'image.filled\(0\)'),
+        (lambda masked: count_confusion(masked, masked.data, 2), r'labels.filled\(255\)'),
+        (lambda masked: count_confusion(masked.data, masked, 2), r'class_ids.filled\(255\)'),
+        (lambda masked: boundary_f1(masked[0], masked[0].data, 2, 1), r'labels.filled\(ignore_id\)'),
+        (lambda masked: boundary_mask(masked[0]), r'ids.filled\(255\)'),
+    ],
+)
+def test_masked_pixels_would_count(feed, remedy):
+    with pytest.raises(ValueError, match='some pixels are masked, and masks are not read. Fill them first: ' + remedy):
+        feed(np.ma.masked_equal([[[0, 1], [1, 0]]], 1))
+
+
 @pytest.mark.parametrize('shape', [(2, 2), (1, 2, 2, 4), (1, 2, 2, 1), (2, 2, 2), (1, 1, 2, 2, 3)])
 def test_labels_of_another_shape(shape):
     with pytest.raises(ValueError, match=r'for 1 image; expected class IDs \[N, H, W\] or one-hot \[N, H, W, 3\]'):
@@ -136,6 +156,11 @@ def test_data_of_other_classes_are_refused(data, message):
     named = generic_label_space(3, class_names=['a', 'b', 'c'])._replace(name='mine')
     with pytest.raises(ValueError, match=message):
         check_same_classes(named, data)
+
+
+def test_a_list_of_names_is_no_label_space():
+    with pytest.raises(ValueError, match=r"label_space is \['a', 'b'\]; it has to be a LabelSpace"):
+        check_same_classes(['a', 'b'], None)
 
 
 def test_classes_with_names_are_compared_whatever_the_space_is_called():

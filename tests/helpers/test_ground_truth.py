@@ -10,7 +10,9 @@ from helpers.ground_truth import (
     convert_to_one_hot,
     one_hot_to_ids,
 )
-from helpers.label_spaces import CAMVID32
+from helpers.images import resize_labels, write_image, write_labels
+from helpers.label_spaces import CAMVID32, are_counted
+from helpers.visualization_utils import colorize
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -118,6 +120,32 @@ def test_labels_that_are_no_integers():
         with pytest.raises(ValueError, match='Labels of dtype float64 came'):
             convert(np.full((1, 1), 0.7))  # as an index it would be 0
         np.testing.assert_array_equal(convert(np.array([[True]])), convert(np.array([[1]])))
+
+
+@pytest.mark.parametrize(
+    'use',
+    [
+        lambda labels: convert_ids_to_ids(labels, [0, 1]),
+        lambda labels: convert_to_one_hot([labels], 2),
+        one_hot_to_ids,
+        lambda labels: convert_colors_to_ids(np.ma.stack([labels] * 3, axis=-1), {(0, 0, 0): 0}),
+        lambda labels: are_counted(labels, CAMVID32),
+        lambda labels: colorize(labels, CAMVID32),
+        lambda labels: resize_labels(labels, (3, 3)),
+        lambda labels: write_labels('labels.png', labels),
+        lambda labels: write_image('image.png', np.ma.stack([labels] * 3, axis=-1)),
+    ],
+)
+def test_masked_pixels_are_refused(use):
+    """As rasterio's read(masked=True) has them; NumPy would drop the mask, and what lies under it would count."""
+    labels = np.ma.masked_array(np.eye(2, dtype=np.uint8), [[0, 0], [0, 1]])
+    with pytest.raises(ValueError, match=r'some pixels are masked, and masks are not read.*filled\('):
+        use(labels)
+
+
+def test_a_mask_without_a_masked_pixel_is_no_mask():
+    labels = np.ma.masked_array([[0, 1]], [[False, False]])
+    assert type(convert_ids_to_ids(labels, [0, 1])) is np.ndarray
 
 
 def test_a_table_of_colours_is_a_dict():

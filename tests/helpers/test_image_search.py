@@ -111,6 +111,12 @@ def test_finding_nothing_is_an_error_that_says_where(tree):
         find_images(None)
 
 
+@pytest.mark.parametrize('extensions', [None, 5, [None], iter(['png'])])
+def test_extensions_that_are_none(tmp_path, extensions):
+    with pytest.raises(ValueError, match="extensions is .*; it has to be one, such as 'png', or a list"):
+        find_images(tmp_path, extensions)
+
+
 @given(st.lists(st.integers(0, 10**25), min_size=1, max_size=8))
 def test_numbers_sort_as_numbers(numbers):
     found = sorted(('city_{}_a'.format(number) for number in numbers), key=natural_sort_key)

@@ -579,9 +579,26 @@ def test_resizing_what_is_no_image_is_refused(image):
         resize_image(image, (4, 4))
 
 
+@pytest.mark.parametrize('dtype', ['>u2', '>f4', '>f8'])
+@pytest.mark.parametrize('size', [(4, 3), (20, 17)])
+def test_resizing_does_not_depend_on_the_order_of_bytes(dtype, size):
+    image = np.random.RandomState(0).randint(0, 256, (9, 9, 3)).astype(dtype)
+    np.testing.assert_array_equal(resize_image(image, size), resize_image(image.astype(dtype[1:]), size))
+
+
+@pytest.mark.parametrize('shape', [(2, 9, 9, 3), (0, 9, 3), (9,)])
+def test_resizing_of_other_shapes_is_refused(shape):
+    with pytest.raises(ValueError, match='the image has the shape .*Resize the images of a batch one by one'):
+        resize_image(np.zeros(shape, np.uint8), (4, 4))
+    for labels in (np.zeros((3, 9, 9), np.uint8), np.zeros((0, 9), np.uint8), [1, 2]):
+        with pytest.raises(ValueError, match='labels have the shape .*Resize those of a batch one by one'):
+            resize_labels(labels, (4, 4))
+
+
+@pytest.mark.parametrize('dtype', ['u1', '>u2', '>i4', 'i8', bool])
 @pytest.mark.parametrize('size', [(4, 6), (2, 3), (3, 5), (12, 18), (8, 2)])
-def test_resized_labels_take_the_nearest_pixel(size):
-    labels = np.arange(24, dtype=np.uint8).reshape(4, 6)
+def test_resized_labels_take_the_nearest_pixel(size, dtype):
+    labels = np.arange(24).reshape(4, 6).astype(dtype)
     rows, columns = [
         np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1) for new, old in zip(size, labels.shape)
     ]

@@ -196,6 +196,14 @@ def test_what_could_not_be_read_again_is_refused(fields, message):
 def test_lists_and_arrays_become_tuples():
     space = LabelSpace('mine', ['a', 'b'], np.uint8([[0, 0, 0], [1, 2, 3]]), void_class_ids=[1])
     assert checked_label_space(space) == LabelSpace('mine', ('a', 'b'), ((0, 0, 0), (1, 2, 3)), void_class_ids=(1,))
+    assert space.color_to_id == {(0, 0, 0): 0, (1, 2, 3): 1}
+
+
+def test_numbers_of_numpy_become_those_of_python():
+    """np.uint8(255) + 1 is 0."""
+    space = generic_label_space(np.uint8(2), np.uint8(255))._replace(file_ids=tuple(np.uint8([0, 255])))
+    assert label_spaces.file_ids_to_class_ids(space)[[0, 255, 7]].tolist() == [0, 1, 255]
+    assert {type(number) for number in (space.ignore_id, *checked_label_space(space).file_ids)} == {int}
 
 
 def test_from_dict_refuses_missing_unknown_and_contradicting_fields():

@@ -149,11 +149,20 @@ def test_contours_run_along_the_borders_in_full_colour(ignored):
         (image_of((4, 4)), np.zeros((2, 4, 4, 5)), {}, r'shape \(2, 4, 4, 5\) came'),
         (image_of((4, 4)), np.full((4, 4, 5), np.nan), {}, 'NaN or infinite values came'),
         (image_of((4, 4)), np.zeros((4, 4), int), {'alpha': 1.5}, 'alpha is 1.5; it has to be from 0'),
+        (image_of((4, 4)), np.zeros((4, 4), int), {'contours': 'no'}, "contours is 'no'; it has to be True or False"),
+        (image_of((4, 4)), np.zeros((4, 4), int), {'void_ids': 0}, r'void_ids is 0; it has to be a list of class IDs'),
     ],
 )
 def test_overlays_refuse_what_is_no_image_prediction_or_opacity(image, prediction, options, message):
     with pytest.raises(ValueError, match=message):
         print_segmentation_onto_image(image, prediction, CAMVID, **options)
+
+
+@pytest.mark.parametrize('batch', [[[[0, 2]], [[1, 1]]], np.ones((2, 3, 4), bool), -np.ones((3, 4, 5), np.int8)])
+def test_a_batch_of_predictions_is_no_picture(batch):
+    """Class IDs [N, H, W] were read as one-hot vectors [H, W, C]."""
+    with pytest.raises(ValueError, match=r'vectors are not one-hot. Of a batch of class IDs, pass one image: predi'):
+        colorize(np.array(batch), CAMVID)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +230,12 @@ def test_a_legend_of_some_classes():
     assert swatches(legend, CAMVID.colors) == [CAMVID.colors[8], CAMVID.colors[3]]
 
 
+def test_a_label_space_of_lists_and_arrays_is_drawn():
+    space = CAMVID._replace(colors=np.uint8(CAMVID.colors), void_class_ids=[3])
+    assert swatches(draw_legend(space, 300), CAMVID.colors) == [*CAMVID.colors[:3], *CAMVID.colors[4:]]
+    assert (colorize(np.full((1, 1), 3), space) == 0).all()
+
+
 def test_names_that_are_too_long_stay_in_their_legend():
     space = generic_label_space(2, class_names=['a very long name of a class ' * 3, 'b'])
     legend = draw_legend(space, 150, line_height=14)
@@ -264,6 +279,7 @@ def test_names_that_are_too_long_do_not_widen_an_image_without_end():
         ({'width': 99.5}, 'width is 99.5; it has to be a whole number'),
         ({'width': 99, 'class_ids': [12]}, r'class IDs \[12\] came for a legend, but camvid has the classes 0 to 10'),
         ({'width': 99, 'class_ids': [11]}, 'no class to show'),
+        ({'width': 99, 'class_ids': 1}, r'class_ids is 1; it has to be a list of class IDs, such as \[0\]'),
     ],
 )
 def test_legends_refuse_sizes_and_classes_that_cannot_be_drawn(options, message):
@@ -483,3 +499,4 @@ def test_errors_are_vermilion_within_and_blue_along_borders_of_classes():
             assert tuple(found[row, column]) == expected, (row, column)
     with pytest.raises(ValueError, match=r'size \(20, 60\) came with labels of size \(40, 60\)'):
         draw_errors(image[:20], labels, class_ids, space)
+    np.testing.assert_array_equal(draw_errors(image.tolist(), labels.tolist(), class_ids.tolist(), space), found)

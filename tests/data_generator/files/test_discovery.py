@@ -6,7 +6,15 @@ import pytest
 
 from data_generator.checking.survey import survey
 from data_generator.errors import DataError
-from data_generator.files.discovery import NameRule, Pair, check_pairs, find_pairs, read_names, read_pair_list
+from data_generator.files.discovery import (
+    NameRule,
+    Pair,
+    as_path_list,
+    check_pairs,
+    find_pairs,
+    read_names,
+    read_pair_list,
+)
 
 
 @pytest.fixture
@@ -32,6 +40,19 @@ def find(root, images, labels, extensions='png', rule=PLAIN, **options):
     return pair_names(
         find_pairs([str(root / d) for d in images], [str(root / d) for d in labels], extensions, rule, **options), root
     )
+
+
+def test_paths_of_numpy_are_text():
+    """Of numpy.str_, os.listdir makes bytes."""
+    paths = as_path_list(np.array(['a', 'b'])) + list(check_pairs(np.array([['a', 'b']]))[0])
+    assert {type(path) for path in paths} == {str}
+
+
+@pytest.mark.parametrize('paths', [iter(['a']), (path for path in ['a']), [b'a'], b'a', [None], 5])
+def test_what_is_no_list_of_paths(paths):
+    """An iterator would be used up by the first look at it."""
+    with pytest.raises(ValueError, match='image_dirs is .*; it has to be a path, or a list of paths'):
+        as_path_list(paths, 'image_dirs')
 
 
 def test_name_is_split_at_separator_and_suffix_replaces_the_rest():

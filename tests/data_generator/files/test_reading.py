@@ -58,6 +58,14 @@ def test_complete_map_does_the_same_as_the_map():
     assert LegalIds(2, 255, {300: 0}).complete_map == {300: 0}
 
 
+def test_numbers_of_numpy_in_a_map_do_not_overflow():
+    """np.uint8(255) + 1 is 0."""
+    by_value = {value: class_id for class_id, value in enumerate(np.uint8([0, 255]))}
+    complete = LegalIds(300, np.uint8(254), by_value).complete_map
+    assert complete[[0, 255, 7]].tolist() == [0, 1, 254]
+    assert LegalIds(300, np.uint8(254), {np.uint8(255): 299}).complete_map[255] == 299
+
+
 def test_ids_of_16_bits_are_checked():
     LegalIds(1000, 65535).check(np.array([[999, 65535]], np.uint16), 'a.png')
     with pytest.raises(DataError, match='label IDs 1000 '):

@@ -86,7 +86,8 @@ def test_distances_are_exact_up_to_1000_pixels():
     mask = np.zeros((20, 1001), bool)
     mask[0, 0] = True
     rows, columns = np.indices(mask.shape)
-    np.testing.assert_array_equal(boundaries.squared_distances(mask), rows**2 + columns**2)
+    for form in (mask, mask.tolist(), mask.astype(np.uint8)):
+        np.testing.assert_array_equal(boundaries.squared_distances(form), rows**2 + columns**2)
 
 
 @pytest.mark.parametrize('seed', range(4))
@@ -114,6 +115,16 @@ def test_a_shift_within_the_tolerance_is_forgiven_and_one_beyond_is_not():
     shifted[:, :2] = 0
     np.testing.assert_array_equal(boundaries.boundary_f1(labels, shifted, 2, tolerance=2.0), [1, 1])
     np.testing.assert_array_equal(boundaries.boundary_f1(labels, shifted, 2, tolerance=1.9), [0, 0])
+
+
+def test_numbers_of_numpy_do_not_overflow():
+    """In 8 bits, 16 times 16 is 0, and so is 255 + 1."""
+    labels, class_ids = random_pair(0)
+    for count in (boundaries.trimap_confusions, boundaries.distance_confusions):
+        found = count(labels, class_ids, NUM_CLASSES, np.uint8([4, 16]))
+        np.testing.assert_array_equal(found, count(labels, class_ids, NUM_CLASSES, [4, 16]))
+    found, expected = (boundaries.boundary_f1(labels, class_ids, number, 1) for number in (np.uint8(255), 255))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_edge_of_ignored_pixels_is_no_boundary():

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from fcn8s.training import schedules
@@ -38,6 +39,7 @@ def test_warm_up_rises_to_the_schedule_and_never_starts_at_zero():
     schedule = schedules.with_warm_up(schedules.polynomial(1.0, 10, power=1.0), 3)
     assert [schedule(step) for step in range(5)] == pytest.approx([0.25 * 1, 0.5 * 0.9, 0.75 * 0.8, 0.7, 0.6])
     assert schedules.with_warm_up(schedules.constant(1.0), 0)(0) == 1.0
+    assert schedules.with_warm_up(schedules.constant(1.0), np.uint8(255))(0) == 1 / 256
 
 
 @pytest.mark.parametrize(
