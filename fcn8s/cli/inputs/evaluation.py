@@ -280,7 +280,7 @@ def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str
         **naming(args),
         label_space=label_space,
         image_rules=rules,
-        **labels.read_as_trained(args, options_of_run(path)),
+        **labels.read_as_trained(args, options_of_run(path), label_space),
     )
     labels.check_typed_of_colors(args, data)
     return data

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from commands import run_command
 
+from data_generator import BatchGenerator
 from data_generator.files.layouts import LAYOUTS
 from fcn8s import FCN8s, cli
 from fcn8s.cli import evaluate
@@ -504,15 +505,46 @@ def test_refuses_more_resamples_than_make_sense(networks, dataset):
 
 def test_a_map_that_is_typed_goes_before_the_colours_that_a_run_was_trained_on():
     trained = dict(images='a', labels='b', ignore_id=None, color_tolerance=40, label_transparency='void', id_map=None)
-    typed = argparse.Namespace(id_map=None, color_tolerance=None, label_transparency=None)
-    found = read_as_trained(typed, trained)
+    typed = argparse.Namespace(colors=None, id_map=None, color_tolerance=None, label_transparency=None)
+    found = read_as_trained(typed, trained, CITYSCAPES)
     assert (found['color_tolerance'], found['label_transparency']) == (40, 'void') and 'id_map' not in found
     typed.id_map = '0:0,255:1'
-    found = read_as_trained(typed, trained)
+    found = read_as_trained(typed, trained, CITYSCAPES)
     assert found['id_map'] == {0: 0, 255: 1}
     assert (found['color_tolerance'], found['label_transparency']) == (0, None)
     typed.color_tolerance = 5
-    assert read_as_trained(typed, trained)['color_tolerance'] == 5
+    assert read_as_trained(typed, trained, CITYSCAPES)['color_tolerance'] == 5
+
+
+@pytest.mark.parametrize('names', [None, ['dark', 'bright']])
+def test_a_network_without_colours_is_scored_on_labels_that_hold_colours(tmp_path, names):
+    (tmp_path / 'table.txt').write_text('dark 10 20 30\nbright 90 80 70\nvoid 1 2 3')
+    write_image(str(tmp_path / 'images' / 'a.png'), np.zeros([1, 3, 3], np.uint8))
+    write_image(str(tmp_path / 'labels' / 'a.png'), np.uint8([[[90, 80, 70], [10, 20, 30], [1, 2, 3]]]))
+    typed = argparse.Namespace(
+        colors=str(tmp_path / 'table.txt'), id_map=None, color_tolerance=None, label_transparency=None
+    )
+    found = read_as_trained(typed, dict(id_map='0:0,255:1'), generic_label_space(2, 7, names))
+    assert found['label_space'].class_names == ('dark', 'bright')
+    data = BatchGenerator([str(tmp_path / 'images')], ground_truth_dirs=[str(tmp_path / 'labels')], **found)
+    with data.generate(1, shuffle=False) as batches:
+        np.testing.assert_array_equal(next(batches)[1], [[[1, 0, 7]]])
+
+
+@pytest.mark.parametrize(
+    'classes, message',
+    [
+        (generic_label_space(3), 'names 2 classes, and the network has 3'),
+        (generic_label_space(2, class_names=['bright', 'dark']), "class 0 is 'dark', and 'bright' in the network"),
+    ],
+)
+def test_colours_of_other_classes_are_refused(classes, message, tmp_path):
+    (tmp_path / 'table.txt').write_text('dark 10 20 30\nbright 90 80 70')
+    typed = argparse.Namespace(
+        colors=str(tmp_path / 'table.txt'), id_map=None, color_tolerance=None, label_transparency=None
+    )
+    with pytest.raises(ValueError, match=message):
+        read_as_trained(typed, {}, classes)
 
 
 @pytest.mark.parametrize(
