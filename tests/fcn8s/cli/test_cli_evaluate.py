@@ -23,6 +23,7 @@ from fcn8s.evaluation import evaluate as evaluation
 from fcn8s.evaluation import scores
 from fcn8s.prediction.frozen_network import open_model
 from fcn8s.prediction.predictor import Predictor
+from fcn8s.saving import runs
 from helpers.images import write_image, write_labels
 from helpers.label_spaces import CITYSCAPES, cityscapes_ids_to_train_ids, generic_label_space
 
@@ -501,6 +502,24 @@ def test_a_network_whose_classes_are_of_no_layout_needs_one(narrow_encoder, data
 def test_refuses_more_resamples_than_make_sense(networks, dataset):
     with pytest.raises(ValueError, match='--resamples is 999999999; it has to be from 1 to 1000000'):
         evaluate_command(networks[0][0], '--data', dataset, '--resamples', '999999999')
+
+
+def test_a_run_is_evaluated_on_the_data_of_its_training_unless_others_are_given(tmp_path, monkeypatch, capsys):
+    command = dict(data=str(tmp_path), layout='camvid', val_split='test', eval_at_input_size=True, size=[32, 48])
+    run = runs.create_run(str(tmp_path / 'run'), {'versions': {}, 'command': command})
+    taken = []
+
+    def take(args):
+        taken.append((args.data, args.layout, args.split, args.at_input_size))
+        raise ValueError('that is enough')
+
+    monkeypatch.setattr(evaluate, 'find_subjects', take)
+    for words in ([], ['--split', 'val'], ['--data', 'other']):
+        with pytest.raises(ValueError, match='that is enough'):
+            evaluate_command(run.directory, *words)
+    assert taken[:2] == [(str(tmp_path), 'camvid', split, True) for split in ('test', 'val')]
+    assert taken[2] == ('other', None, None, False)
+    assert capsys.readouterr().out.count('was evaluated on in its training.') == 2
 
 
 def test_a_map_that_is_typed_goes_before_the_colours_that_a_run_was_trained_on():
