@@ -61,22 +61,26 @@ def run(args: argparse.Namespace) -> int:
 
 def write(args: argparse.Namespace, command: str) -> str:
     """Evaluates if there are data for it, and writes the report; returns its path."""
-    from fcn8s.report.run_report import read_records, write_report
     from fcn8s.saving import runs
+    from fcn8s.saving.packed import is_packed
 
     is_run = os.path.isfile(runs.Run(args.model).config_path)
     if is_run:
         args = with_data_of_run(args)
-    else:
+    elif not is_packed(args.model):
         runs.resolve_model(args.model)  # raises an error that says what is wrong
-    if args.data is None and args.images is None and is_run:
+    has_data = args.data is not None or args.images is not None
+    if has_data or not is_run:
+        check_data(args)
+    if args.out is None and not is_run:
+        raise ValueError('{} is no run directory: say with --out FILE where the report goes.'.format(args.model))
+    from fcn8s.report.run_report import read_records, write_report
+
+    if not has_data:
         _refuse_without_data(args)
         _check_palette(args)
         print('{} has no validation data: the report shows its training. Give --data or --images.'.format(args.model))
         return write_report(args.model, path=args.out, command=command, palette=args.palette)
-    check_data(args)
-    if args.out is None and not is_run:
-        raise ValueError('{} is no run directory: say with --out FILE where the report goes.'.format(args.model))
     if is_run:
         read_records(args.model)  # refuses damaged records before the evaluation, which may take hours
     if args.out is None:

@@ -8,6 +8,7 @@ from fcn8s.cli.options.lists import ExtendList
 from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.vgg16.further_channels import FILLS
 from fcn8s.vgg16.weights.source import PREPROCESSINGS
+from helpers.files import check_new_directory
 
 DESCRIPTION = """Writes a convolutionalised VGG-16, the SavedModel that training starts from, from whatever VGG-16
 weights you have, and verifies that it computes the same."""
@@ -103,6 +104,7 @@ def _further(args: argparse.Namespace) -> Any:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_new_directory(args.out)  # before TensorFlow is loaded
     from fcn8s.vgg16.write import write_encoder
 
     manifest = write_encoder(
