@@ -94,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
         progress=lambda message: print(message + ' ...', flush=True),
     )
     print('\n'.join(describe(args.out, certificate)))
+    if args.verify is None:
+        print('These images are generated street scenes; --verify DIR takes yours.')
     return 0
 
 

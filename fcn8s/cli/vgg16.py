@@ -133,7 +133,7 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
             source['kind'], ' ' + source['path'] if source['path'] else '', manifest['width_divisor']
         ),
         'head: fc6 and fc7 of {}{}{}'.format(
-            manifest['head'],
+            _head_in_words(manifest['head'], manifest['width_divisor']),
             '' if manifest['head_dilation'] == 1 else ', fc6 dilated by {}'.format(manifest['head_dilation']),
             '' if manifest['head_norm'] is None else ', {} normalisation'.format(manifest['head_norm']),
         ),
@@ -152,6 +152,13 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
     if 'classification' in manifest:
         lines += _classification_lines(manifest['classification'])
     return lines
+
+
+def _head_in_words(head: str, width_divisor: int) -> str:
+    """A head, and how many filters it really has if all widths are divided."""
+    if width_divisor == 1:
+        return head
+    return '{} at full width, here with {} filters'.format(head, int(head.rsplit('x', 1)[1]) // width_divisor)
 
 
 def _further_line(further: Dict[str, Any]) -> str:
