@@ -475,8 +475,8 @@ def _one_channel(values: np.ndarray, path: PathLike) -> np.ndarray:
     colors = values[..., :-1] if values.shape[2] in (2, 4) and _is_opaque(values[..., -1]) else values
     if colors.shape[2] not in (1, 3) or (colors.shape[2] == 3 and (colors != colors[..., :1]).any()):
         raise ValueError(
-            '{} holds colours ({} channels), not class IDs. Give a table of colours to convert them by '
-            '(convert_colors_to_ids), or name the files with the class IDs.'.format(path, values.shape[2])
+            '{} holds colours ({} channels), not class IDs. Give a table of colours to convert them by (--colors FILE; '
+            'in Python convert_colors_to_ids), or name the files with the class IDs.'.format(path, values.shape[2])
         )
     return np.ascontiguousarray(colors[..., 0])
 
@@ -527,8 +527,8 @@ def _labels_by_pillow(data: bytes, header: ImageHeader, path: PathLike) -> Label
     if mode in ('L', '1', 'RGB', 'RGBA'):
         return LabelFile(_one_channel(labels.astype(np.uint8), path), None, grey_step=255 if mode == '1' else 1)
     raise ValueError(
-        '{} holds pixels of mode {}, not class IDs of 8 or 16 bits. Give a table of colours to convert '
-        'them by (convert_colors_to_ids), or name the files with the class IDs.'.format(path, mode)
+        '{} holds pixels of mode {}, not class IDs of 8 or 16 bits. Give a table of colours to convert them by '
+        '(--colors FILE; in Python convert_colors_to_ids), or name the files with the class IDs.'.format(path, mode)
     )
 
 

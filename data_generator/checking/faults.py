@@ -135,7 +135,7 @@ FAULT_KINDS = {
     'one_class': FaultKind(
         True,
         'fewer than two classes',
-        'Add labels with other classes, or say how many there are with --num-classes',
+        'Add labels with other classes, or say how many there are with --classes',
         hides_classes=True,
     ),
     'nothing_counts': FaultKind(

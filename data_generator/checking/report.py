@@ -208,12 +208,13 @@ def _headline(report: DatasetReport) -> str:
             else 'files hold class IDs'
         )
         return 'Recognised: {} ({}; {})'.format(report.layout.name, classes, conversion)
-    source = 'by the values in the labels; --num-classes checks them' if report.classes_are_guessed else 'as given'
+    source = 'by the values in the labels; --classes checks them' if report.classes_are_guessed else 'as given'
     if report.legend_path is not None:
         source = 'named by ' + one_line(report.legend_path)
+    has_sound = any(split.good_pairs for split in report.splits)
     lines = [
-        'Recognised: no layout known by name; images and labels in directories of their own ({}; {})'.format(
-            classes, source
+        'Recognised: no layout known by name; images and labels in directories of their own{}'.format(
+            ' ({}; {})'.format(classes, source) if has_sound or not report.classes_are_guessed else ''
         )
     ]
     if report.layout.id_map is not None:
@@ -239,8 +240,8 @@ def _split_line(split: SplitReport) -> str:
     if split.mean_color is not None and split.deviation is not None:
         lines += [
             '    height x width: ' + sizes,
-            '    void: {:.1%} of the pixels; mean{} {}, deviation {}'.format(
-                split.void_share,
+            '    {}mean{} {}, deviation {}'.format(
+                'void: {:.1%} of the pixels; '.format(split.void_share) if split.good_pairs else '',
                 ' RGB' * (len(split.mean_color) == 3),
                 _rgb(split.mean_color),
                 _rgb(split.deviation),

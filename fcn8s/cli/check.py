@@ -46,7 +46,11 @@ def add_parser(subparsers: Any) -> None:
         help=LayoutHelp('%(layouts)s (default: recognised)'),
     )
     parser.add_argument(
-        '--num-classes', '--classes', type=int, metavar='N', help='without --layout: class IDs are 0 to N - 1'
+        '--classes',
+        '--num-classes',
+        type=int,
+        metavar='N',
+        help='without --layout: class IDs are 0 to N - 1',
     )
     labels.add_label_arguments(parser, 'without --layout: label of pixels to ignore (default: 255)')
     parser.add_argument(
@@ -83,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     report = check_dataset(
         args.dirs,
         args.layout,
-        args.num_classes,
+        args.classes,
         args.ignore_id,
         args.threads,
         image_rules=rules,
@@ -134,7 +138,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
     if args.preview is not None:
         check_can_write('--preview', args.preview, 'preview.png', ('.png', '.jpg', '.jpeg'))
     check_ignore_id(args.ignore_id, '--ignore-id')
-    for name, low, high in (('threads', 1, MAX_THREADS), ('num_classes', 1, MAX_CLASSES)):
+    for name, low, high in (('threads', 1, MAX_THREADS), ('classes', 1, MAX_CLASSES)):
         value = getattr(args, name)
         if value is not None and not low <= value <= high:
             raise ValueError('{} is {}; it has to be from {} to {}.'.format(flag(name), value, low, high))

@@ -37,7 +37,7 @@ def check_error_arguments(args: argparse.Namespace, streams: Sequence[str]) -> N
 
 def _typed_readings(args: argparse.Namespace) -> List[str]:
     """The typed options that say how labels are read."""
-    names = ('id_map', 'color_tolerance', 'label_transparency')
+    names = ('colors', 'id_map', 'color_tolerance', 'label_transparency')
     return [flag(name) for name in names if getattr(args, name) is not None]
 
 
@@ -62,10 +62,9 @@ class ErrorMaps:
         pairs, options = _paired(args, jobs, label_space)
         self.label_paths = [pair[1] for pair in pairs]
         check_replaces_none([self._path(job.stem) for job in jobs], [path for pair in pairs for path in pair])
-        named = {} if 'layout' in options else {'label_space': label_space}
         from data_generator import BatchGenerator
 
-        data = BatchGenerator(pairs=pairs, image_rules=rules, **named, **options)
+        data = BatchGenerator(pairs=pairs, image_rules=rules, **options)
         if 'layout' not in options:
             check_typed_of_colors(args, data)
         self._labels = _labels(data)
@@ -100,7 +99,7 @@ def _paired(
             raise ValueError(
                 '--error-map {} is one label, for {} images. Give a folder.'.format(args.error_map, len(jobs))
             )
-        return [(jobs[0].image_path, args.error_map)], read_as_trained(args, options_of_run(args.model))
+        return [(jobs[0].image_path, args.error_map)], read_as_trained(args, options_of_run(args.model), label_space)
     for layout in LAYOUTS.get(label_space.name, ()):
         pairs = _by_rule(args.error_map, layout.name_rule, jobs) if layout.ground_truth_suffix else []
         if pairs:
@@ -125,7 +124,7 @@ def _paired(
             '{} of {} images have no label in {}, the first of them {}: expected {}.png. Name labels like their '
             'images.'.format(len(missing), len(jobs), args.error_map, missing[0], stem_of(missing[0]))
         )
-    return plain, read_as_trained(args, options_of_run(args.model))
+    return plain, read_as_trained(args, options_of_run(args.model), label_space)
 
 
 def _by_rule(label_dir: str, rule: Any, jobs: Sequence[Any]) -> List[Tuple[str, str]]:

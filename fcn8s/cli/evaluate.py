@@ -4,7 +4,14 @@ import argparse
 import os
 from typing import Any, Dict, Optional
 
-from fcn8s.cli.inputs.evaluation import check_shares, evaluate_subjects, find_subjects, hand_back, image_names
+from fcn8s.cli.inputs.evaluation import (
+    check_shares,
+    evaluate_subjects,
+    find_subjects,
+    hand_back,
+    image_names,
+    with_data_of_run,
+)
 from fcn8s.cli.inputs.prediction import check_sampling_arguments
 from fcn8s.cli.options.evaluation import (
     add_data_arguments,
@@ -25,7 +32,8 @@ from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_s
 from helpers.counted import counted
 
 DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy (which
-is the recall) and precision per class, their means, and the 95 % bootstrap interval of the mean IoU over images."""
+is the recall) and precision per class, their means, and the 95 % bootstrap interval of the mean IoU over images.
+Without --data or --images a run is evaluated on the validation data that it was trained with."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -89,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.evaluation.score_table import format_difference, format_scores
     from helpers.files import atomic_write_json, to_json
 
+    args = _with_data(args)
     _check(args)
     subject, against = find_subjects(args)
     subjects = [subject] if against is None else [subject, against]
@@ -121,6 +130,18 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None:
         atomic_write_json(args.json, to_json(report))
     return 0
+
+
+def _with_data(args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments, with the validation data of a run if none were typed; prints that."""
+    from fcn8s.saving.runs import is_run
+
+    if args.data is not None or args.images is not None or not is_run(args.model):
+        return args
+    found = with_data_of_run(args)
+    if args.share is None and (found.data is not None or found.images is not None):
+        print('No data were given: those that {} was evaluated on in its training.'.format(args.model))
+    return found
 
 
 def _check(args: argparse.Namespace) -> None:

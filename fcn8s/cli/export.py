@@ -7,6 +7,7 @@ from fcn8s.cli.options.flags import said_of
 from fcn8s.cli.options.prediction import add_model_argument, add_trust_argument
 from fcn8s.export.formats import CALIBRATION_IMAGES, EXPORT_PRECISIONS, FORMATS
 from helpers.counted import counted
+from helpers.files import check_new_directory
 
 DESCRIPTION = """Writes a trained network for other runtimes, runs it there, compares it with TensorFlow, and records
 the comparison in certificate.json. An export that misses its tolerance is not kept. Exports take uint8 images of
@@ -72,9 +73,10 @@ def _add_check_arguments(group: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    _check_calibration(args)
+    check_new_directory(args.out)  # before TensorFlow is loaded
     from fcn8s.export.exporting import export_model
 
-    _check_calibration(args)
     certificate = export_model(
         args.model,
         args.out,
@@ -92,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
         progress=lambda message: print(message + ' ...', flush=True),
     )
     print('\n'.join(describe(args.out, certificate)))
+    if args.verify is None:
+        print('These images are generated street scenes; --verify DIR takes yours.')
     return 0
 
 

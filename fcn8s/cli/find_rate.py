@@ -82,10 +82,12 @@ def run(args: argparse.Namespace) -> int:
         draw(options.out)
     else:
         options.out = write_numbered(options.out, draw)
-    return _tell(sweep, options.out)
+    return _tell(sweep, options.out, options.steps)
 
 
-def _tell(sweep: Any, out: str) -> int:
+def _tell(sweep: Any, out: str, steps: int) -> int:
+    if len(sweep.rates) < steps:
+        print('The loss exploded after {} of {} steps, and the sweep ended.'.format(len(sweep.rates), steps))
     print('curve: {}'.format(out))
     if sweep.suggestion is None:
         print(

@@ -28,10 +28,12 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     import os
 
-    from fcn8s.saving.packed import is_packed
-    from fcn8s.saving.packing import pack
+    from fcn8s.saving.packed import check_new_zip, is_packed
     from helpers.files import sha256_of
     from helpers.process.memory import readable_size
+
+    check_new_zip(args.out)  # before TensorFlow is loaded
+    from fcn8s.saving.packing import pack
 
     out = pack(args.model, args.out, args.licence, args.scores, args.with_optimizer, args.trust)
     print('packed: {} ({})'.format(out, readable_size(os.path.getsize(out))))

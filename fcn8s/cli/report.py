@@ -3,29 +3,25 @@
 import argparse
 import os
 import shlex
-from typing import Any, Dict
+from typing import Any
 
-from fcn8s.cli.inputs.evaluation import evaluate_subject, find_subjects, image_names
+from fcn8s.cli.inputs.evaluation import evaluate_subject, find_subjects, image_names, with_data_of_run
 from fcn8s.cli.inputs.prediction import check_sampling_arguments
 from fcn8s.cli.options.evaluation import (
     add_data_arguments,
     add_prediction_arguments,
     add_resamples_argument,
-    check_belongings,
     check_can_write,
     check_data,
     check_resamples,
-    evaluated_in_training,
 )
 from fcn8s.cli.options.flags import flags
-from fcn8s.cli.options.folders import as_list
 from fcn8s.cli.options.prediction import (
     add_also_argument,
     add_model_argument,
     add_palette_argument,
     check_predictor_arguments,
 )
-from fcn8s.cli.options.resolving import options_of_run
 from fcn8s.cli.terminal import Parser, program
 
 DESCRIPTION = """Evaluates a model and writes one HTML file that opens from disk and needs no network: scores with their
@@ -65,22 +61,26 @@ def run(args: argparse.Namespace) -> int:
 
 def write(args: argparse.Namespace, command: str) -> str:
     """Evaluates if there are data for it, and writes the report; returns its path."""
-    from fcn8s.report.run_report import read_records, write_report
     from fcn8s.saving import runs
+    from fcn8s.saving.packed import is_packed
 
     is_run = os.path.isfile(runs.Run(args.model).config_path)
     if is_run:
-        args = _with_data_of_run(args)
-    else:
+        args = with_data_of_run(args)
+    elif not is_packed(args.model):
         runs.resolve_model(args.model)  # raises an error that says what is wrong
-    if args.data is None and args.images is None and is_run:
+    has_data = args.data is not None or args.images is not None
+    if has_data or not is_run:
+        check_data(args)
+    if args.out is None and not is_run:
+        raise ValueError('{} is no run directory: say with --out FILE where the report goes.'.format(args.model))
+    from fcn8s.report.run_report import read_records, write_report
+
+    if not has_data:
         _refuse_without_data(args)
         _check_palette(args)
         print('{} has no validation data: the report shows its training. Give --data or --images.'.format(args.model))
         return write_report(args.model, path=args.out, command=command, palette=args.palette)
-    check_data(args)
-    if args.out is None and not is_run:
-        raise ValueError('{} is no run directory: say with --out FILE where the report goes.'.format(args.model))
     if is_run:
         read_records(args.model)  # refuses damaged records before the evaluation, which may take hours
     if args.out is None:
@@ -111,35 +111,6 @@ def _check_palette(args: argparse.Namespace) -> None:
             '--palette is {}, and {} was never evaluated: its report shows no class. Leave it out, or give what to '
             'evaluate on: --data ROOT, or --images DIR --labels DIR.'.format(args.palette, args.model)
         )
-
-
-def _with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
-    """The arguments, with the run's validation data if no data were typed."""
-    if args.data is not None or args.images is not None:
-        return args
-    check_belongings(args, 'images', ('labels', 'image_suffix', 'label_suffix'))
-    options = options_of_run(args.model)
-    found = evaluated_in_training(options)
-    for name in ('layout', 'split', 'only'):
-        if getattr(args, name) is not None and name in found:
-            found[name] = getattr(args, name)
-    if args.split is not None and args.only is None:
-        found.pop('only', None)  # it belongs to another split
-    _check_found(args.model, found)
-    if found and options.get('eval_at_input_size') and options.get('size'):
-        found['at_input_size'] = True
-    return argparse.Namespace(**dict(vars(args), **found))
-
-
-def _check_found(run: str, found: Dict[str, Any]) -> None:
-    """Raises FileNotFoundError where the data of the training are missing, for example after a run was copied."""
-    for name in ('data', 'images', 'labels'):
-        for folder in as_list(found.get(name) or []):
-            if not os.path.isdir(folder):
-                raise FileNotFoundError(
-                    '{} was evaluated on {}, which is not there. Say where these images are now: --data ROOT, or '
-                    '--images DIR --labels DIR.'.format(run, folder)
-                )
 
 
 def _evaluated(args: argparse.Namespace, subject: Any, path: str) -> Any:

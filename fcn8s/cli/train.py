@@ -384,12 +384,14 @@ def _print_mean_loss(options: argparse.Namespace, workers: int) -> None:
 
 
 def _announce(options: argparse.Namespace, model: Any, train: Any, val: Optional[Any], steps_per_epoch: int) -> None:
+    from helpers.label_spaces import is_of_a_table
+
     print(
-        '{}{}, {} classes ({}), FCN-{}, {} of {}, run directory {}'.format(
+        '{}{}, {} classes{}, FCN-{}, {} of {}, run directory {}'.format(
             counted(train.get_num_files(), 'training image'),
             '' if val is None else ' and {} to evaluate on'.format(val.get_num_files()),
             model.num_classes,
-            model.label_space.name,
+            '' if is_of_a_table(model.label_space) else ' ({})'.format(model.label_space.name),
             model.settings.variant,
             counted(options.epochs, 'epoch'),
             counted(steps_per_epoch, 'step'),

@@ -8,6 +8,7 @@ from fcn8s.cli.options.lists import ExtendList
 from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.vgg16.further_channels import FILLS
 from fcn8s.vgg16.weights.source import PREPROCESSINGS
+from helpers.files import check_new_directory
 
 DESCRIPTION = """Writes a convolutionalised VGG-16, the SavedModel that training starts from, from whatever VGG-16
 weights you have, and verifies that it computes the same."""
@@ -103,6 +104,7 @@ def _further(args: argparse.Namespace) -> Any:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_new_directory(args.out)  # before TensorFlow is loaded
     from fcn8s.vgg16.write import write_encoder
 
     manifest = write_encoder(
@@ -131,7 +133,7 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
             source['kind'], ' ' + source['path'] if source['path'] else '', manifest['width_divisor']
         ),
         'head: fc6 and fc7 of {}{}{}'.format(
-            manifest['head'],
+            _head_in_words(manifest['head'], manifest['width_divisor']),
             '' if manifest['head_dilation'] == 1 else ', fc6 dilated by {}'.format(manifest['head_dilation']),
             '' if manifest['head_norm'] is None else ', {} normalisation'.format(manifest['head_norm']),
         ),
@@ -150,6 +152,13 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
     if 'classification' in manifest:
         lines += _classification_lines(manifest['classification'])
     return lines
+
+
+def _head_in_words(head: str, width_divisor: int) -> str:
+    """A head, and how many filters it really has if all widths are divided."""
+    if width_divisor == 1:
+        return head
+    return '{} at full width, here with {} filters'.format(head, int(head.rsplit('x', 1)[1]) // width_divisor)
 
 
 def _further_line(further: Dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from typing import Dict, List, Tuple
 
 from fcn8s.saving.descriptions import DESCRIPTION_FILE, SAVED_MODEL_FILE
 from helpers.aliases import PathLike
-from helpers.files import temporary_directory
+from helpers.files import check_can_make_at, temporary_directory
 from helpers.process.memory import readable_size
 
 SUMS_FILE, CARD_FILE = 'SHA256SUMS', 'README.md'
@@ -54,6 +54,15 @@ _unpacked: Dict[Tuple[str, int, int], str] = {}
 def is_permitted(name: str) -> bool:
     """Tells whether a packed network may hold a file of this name."""
     return name in NAMES or bool(_VARIABLES.match(name))
+
+
+def check_new_zip(path: str) -> None:
+    """Raises FileExistsError, ValueError or OSError where no zip can be written at `path`, or something is there."""
+    if os.path.exists(path):
+        raise FileExistsError('{} exists already. Choose another name or move it away first.'.format(path))
+    if os.path.splitext(path)[1].lower() != '.zip':
+        raise ValueError('out is {!r}; it has to end with .zip.'.format(path))
+    check_can_make_at(path)
 
 
 def is_packed(path: PathLike) -> bool:

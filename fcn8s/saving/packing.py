@@ -12,10 +12,10 @@ from fcn8s.saving import saved_models
 from fcn8s.saving.card import write_card
 from fcn8s.saving.descriptions import DEFAULT_TAGS, read_description
 from fcn8s.saving.encoder_files import variable_names
-from fcn8s.saving.packed import CARD_FILE, MODEL_FILES, SUMS_FILE, is_packed, is_permitted
+from fcn8s.saving.packed import CARD_FILE, MODEL_FILES, SUMS_FILE, check_new_zip, is_packed, is_permitted
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.runs import CONFIG_FILE, is_run, open_current
-from helpers.files import NO_ZIP_TIME, atomic_path, check_can_make_at, sha256_of, temporary_directory
+from helpers.files import NO_ZIP_TIME, atomic_path, sha256_of, temporary_directory
 from helpers.flags import check_flags
 from helpers.json_files import LARGEST, is_share, read_json
 
@@ -50,11 +50,7 @@ def pack(
         ValueError, FileNotFoundError, FileExistsError, OSError: Before the file appears.
     """
     check_flags(with_optimizer=with_optimizer, trust=trust)
-    if os.path.exists(out):
-        raise FileExistsError('{} exists already. Choose another name or move it away first.'.format(out))
-    if os.path.splitext(out)[1].lower() != '.zip':
-        raise ValueError('out is {!r}; it has to end with .zip.'.format(out))
-    check_can_make_at(out)
+    check_new_zip(out)
     evaluation = None if scores is None else _read_scores(scores)
     open_current(model, lambda directory: _pack(directory, model, out, licence, evaluation, with_optimizer, trust))
     return out

@@ -14,7 +14,7 @@ import shlex
 from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 
 from fcn8s.saving import metrics
-from fcn8s.saving.checkpoints import Checkpoints
+from fcn8s.saving.checkpoints import Checkpoints, step_of
 from fcn8s.saving.descriptions import (
     DESCRIPTION_FILE,
     GRAPH_FILES,
@@ -24,7 +24,7 @@ from fcn8s.saving.descriptions import (
 )
 from fcn8s.saving.packed import is_packed, name_zips, unpack
 from helpers.aliases import PathLike
-from helpers.counted import join_and_count
+from helpers.counted import counted, join_and_count
 from helpers.files import (
     TEMPORARY_PATTERN,
     atomic_write_json,
@@ -149,9 +149,15 @@ def create_run(directory: PathLike, config: Dict[str, Any]) -> Run:
 def open_run(directory: PathLike) -> Run:
     """Returns an existing run directory.
 
-    Raises FileNotFoundError where there is none, ValueError where another program wrote its `config.json`.
+    Raises FileNotFoundError where there is none, ValueError for a packed network, and where another program wrote its
+    `config.json`.
     """
     run = Run(path_of(directory))
+    if is_packed(run.directory):
+        raise ValueError(
+            '{!r} is a packed network, no run directory: a training cannot be resumed from it. A new one begins with '
+            'its weights: --fine-tune-from (in Python, fine_tune_from).'.format(run.directory)
+        )
     if not os.path.isfile(run.config_path):
         raise FileNotFoundError(
             '{!r} is no run directory: it holds no {}. Pass the directory that training wrote, '
@@ -357,6 +363,24 @@ def num_workers(run: Run) -> int:
             )
         )
     return int(workers)
+
+
+def check_epochs_reach(run: Run, epochs: int, steps_per_epoch: int, spell: Callable[[str], str] = str) -> None:
+    """Raises ValueError where a run has taken more steps than so many epochs have: it would be recorded as shorter than
+    it was. spell: how messages call the arguments.
+    """
+    last = Checkpoints(run.checkpoints_dir).last()
+    if last is not None and step_of(last) > epochs * steps_per_epoch:
+        raise ValueError(
+            '{} is {}, and the run {!r} is at step {}, with {} an epoch. Give {} or more to go on with it.'.format(
+                spell('epochs'),
+                epochs,
+                run.directory,
+                step_of(last),
+                counted(steps_per_epoch, 'step'),
+                -(-step_of(last) // steps_per_epoch),
+            )
+        )
 
 
 def read_metrics(run: Run) -> List[Dict[str, Any]]:

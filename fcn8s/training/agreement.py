@@ -79,7 +79,8 @@ def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network,
     """Checks that a resumed run repeats the first one: its config.json has to agree with what is asked for now.
 
     Raises:
-        ValueError: They do not agree, or an entry is missing. Data that have changed give a warning.
+        ValueError: They do not agree, an entry is missing, or more epochs are done than are asked for. Data that have
+            changed give a warning.
     """
     check_is_whole(run, config)
     for name, (before, today) in _has_to_agree(config, network, request).items():
@@ -88,6 +89,7 @@ def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network,
                 'the run {!r} was started with {} {!r} and cannot go on with {!r}. Use the same, or start a new '
                 'run.'.format(run.directory, place, then, now)
             )
+    runs.check_epochs_reach(run, request.epochs, request.steps_per_epoch)
     fingerprints = dataset_fingerprints(request)
     for what, name in (('training', 'dataset_fingerprint'), ('validation', 'val_dataset_fingerprint')):
         if config.get(name, fingerprints[name]) != fingerprints[name]:  # older runs did not note the latter

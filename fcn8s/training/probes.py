@@ -4,12 +4,14 @@ Both take a function `train(batches, epochs, steps_per_epoch, learning_rate_sche
 and read the losses from its callbacks.
 """
 
+import contextlib
 import itertools
 import math
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from fcn8s.stopping import TrainingInterrupted
 from fcn8s.training.schedules import Schedule
 from helpers.flags import checked_whole
 
@@ -18,6 +20,15 @@ LOW, HIGH, STEPS = 1e-6, 1.0, 100
 _SMOOTHING, _TOO_HIGH = 0.8, 4.0
 # Fewer points than this give no useful slope.
 _FEWEST_POINTS = 8
+
+
+@contextlib.contextmanager
+def _keeping_nothing() -> Iterator[None]:
+    """Leaves out of the message of an interruption how a training would be kept."""
+    try:
+        yield
+    except TrainingInterrupted as error:
+        raise TrainingInterrupted('{}. Nothing was saved.'.format(error.signal_name), error.signal_name) from None
 
 
 class RateSweep(NamedTuple):
@@ -82,7 +93,8 @@ def sweep_rates(
                 raise _LossTooHighError
 
     try:
-        train(batches, 1, steps, rising_rates(low, high, steps), callbacks=[watch], **options)
+        with _keeping_nothing():
+            train(batches, 1, steps, rising_rates(low, high, steps), callbacks=[watch], **options)
     except (_LossTooHighError, FloatingPointError):  # the points before that are the curve
         if not points:
             raise
@@ -171,6 +183,7 @@ def overfit_one_batch(
         if event.kind == 'step':
             losses.append(float(event.scores['loss']))
 
-    train(itertools.repeat(batch), 1, steps, schedule, keep_prob=1.0, callbacks=[watch], **options)
+    with _keeping_nothing():
+        train(itertools.repeat(batch), 1, steps, schedule, keep_prob=1.0, callbacks=[watch], **options)
     scores = evaluate(itertools.repeat(batch), 1)
     return Overfit(losses[0], losses[-1], float(scores['accuracy']))

@@ -39,6 +39,7 @@ from fcn8s.training.request import (
 from fcn8s.training.summaries import Summaries, num_worst, open_summaries
 from fcn8s.training.values import check_last_epochs
 from helpers.aliases import PathLike
+from helpers.counted import counted
 from helpers.files import to_json
 from helpers.user_warnings import warn_user
 
@@ -372,6 +373,9 @@ class _Training:
                 )
             )
         print('Resumed from {} at step {}.'.format(checkpoint, self.state.step))
+        if state.step - len(state.losses) == self.request.epochs * self.request.steps_per_epoch:
+            done = counted(self.request.epochs, 'epoch')
+            print('All of its {} are done: nothing is trained. To train on, ask for more epochs.'.format(done))
 
     # Actions of the loop
 

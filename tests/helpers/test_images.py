@@ -306,7 +306,7 @@ def test_of_an_image_that_moves_the_first_frame_is_taken_and_told_and_as_a_label
 
 def test_colours_are_no_labels(tmp_path, rgb):
     for name in ('a.png', 'a.tif'):
-        with pytest.raises(ValueError, match='not class IDs.*convert_colors_to_ids'):
+        with pytest.raises(ValueError, match='not class IDs.*--colors FILE.*convert_colors_to_ids'):
             read_labels(save(tmp_path / name, rgb))
     with pytest.raises(ValueError, match='JPEG file, a format that changes label values'):
         read_labels(save(tmp_path / 'a.jpg', rgb[..., 0]))

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 from fcn8s.cli.inputs.prediction import check_models, common_input_size, models_of, open_models, sampled_predictor
 from fcn8s.cli.options import labels
+from fcn8s.cli.options.evaluation import check_belongings, evaluated_in_training
 from fcn8s.cli.options.folders import as_list, as_text, naming
 from fcn8s.cli.options.images import image_rules
 from fcn8s.cli.options.prediction import temperature_of
@@ -24,6 +25,38 @@ class Subject(NamedTuple):
     label_space: Any
     input_size: Optional[Tuple[int, int]]
     data: Any
+
+
+def with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
+    """Returns the arguments, with the validation data of the run `args.model` if no data were typed.
+
+    Raises FileNotFoundError where these are missing.
+    """
+    if args.data is not None or args.images is not None:
+        return args
+    check_belongings(args, 'images', ('labels', 'image_suffix', 'label_suffix'))
+    options = options_of_run(args.model)
+    found = evaluated_in_training(options)
+    for name in ('layout', 'split', 'only'):
+        if getattr(args, name) is not None and name in found:
+            found[name] = getattr(args, name)
+    if args.split is not None and args.only is None:
+        found.pop('only', None)  # it belongs to another split
+    _check_found(args.model, found)
+    if found and options.get('eval_at_input_size') and options.get('size'):
+        found['at_input_size'] = True
+    return argparse.Namespace(**dict(vars(args), **found))
+
+
+def _check_found(run: str, found: Dict[str, Any]) -> None:
+    """Raises FileNotFoundError where the data of the training are missing, for example after a run was copied."""
+    for name in ('data', 'images', 'labels'):
+        for folder in as_list(found.get(name) or []):
+            if not os.path.isdir(folder):
+                raise FileNotFoundError(
+                    '{} was evaluated on {}, which is not there. Say where these images are now: --data ROOT, or '
+                    '--images DIR --labels DIR.'.format(run, folder)
+                )
 
 
 def find_subjects(args: argparse.Namespace) -> Tuple[Subject, Optional[Subject]]:
@@ -278,9 +311,8 @@ def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str
         image_file_extension=None,
         ground_truth_dirs=as_list(args.labels),
         **naming(args),
-        label_space=label_space,
         image_rules=rules,
-        **labels.read_as_trained(args, options_of_run(path)),
+        **labels.read_as_trained(args, options_of_run(path), label_space),
     )
     labels.check_typed_of_colors(args, data)
     return data

@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import os
+import shlex
 from typing import Any, Dict, List, Optional, Tuple
 
 from fcn8s.cli.options import labels, resolving, training
@@ -9,6 +11,7 @@ from fcn8s.cli.options.flags import flag
 from fcn8s.cli.options.folders import as_list, naming
 from fcn8s.cli.options.images import image_rules, rules_to_begin_with
 from fcn8s.cli.options.network import class_weights_of, frozen_blocks, optimizer_of
+from fcn8s.cli.terminal import program
 from fcn8s.evaluation.scores import METRICS
 from fcn8s.planning.workers import epoch_steps
 from fcn8s.settings import check_class_weights, resolve_label_space
@@ -19,14 +22,14 @@ def check_can_begin(options: argparse.Namespace) -> None:
     """Raises ValueError and FileNotFoundError where there is nothing to begin with, or where this machine does not
     compute as asked: before data are searched. Loads TensorFlow.
     """
+    check_beginning(options)
     from fcn8s.precision import check_precision
 
-    check_beginning(options)
     check_precision(options.precision, options.xla, spell=flag)
 
 
 def check_beginning(options: argparse.Namespace) -> None:
-    """Raises ValueError and FileNotFoundError where there is nothing to begin with."""
+    """Raises ValueError and FileNotFoundError where there is nothing to begin with, or --data is in another layout."""
     from fcn8s.saving.descriptions import find_graph
     from fcn8s.saving.packed import is_packed
     from fcn8s.saving.runs import refuse_own_network, resolve_model
@@ -37,6 +40,23 @@ def check_beginning(options: argparse.Namespace) -> None:
         find_graph(options.encoder, 'encoder')
     elif not is_packed(model):
         resolve_model(model)
+    _check_layout(options)
+
+
+def _check_layout(options: argparse.Namespace) -> None:
+    """Raises FileNotFoundError where --data is a directory without the folder that the layout has."""
+    from data_generator.files.layouts import places_of, variants_of
+
+    if options.data is None or not os.path.isdir(options.data):
+        return  # a directory that is not there is refused when it is opened
+    places = [places_of(variant, options.data, options.split).image_dir for variant in variants_of(options.layout)]
+    if not any(map(os.path.isdir, places)):
+        raise FileNotFoundError(
+            '--data {} has no folder {}, where the layout {} has the images of {!r}. Without --layout it is '
+            'cityscapes; for folders of your own, {} check {} prints the command.'.format(
+                options.data, places[0], options.layout, options.split, program(), shlex.quote(options.data)
+            )
+        )
 
 
 def open_datasets(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:

@@ -23,7 +23,7 @@ from fcn8s.evaluation.bootstrap import NUM_RESAMPLES
 # Options that have no effect without another one.
 _BELONG_TO = {
     'data': ('layout', 'split'),
-    'images': ('labels', 'image_suffix', 'label_suffix', 'id_map', 'color_tolerance', 'label_transparency'),
+    'images': ('labels', 'image_suffix', 'label_suffix', 'colors', 'id_map', 'color_tolerance', 'label_transparency'),
 }
 
 

@@ -11,17 +11,11 @@ MAX_TOLERANCE = 255
 
 
 def add_label_arguments(group: Any, ignore_id: str) -> None:
-    """Adds the options that say what labels mean: the ignore ID, colours, names.
+    """Adds the options that say what labels mean: the ignore ID, names, how they are read.
 
     ignore_id: the help of --ignore-id, because its default depends on the command.
     """
     group.add_argument('--ignore-id', type=int, metavar='ID', help=ignore_id)
-    group.add_argument(
-        '--colors',
-        metavar='FILE',
-        help='file of class names and their colours in labels: JSON, CSV, or a line NAME RED GREEN BLUE per class; or '
-        'cityscapes, for its colours',
-    )
     group.add_argument(
         '--class-names',
         metavar='FILE|A,B,...',
@@ -32,7 +26,13 @@ def add_label_arguments(group: Any, ignore_id: str) -> None:
 
 
 def add_reading_arguments(group: Any) -> None:
-    """Adds the options about label files that are needed even if a network determines the classes and colours."""
+    """Adds the options about label files that are needed even if a network determines the classes."""
+    group.add_argument(
+        '--colors',
+        metavar='FILE',
+        help='file of class names and their colours in labels: JSON, CSV, or a line NAME RED GREEN BLUE per class; or '
+        'cityscapes, for its colours',
+    )
     group.add_argument(
         '--id-map',
         metavar='V:ID,...',
@@ -156,12 +156,12 @@ def as_trained(command: Dict[str, Any]) -> Dict[str, Any]:
     return dict(command, ignore_id=255)
 
 
-def read_as_trained(args: Any, command: Dict[str, Any]) -> Dict[str, Any]:
+def read_as_trained(args: Any, command: Dict[str, Any], space: Any) -> Dict[str, Any]:
     """Returns the keywords of `BatchGenerator` that read labels in the same way as in the training of a run.
 
     What was typed wins. A saved model does not say how labels were read, so the labels themselves have to show it.
 
-    command: The options of the run, see `fcn8s.cli.options.resolving.options_of_run`.
+    command: The options of the run, see `fcn8s.cli.options.resolving.options_of_run`. space: The network's classes.
     """
     made: Dict[str, Any] = {}
     if command:
@@ -171,11 +171,38 @@ def read_as_trained(args: Any, command: Dict[str, Any]) -> Dict[str, Any]:
             color_tolerance=command.get('color_tolerance') or 0,
             label_transparency=command.get('label_transparency'),
         )
-        if command.get('id_map') is not None:
+        if command.get('id_map') is not None and args.colors is None:  # labels that hold colours hold no numbers
             made['id_map'] = parse_id_map(command['id_map'])
     if args.id_map is not None:  # it maps numbers, so the run's settings about colours do not apply
         made.update(id_map=parse_id_map(args.id_map), color_tolerance=0, label_transparency=None)
     for name in ('color_tolerance', 'label_transparency'):
         if getattr(args, name) is not None:
             made[name] = getattr(args, name)
-    return made
+    return dict(made, label_space=space if args.colors is None else _with_colors(space, args.colors))
+
+
+def _with_colors(space: Any, table: str) -> Any:
+    """The classes of a network, with the colours that --colors gives; with its names, too, if they have none.
+
+    Raises ValueError where the two have other classes.
+    """
+    from helpers.label_spaces import is_nameless
+
+    legend = legend_of(argparse.Namespace(colors=table, class_names=None))
+    assert legend is not None
+    told = legend.label_space(space.ignore_id)
+    if told.num_classes != space.num_classes:
+        raise ValueError(
+            '--colors {} names {}, and the network has {}. Give the colours of its classes, in their order.'.format(
+                table, counted(told.num_classes, 'class'), space.num_classes
+            )
+        )
+    if is_nameless(space):
+        return told._replace(void_class_ids=tuple(sorted({*space.void_class_ids, *told.void_class_ids})))
+    for class_id, (own, other) in enumerate(zip(space.class_names, told.class_names)):
+        if own != other:
+            raise ValueError(
+                '--colors {}: class {} is {!r}, and {!r} in the network. Give the colours of its classes, in their '
+                'order.'.format(table, class_id, other, own)
+            )
+    return space._replace(colors=told.colors, ignore_colors=told.ignore_colors)

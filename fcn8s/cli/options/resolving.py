@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import math
 import os
+import shlex
 from typing import Any, Dict, List, Optional, Sequence
 
 from fcn8s.cli.options import labels, stored
@@ -45,6 +46,7 @@ from fcn8s.training.values import (
 )
 from helpers.files import check_can_make, explain_os_errors, is_below, numbered
 from helpers.flags import checked_whole
+from helpers.json_files import is_count
 from helpers.user_warnings import warn_user
 
 # What --resume may change about a run.
@@ -428,7 +430,10 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     if refused:
         raise ValueError(
             '--resume goes on with the settings that the run was started with; leave out {}. Only {} may change, '
-            'and {} where its data have moved.'.format(flags(refused), flags(RESUMABLE), flags(places))
+            'and {} where its data have moved. A new run goes on from its weights with other settings: '
+            '--fine-tune-from {} --run NEW.'.format(
+                flags(refused), flags(RESUMABLE), flags(places), shlex.quote(typed['resume'])
+            )
         )
     kept = {name: value for name, value in labels.as_trained(command).items() if name not in _NOT_STORED}
     given = dict(kept, **typed)
@@ -438,6 +443,9 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     check_threads(options.threads)
     _check_values(options)
     check_epochs(options)
+    trained = config.get('train')
+    if isinstance(trained, dict) and is_count(trained.get('steps_per_epoch'), 1):  # else the training refuses it
+        runs.check_epochs_reach(run, options.epochs, trained['steps_per_epoch'], flag)
     options.run_dir = typed['resume']
     if 'cache' not in typed:
         options.cache = _known_cache(options.cache, options.run_dir)

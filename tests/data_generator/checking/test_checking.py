@@ -326,6 +326,14 @@ def own_dataset(root, values, images='images/train', labels='masks/train'):
     return root
 
 
+def test_nothing_is_counted_where_no_label_is_sound(tmp_path):
+    write(tmp_path / 'images/train/a.png', image_of(0))
+    write(tmp_path / 'masks/train/a.png', image_of(1) // 128 * 255)
+    text = check(tmp_path).to_text()
+    assert 'in directories of their own\n' in text and '0 of them with a sound label' in text
+    assert 'void:' not in text and '    mean RGB (' in text
+
+
 @pytest.mark.parametrize(
     'images, labels, split',
     [('images/train', 'masks/train', 'train'), ('images', 'labels', 'all'), ('train/rgb', 'train/gt', 'train')],

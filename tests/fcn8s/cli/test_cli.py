@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -246,3 +247,27 @@ def test_an_option_of_several_values_may_be_repeated(command, option):
         action(parser, namespace, values, option)
     assert getattr(namespace, action.dest) == [1, 2, 3]
     assert action.default in (None, [], argparse.SUPPRESS)
+
+
+@pytest.mark.parametrize(
+    'words, module, message',
+    [
+        (['pack', 'RUN', 'a.zip'], 'fcn8s.saving.packing', 'a.zip exists already. Choose another name'),
+        (['export', 'RUN', '.'], 'fcn8s.export.exporting', '. exists already and is not an empty directory'),
+        (['vgg16', '.', '--weights', 'random'], 'fcn8s.vgg16.write', '. exists already and is not an empty directory'),
+        (
+            ['report', 'a.zip'],
+            'fcn8s.report.run_report',
+            'say what to evaluate on: either --data ROOT, or --images DIR',
+        ),
+    ],
+)
+def test_what_the_names_of_files_decide_is_refused_before_a_model_is_opened(
+    words, module, message, tmp_path, monkeypatch, capsys
+):
+    with zipfile.ZipFile(str(tmp_path / 'a.zip'), 'w') as archive:
+        archive.writestr('fcn8s.json', '{}')  # as much as tells a packed network from other zips
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, module, None)  # so that importing it fails
+    assert cli.main(words) == 2
+    assert message in capsys.readouterr().err

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from commands import run_command
 
+from data_generator import BatchGenerator
 from data_generator.files.layouts import LAYOUTS
 from fcn8s import FCN8s, cli
 from fcn8s.cli import evaluate
@@ -22,6 +23,7 @@ from fcn8s.evaluation import evaluate as evaluation
 from fcn8s.evaluation import scores
 from fcn8s.prediction.frozen_network import open_model
 from fcn8s.prediction.predictor import Predictor
+from fcn8s.saving import runs
 from helpers.images import write_image, write_labels
 from helpers.label_spaces import CITYSCAPES, cityscapes_ids_to_train_ids, generic_label_space
 
@@ -502,17 +504,66 @@ def test_refuses_more_resamples_than_make_sense(networks, dataset):
         evaluate_command(networks[0][0], '--data', dataset, '--resamples', '999999999')
 
 
+def test_a_run_is_evaluated_on_the_data_of_its_training_unless_others_are_given(tmp_path, monkeypatch, capsys):
+    command = dict(data=str(tmp_path), layout='camvid', val_split='test', eval_at_input_size=True, size=[32, 48])
+    run = runs.create_run(str(tmp_path / 'run'), {'versions': {}, 'command': command})
+    taken = []
+
+    def take(args):
+        taken.append((args.data, args.layout, args.split, args.at_input_size))
+        raise ValueError('that is enough')
+
+    monkeypatch.setattr(evaluate, 'find_subjects', take)
+    for words in ([], ['--split', 'val'], ['--data', 'other']):
+        with pytest.raises(ValueError, match='that is enough'):
+            evaluate_command(run.directory, *words)
+    assert taken[:2] == [(str(tmp_path), 'camvid', split, True) for split in ('test', 'val')]
+    assert taken[2] == ('other', None, None, False)
+    assert capsys.readouterr().out.count('was evaluated on in its training.') == 2
+
+
 def test_a_map_that_is_typed_goes_before_the_colours_that_a_run_was_trained_on():
     trained = dict(images='a', labels='b', ignore_id=None, color_tolerance=40, label_transparency='void', id_map=None)
-    typed = argparse.Namespace(id_map=None, color_tolerance=None, label_transparency=None)
-    found = read_as_trained(typed, trained)
+    typed = argparse.Namespace(colors=None, id_map=None, color_tolerance=None, label_transparency=None)
+    found = read_as_trained(typed, trained, CITYSCAPES)
     assert (found['color_tolerance'], found['label_transparency']) == (40, 'void') and 'id_map' not in found
     typed.id_map = '0:0,255:1'
-    found = read_as_trained(typed, trained)
+    found = read_as_trained(typed, trained, CITYSCAPES)
     assert found['id_map'] == {0: 0, 255: 1}
     assert (found['color_tolerance'], found['label_transparency']) == (0, None)
     typed.color_tolerance = 5
-    assert read_as_trained(typed, trained)['color_tolerance'] == 5
+    assert read_as_trained(typed, trained, CITYSCAPES)['color_tolerance'] == 5
+
+
+@pytest.mark.parametrize('names', [None, ['dark', 'bright']])
+def test_a_network_without_colours_is_scored_on_labels_that_hold_colours(tmp_path, names):
+    (tmp_path / 'table.txt').write_text('dark 10 20 30\nbright 90 80 70\nvoid 1 2 3')
+    write_image(str(tmp_path / 'images' / 'a.png'), np.zeros([1, 3, 3], np.uint8))
+    write_image(str(tmp_path / 'labels' / 'a.png'), np.uint8([[[90, 80, 70], [10, 20, 30], [1, 2, 3]]]))
+    typed = argparse.Namespace(
+        colors=str(tmp_path / 'table.txt'), id_map=None, color_tolerance=None, label_transparency=None
+    )
+    found = read_as_trained(typed, dict(id_map='0:0,255:1'), generic_label_space(2, 7, names))
+    assert found['label_space'].class_names == ('dark', 'bright')
+    data = BatchGenerator([str(tmp_path / 'images')], ground_truth_dirs=[str(tmp_path / 'labels')], **found)
+    with data.generate(1, shuffle=False) as batches:
+        np.testing.assert_array_equal(next(batches)[1], [[[1, 0, 7]]])
+
+
+@pytest.mark.parametrize(
+    'classes, message',
+    [
+        (generic_label_space(3), 'names 2 classes, and the network has 3'),
+        (generic_label_space(2, class_names=['bright', 'dark']), "class 0 is 'dark', and 'bright' in the network"),
+    ],
+)
+def test_colours_of_other_classes_are_refused(classes, message, tmp_path):
+    (tmp_path / 'table.txt').write_text('dark 10 20 30\nbright 90 80 70')
+    typed = argparse.Namespace(
+        colors=str(tmp_path / 'table.txt'), id_map=None, color_tolerance=None, label_transparency=None
+    )
+    with pytest.raises(ValueError, match=message):
+        read_as_trained(typed, {}, classes)
 
 
 @pytest.mark.parametrize(

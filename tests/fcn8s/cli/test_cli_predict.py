@@ -305,6 +305,7 @@ def test_error_maps_that_cannot_be_are_refused(small_model, images, tmp_path, ca
         (('camera:0', '--error-map', labels), '--error-map takes images, which have labels, and camera:0 is none'),
         ((images, '--error-map', tmp_path / 'none'), 'none does not exist. Give the folder of the labels'),
         ((images, '--id-map', '0:1'), '--id-map is about labels, and came without --error-map'),
+        ((images, '--colors', 'cityscapes'), '--colors is about labels, and came without --error-map'),
         ((os.path.join(images, 'one.png'), '--error-map', labels, '--id-map', 'x'), "--id-map is 'x'"),
         ((images, '--error-map', labels), '2 of 3 images have no label in'),
         ((images, '--error-map', labels / 'one.png'), 'is one label, for 3 images. Give a folder'),

@@ -7,11 +7,13 @@ import re
 import shutil
 import xml.etree.ElementTree
 
+import numpy as np
 import pytest
 
 from data_generator import BatchGenerator
 from data_generator.street_scenes import write_dataset
-from fcn8s.cli import main, time_budget
+from fcn8s.cli import find_rate, main, time_budget
+from fcn8s.training.probes import RateSweep
 
 
 @pytest.fixture(scope='module')
@@ -49,6 +51,24 @@ def test_find_rate_draws_the_curve_and_suggests_a_rate(arguments, tmp_path, caps
 def test_sweeps_that_are_refused(arguments, words, message, capsys):
     assert main(['find-rate'] + arguments + words) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('command', ['find-rate', 'train'])
+def test_folders_of_ones_own_are_sent_to_check(command, shallow_encoder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.makedirs('mine/images')
+    assert main([command, '--data', 'mine', '--encoder', shallow_encoder]) == 2
+    printed = ' '.join(capsys.readouterr().err.split())
+    folder = os.path.join('mine', 'leftImg8bit', 'train')
+    assert '--data mine has no folder {}, where the layout cityscapes has the images'.format(folder) in printed
+    assert 'check mine prints the command.' in printed
+
+
+@pytest.mark.parametrize('steps, is_said', [(12, False), (40, True)])
+def test_a_sweep_that_ends_early_says_why(steps, is_said, capsys):
+    assert find_rate._tell(RateSweep(np.logspace(-6, -1, 12), np.arange(12.0), np.arange(12.0), 1e-3), 'x', steps) == 0
+    said = 'The loss exploded after 12 of {} steps, and the sweep ended.'.format(steps)
+    assert (said in capsys.readouterr().out) == is_said
 
 
 @pytest.mark.parametrize('command', [['find-rate'], ['train', '--overfit-one-batch']])

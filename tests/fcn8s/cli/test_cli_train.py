@@ -227,6 +227,7 @@ def test_terminated_and_resumed_is_bit_identical(whole, data, shallow_encoder, t
     output = capsys.readouterr().out
     assert 'Resumed from' in output and 'class frequencies' not in output and 'Report: ' in output
     assert main(['train', '--resume', run]) == 0  # nothing is left to train
+    assert 'All of its 4 epochs are done: nothing is trained.' in capsys.readouterr().out
     assert_same_run(run, whole)
 
 
@@ -931,6 +932,8 @@ def test_a_run_is_never_overwritten(whole, data, shallow_encoder, capsys):
         (['--images', 'X', '--labels', 'Y'], 'leave out --images, --labels. Only '),  # it was started with --data
         (['--batch', '2', '--run', 'X'], 'leave out --batch, --run.'),
         (['--recipe', 'demo'], 'leave out --recipe'),
+        (['--rate', 'poly:5e-4'], 'A new run goes on from its weights with other settings: --fine-tune-from '),
+        (['--epochs', '1'], 'Give 4 or more to go on with it.'),
     ],
 )
 def test_a_resumed_run_keeps_its_settings(whole, words, message, capsys):

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -252,6 +253,23 @@ def test_a_directory_with_other_files_can_become_a_run(tmp_path):
     (tmp_path / 'notes.txt').write_text('mine')
     runs.create_run(str(tmp_path), OWN)
     assert (tmp_path / 'notes.txt').read_text() == 'mine'
+
+
+def test_fewer_epochs_than_are_done_are_refused(tmp_path):
+    run = runs.create_run(str(tmp_path / 'run'), OWN)
+    runs.check_epochs_reach(run, 1, 6)  # there is no checkpoint yet
+    Checkpoints(run.checkpoints_dir).save(15, write_model, {}, False)
+    runs.check_epochs_reach(run, 3, 6)
+    with pytest.raises(ValueError, match="epochs is 2, and the run '.*run' is at step 15, .*6 steps .*Give 3 or more"):
+        runs.check_epochs_reach(run, 2, 6)
+
+
+def test_a_packed_network_is_no_run_to_resume(tmp_path):
+    path = str(tmp_path / 'a.zip')
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr(DESCRIPTION_FILE, '{}')
+    with pytest.raises(ValueError, match="a.zip' is a packed network, .*--fine-tune-from"):
+        runs.open_run(path)
 
 
 def test_what_is_no_run_is_refused(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fcn8s.stopping import TrainingInterrupted
 from fcn8s.training.probes import (
     check_sweep,
     overfit_one_batch,
@@ -118,3 +119,19 @@ def test_one_batch_by_heart(accuracy, learned):
 def test_one_batch_needs_a_step():
     with pytest.raises(ValueError, match='it has to be 1 step or more'):
         overfit_one_batch(None, None, None, 0, None)
+
+
+@pytest.mark.parametrize(
+    'probe',
+    [
+        lambda train: sweep_rates(train, iter([7])),
+        lambda train: overfit_one_batch(train, None, (None, None), 3, lambda step: 1.0),
+    ],
+)
+def test_an_interrupted_probe_has_nothing_to_go_on_with(probe):
+    def train(*_, **__):
+        raise TrainingInterrupted('SIGINT after step 3. Nothing was saved: training with run_dir keeps it.', 'SIGINT')
+
+    with pytest.raises(TrainingInterrupted, match='^SIGINT. Nothing was saved.$') as raised:
+        probe(train)
+    assert raised.value.signal_name == 'SIGINT'

@@ -250,6 +250,11 @@ def test_dilation_and_normalisation_compute_what_numpy_says(refined):
     np.testing.assert_allclose(fc6[0], np.maximum(expected, 0), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize('divisor, said', [(1, '7x7x4096'), (16, '7x7x4096 at full width, here with 256 filters')])
+def test_the_filters_of_a_head_are_told_where_its_width_is_divided(divisor, said):
+    assert command._head_in_words('7x7x4096', divisor) == said
+
+
 def test_a_network_with_them_is_trained_predicted_exported_and_packed(refined, tmp_path):
     """What goes on with an encoder takes the five tensors and nothing else."""
     from fcn8s import FCN8s, open_model
