@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.image_rules import ImageConversionWarning, ImageRules, shown_channels
+from helpers.image_rules import ImageConversionWarning, ImageRules, Pixels, apply_rules, file_windows, shown_channels
 from helpers.images import (
     TransparentLabelError,
     read_color_labels,
@@ -117,6 +117,17 @@ def test_conversions(tmp_path, rgb):
     found = read_image(tmp_path / 'alpha.png', rules=ImageRules(alpha='white'))
     np.testing.assert_allclose(found, rgb * share + 255 * (1 - share), atol=0.51)
     np.testing.assert_array_equal(read_image(save(tmp_path / 'rgb.png', rgb), convert=True), rgb)
+
+
+@pytest.mark.parametrize('background, expected', [('black', [100, 50, 0]), ('white', [255, 205, 155])])
+def test_colours_above_their_premultiplied_alpha_are_as_bright_as_it_allows(background, expected):
+    pixels = Pixels(np.array([[[200, 50, 0, 100]]], np.uint8), 8, 'premultiplied')
+    assert apply_rules(pixels, ImageRules(alpha=background), 'a.tif').tolist() == [[expected]]
+
+
+def test_up_to_four_bands_share_the_range_of_a_file():
+    assert file_windows(np.arange(4), np.arange(4) + 9) == ((0, 12),)
+    assert file_windows(np.arange(5), np.arange(5) + 9) == tuple((low, low + 9) for low in range(5))
 
 
 def test_transparency_of_palettes_counts(tmp_path):

@@ -105,11 +105,18 @@ def test_files_that_training_writes_are_no_links(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    'place', ['checkpoints', 'events', 'checkpoints/step-00000001', 'checkpoints/step-1/state.json']
+    'place, target',
+    [
+        ('checkpoints', 'elsewhere'),
+        ('events', 'elsewhere'),
+        ('events', 'run-old'),
+        ('checkpoints/step-00000001', 'elsewhere'),
+        ('checkpoints/step-1/state.json', 'elsewhere'),
+    ],
 )
-def test_what_training_writes_or_removes_lies_in_the_run(tmp_path, place):
+def test_what_training_writes_or_removes_lies_in_the_run(tmp_path, place, target):
     run = runs.create_run(str(tmp_path / 'run'), OWN)
-    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / target).mkdir()
     os.makedirs(os.path.join(run.checkpoints_dir, 'step-1'))
     os.symlink('step-1', os.path.join(run.checkpoints_dir, 'newest'))
     os.symlink(str(tmp_path / 'run'), str(tmp_path / 'link'))
@@ -117,9 +124,9 @@ def test_what_training_writes_or_removes_lies_in_the_run(tmp_path, place):
     path = os.path.join(run.directory, *place.split('/'))
     if place == 'checkpoints':
         os.rename(path, path + '-before')
-    os.symlink(str(tmp_path / 'elsewhere'), path)
+    os.symlink(str(tmp_path / target), path)
     with pytest.raises(
-        ValueError, match="{} is a link to '.*elsewhere', outside of the run, and training".format(place)
+        ValueError, match="{} is a link to '.*{}', outside of the run, and training".format(place, target)
     ):
         runs.check_no_links(run)
 
@@ -252,6 +259,14 @@ def test_a_directory_with_other_files_can_become_a_run(tmp_path):
     (tmp_path / 'notes.txt').write_text('mine')
     runs.create_run(str(tmp_path), OWN)
     assert (tmp_path / 'notes.txt').read_text() == 'mine'
+
+
+def test_a_lock_that_was_left_makes_no_run(tmp_path):
+    run = runs.make_directory(str(tmp_path / 'run'))
+    with runs.only_saver(run):
+        pass
+    assert os.listdir(run.checkpoints_dir)
+    runs.check_free(run.directory)
 
 
 def test_what_is_no_run_is_refused(tmp_path):
