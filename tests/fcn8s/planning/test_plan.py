@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from commands import run_command
+from graphs import ops_before
 from thorough import THOROUGH
 
 from fcn8s import FCN8s, precision
@@ -69,17 +70,6 @@ def test_activations_are_the_outputs_of_relu_pool_and_dropout(probe):
     }
     sizes = [value.nbytes for value in probe.session.run(kept, feed)]
     assert memory.encoder_activation_bytes(TINY) == sum(sizes)
-
-
-def ops_before(fetch):
-    """All ops that a fetch waits for."""
-    found, waiting = set(), [fetch]
-    while waiting:
-        op = waiting.pop()
-        if op not in found:
-            found.add(op)
-            waiting += [tensor.op for tensor in op.inputs] + list(op.control_inputs)
-    return found
 
 
 def multiply_adds_in_graph(probe, fetch, feed):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from slow_resizing import slow_resize
 
 from data_generator.transforms import geometry
 from fcn8s import FCN8s
@@ -136,20 +137,6 @@ def test_scales_resize_images_as_the_data_generator_does(scale):
     Predictor(recording, 3, scales=(scale,)).class_ids(image)
     size = (int(40 * scale), int(60 * scale))
     np.testing.assert_array_equal(seen[0], geometry.resize(image, None, size)[0])
-
-
-def slow_resize(values, height, width):
-    result = np.zeros((height, width, values.shape[2]))
-    for row in range(height):
-        for column in range(width):
-            y = min(max((row + 0.5) * values.shape[0] / height - 0.5, 0), values.shape[0] - 1)
-            x = min(max((column + 0.5) * values.shape[1] / width - 0.5, 0), values.shape[1] - 1)
-            for near_y in (int(y), int(y) + 1):
-                for near_x in (int(x), int(x) + 1):
-                    weight = (1 - abs(y - near_y)) * (1 - abs(x - near_x))
-                    if weight > 0:
-                        result[row, column] += weight * values[near_y, near_x]
-    return result
 
 
 def slow_soft_max(logits):
