@@ -171,6 +171,16 @@ def test_at_a_size_averages_are_those_of_the_resized_image(model, options):
     np.testing.assert_array_equal(predictor.class_ids(image), np.argmax(predictor.probabilities(image), axis=-1))
 
 
+def test_at_a_size_probabilities_of_0_are_interpolated_too():
+    def certain(images, argmax=True):
+        return np.stack([images[..., 0] > 127, images[..., 0] <= 127], axis=-1).astype(np.float32)
+
+    image = np.repeat(np.uint8([[0, 0, 255, 255]]), 4, axis=0)[..., np.newaxis].repeat(3, axis=-1)
+    found = Predictor(certain, 2, size=(2, 2)).probabilities(image)
+    np.testing.assert_allclose(found[:, [0, 3]], np.broadcast_to(np.eye(2)[[1, 0]], (4, 2, 2)), atol=1e-6)
+    assert np.isfinite(found).all()
+
+
 def test_an_image_of_the_size_is_predicted_as_it_is(model):
     image = smooth_image(32, 64)
     np.testing.assert_array_equal(
