@@ -205,6 +205,12 @@ def test_patterns_of_rate_multipliers(text, factors):
     assert optimizers.rate_factors(NAMES, optimizers.parse_rate_multipliers(text)) == factors
 
 
+def test_checked_settings_have_rate_multipliers_as_pairs_or_none():
+    """A run of other settings is not resumed, and older ones have None."""
+    pairs = [optimizers.optimizer_settings('adam', rate_multipliers=each).rate_multipliers for each in ({'fc6': 2}, {})]
+    assert pairs == [(('fc6', 2.0),), None]
+
+
 @pytest.mark.parametrize(
     'text', ['', 'fc6', 'fc6=', 'fc6=a', '=3', 'fc6,=3', 'fc6=1,fc7=2', 'fc6=0', 'fc6=nan', 'fc6=-1']
 )
