@@ -43,7 +43,8 @@ class ImageRules(NamedTuple):
         'file' for the range of each file (of its finite numbers), or ((low, high),), or one such pair for each channel.
         8-bit values are unchanged. For an alpha band that is no channel: the whole range of its type, or 0 to 1 if it
         holds fractions.
-    alpha: One of `ALPHAS`. If the bands of a file including alpha are as many as the channels, alpha is a channel.
+    alpha: One of `ALPHAS`. If the bands of a file including alpha are as many as the channels, and more than three,
+        alpha is a channel.
     """
 
     channels: int = 3

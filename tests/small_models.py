@@ -1,6 +1,9 @@
 """Networks that predict something at once: their score layers start at zero, so that untrained ones predict the same
 everywhere."""
 
+import json
+import shutil
+
 import numpy as np
 
 
@@ -23,3 +26,11 @@ def randomize_decoder(network, seed, deviation):
         for variable in decoder:
             value = rng.normal(0, deviation, variable.shape.as_list()).astype(np.float32)
             network.sess.run(tf.assign(variable, value))
+
+
+def run_of(model_dir, run_dir, **command):
+    """Makes a run directory (a pathlib.Path) of a saved model, as trained by such a command, and returns it."""
+    shutil.copytree(model_dir, str(run_dir / 'checkpoints' / 'step-00000007'))
+    (run_dir / 'checkpoints' / 'last.json').write_text(json.dumps({'checkpoint': 'step-00000007'}))
+    (run_dir / 'config.json').write_text(json.dumps({'command': command}))
+    return run_dir

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
+from precisions import cannot
 
-from fcn8s.precision import check_precision
 from fcn8s.prediction.frozen_network import open_model
 from fcn8s.vgg16.write import write_encoder
 
@@ -42,14 +42,6 @@ with FCN8s(vgg16_dir=encoder, num_classes=2, precision=precision) as model:
     np.save(saved + '/classes.npy', model.predict(images))
 print(json.dumps([scores['loss'], scores['accuracy']]))
 """
-
-
-def cannot(precision):
-    try:
-        check_precision(precision)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 @pytest.fixture(scope='module')

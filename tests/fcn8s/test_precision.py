@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from precisions import cannot
 from streams import Stream
 
 from fcn8s import FCN8s, precision
@@ -15,15 +16,6 @@ from fcn8s.saving.saved_models import read_meta_graph
 REWRITES = frozenset(['auto_mixed_precision', 'auto_mixed_precision_onednn_bfloat16'])
 MODERN_CPU = Machine((2, 21), REWRITES, frozenset(['avx2', 'avx512_bf16']), (), {}, True)
 REPOSITORY = str(pathlib.Path(__file__).parents[2])
-
-
-def cannot(wanted):
-    """The reason why this machine cannot, or None: for tests that run the real thing where they can."""
-    try:
-        precision.check_precision(wanted)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 @pytest.mark.parametrize(

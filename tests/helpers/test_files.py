@@ -20,6 +20,7 @@ from helpers.files import (
     check_home,
     check_no_device,
     explain_os_errors,
+    is_below,
     make_directory,
     numbered,
     path_of,
@@ -111,6 +112,12 @@ def test_a_home_directory_that_no_shell_put_in_is_no_folder_called_so(tmp_path, 
     check_folder('~/b')  # there is one now
 
 
+def test_what_lies_below_a_folder(tmp_path):
+    run = tmp_path / 'run'
+    found = [is_below(str(path), str(run)) for path in (run / 'x', run, tmp_path / 'run-old' / 'x')]
+    assert found == [True, False, False]
+
+
 def test_a_name_that_is_too_long_is_said_to_be(tmp_path):
     path = str(tmp_path / ('x' * 300))
     with pytest.raises(OSError, match='Choose a shorter name'), atomic_directory(path):
@@ -147,7 +154,10 @@ def test_a_new_file_replaces_none(tmp_path, monkeypatch, has_links):
     assert path.read_text() == 'first' and sorted(os.listdir(str(tmp_path / 'a'))) == ['link', 'new.json']
     with atomic_new_path(path, lambda there: there == str(path)) as temporary, open(temporary, 'w') as file:
         file.write('third')
+    with atomic_new_path(tmp_path / 'a' / 'link', lambda there: True) as temporary:
+        open(temporary, 'w').close()
     assert path.read_text() == 'third' and sorted(os.listdir(str(tmp_path / 'a'))) == ['link', 'new.json']
+    assert not (tmp_path / 'a' / 'link').is_symlink()
 
 
 def test_a_file_with_a_number_replaces_none_that_comes_while_it_is_written(tmp_path):

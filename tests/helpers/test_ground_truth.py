@@ -8,6 +8,7 @@ from helpers.ground_truth import (
     convert_ids_to_colors,
     convert_ids_to_ids,
     convert_to_one_hot,
+    nearest_colors,
     one_hot_to_ids,
 )
 from helpers.images import resize_labels, write_image, write_labels
@@ -77,6 +78,16 @@ def test_all_forms_of_an_id_map_do_the_same(size, seed, dtype, length, largest):
     for result in results:
         np.testing.assert_array_equal(result, expected)
         assert result.dtype == (np.uint8 if id_map.max() <= 255 else np.uint16)
+
+
+def test_256_does_not_fit_a_byte():
+    found = convert_ids_to_ids(np.array([[0, 1]], np.uint8), {0: 256, 1: 0})
+    assert found.dtype == np.uint16 and found.tolist() == [[256, 0]]
+
+
+def test_the_first_of_equally_near_colours_is_taken():
+    found, _ = nearest_colors(np.full((1, 1, 3), 10, np.uint8), [(0, 0, 0), (20, 20, 20)], 10)
+    assert found.tolist() == [[[0, 0, 0]]]
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.int64])

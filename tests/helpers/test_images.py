@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from slow_resizing import slow_resize
 
-from helpers.image_rules import ImageConversionWarning, ImageRules, shown_channels
+from helpers.image_rules import ImageConversionWarning, ImageRules, Pixels, apply_rules, file_windows, shown_channels
 from helpers.images import (
     TransparentLabelError,
     read_color_labels,
@@ -117,6 +118,17 @@ def test_conversions(tmp_path, rgb):
     found = read_image(tmp_path / 'alpha.png', rules=ImageRules(alpha='white'))
     np.testing.assert_allclose(found, rgb * share + 255 * (1 - share), atol=0.51)
     np.testing.assert_array_equal(read_image(save(tmp_path / 'rgb.png', rgb), convert=True), rgb)
+
+
+@pytest.mark.parametrize('background, expected', [('black', [100, 50, 0]), ('white', [255, 205, 155])])
+def test_colours_above_their_premultiplied_alpha_are_as_bright_as_it_allows(background, expected):
+    pixels = Pixels(np.array([[[200, 50, 0, 100]]], np.uint8), 8, 'premultiplied')
+    assert apply_rules(pixels, ImageRules(alpha=background), 'a.tif').tolist() == [[expected]]
+
+
+def test_up_to_four_bands_share_the_range_of_a_file():
+    assert file_windows(np.arange(4), np.arange(4) + 9) == ((0, 12),)
+    assert file_windows(np.arange(5), np.arange(5) + 9) == tuple((low, low + 9) for low in range(5))
 
 
 def test_transparency_of_palettes_counts(tmp_path):
@@ -379,24 +391,10 @@ def test_suffixes_that_cannot_be_written(tmp_path, rgb):
         write_image(tmp_path / '.png', rgb)  # a name without a suffix
 
 
-def slow_bilinear(image, height, width):
-    result = np.zeros((height, width, 3))
-    for row in range(height):
-        for column in range(width):
-            y = min(max((row + 0.5) * image.shape[0] / height - 0.5, 0), image.shape[0] - 1)
-            x = min(max((column + 0.5) * image.shape[1] / width - 0.5, 0), image.shape[1] - 1)
-            for near_y in (int(y), int(y) + 1):
-                for near_x in (int(x), int(x) + 1):
-                    weight = (1 - abs(y - near_y)) * (1 - abs(x - near_x))
-                    if weight > 0:
-                        result[row, column] += weight * image[near_y, near_x]
-    return result
-
-
 @pytest.mark.parametrize('size', [(12, 15), (9, 18), (16, 20), (20, 31)])
 def test_resizing_interpolates_while_more_than_half_is_left(size):
     image = np.random.RandomState(1).randint(0, 256, (16, 20, 3)).astype(np.uint8)
-    assert np.abs(resize_image(image, size) - slow_bilinear(image, *size)).max() <= 1
+    assert np.abs(resize_image(image, size) - slow_resize(image, *size)).max() <= 1
 
 
 @pytest.mark.parametrize('factor', [2, 4])
@@ -409,7 +407,7 @@ def test_resizing_averages_from_half_the_size_on(factor):
 @pytest.mark.parametrize('turned', [False, True])
 def test_a_side_that_shrinks_is_averaged_where_the_other_grows(turned):
     image = np.random.RandomState(3).randint(0, 256, (32, 10, 3)).astype(np.uint8)
-    expected = slow_bilinear(image.reshape(4, 8, 10, 3).astype(float).mean(axis=1), 4, 15)
+    expected = slow_resize(image.reshape(4, 8, 10, 3).astype(float).mean(axis=1), 4, 15)
     resized = (
         resize_image(image.transpose(1, 0, 2), (15, 4)).transpose(1, 0, 2) if turned else resize_image(image, (4, 15))
     )

@@ -57,6 +57,7 @@ def test_ids_above_255_have_room_in_maps():
     space = LabelSpace('own', ('a', 'b'), ((1, 1, 1), (2, 2, 2)), ignore_id=300, file_ids=(7, 800))
     from_files, to_files = label_spaces.file_ids_to_class_ids(space), label_spaces.class_ids_to_file_ids(space)
     assert from_files[[7, 800, 0, 255]].tolist() == [0, 1, 300, 300] and to_files[[0, 1, 2]].tolist() == [7, 800, 0]
+    assert label_spaces.file_ids_to_class_ids(space._replace(ignore_id=256, file_ids=(7, 8)))[0] == 256
 
 
 def test_the_table_of_cityscapes_is_that_of_the_scripts_in_every_field():
@@ -197,6 +198,7 @@ def test_lists_and_arrays_become_tuples():
     space = LabelSpace('mine', ['a', 'b'], np.uint8([[0, 0, 0], [1, 2, 3]]), void_class_ids=[1])
     assert checked_label_space(space) == LabelSpace('mine', ('a', 'b'), ((0, 0, 0), (1, 2, 3)), void_class_ids=(1,))
     assert space.color_to_id == {(0, 0, 0): 0, (1, 2, 3): 1}
+    assert checked_label_space(space._replace(void_class_ids=(), ignore_id=1)).void_class_ids == (1,)
 
 
 def test_numbers_of_numpy_become_those_of_python():

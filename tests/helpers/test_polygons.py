@@ -46,6 +46,13 @@ def test_pixels_whose_centres_are_inside(seed, num_rings, reach):
     np.testing.assert_array_equal(whole(fill_rings(rings, (9, 13)), (9, 13)), slow_fill(rings, (9, 13)))
 
 
+def test_outlines_through_centres_take_those_on_the_left_and_above():
+    ring = np.array([[0.5, 0.5], [2.5, 0.5], [2.5, 2.5], [0.5, 2.5]])
+    expected = np.zeros((4, 5), bool)
+    expected[:2, :2] = True
+    np.testing.assert_array_equal(whole(fill_rings([ring], (4, 5)), (4, 5)), expected)
+
+
 def test_corners_of_pixels_hold_exactly_these_pixels():
     for box in ([0, 0, 4, 3], [2, 1, 3, 2], [-5, -5, 100, 100]):
         left, top, right, bottom = box
@@ -75,6 +82,11 @@ def test_polygons_that_cross_themselves_everywhere_are_drawn_alike(monkeypatch):
     monkeypatch.setattr(polygons, '_MOST_SORTED', 0)
     for ring, expected in zip(rings, sorted_by_opencv):
         assert np.mean(whole(fill_pixels(ring, (100, 90)), (100, 90)) != expected) < 0.02
+
+
+def test_the_edges_in_a_row_are_those_that_cross_it():
+    assert polygons._most_edges_in_a_row(np.array([0, 9, 0, 9, 3, 9]), 10) == 6
+    assert polygons._most_edges_in_a_row(np.array([-5, 40]), 10) == 2
 
 
 def test_vertices_that_are_pixels_belong_to_the_polygon():
@@ -148,6 +160,17 @@ def test_generated_scenes_keep_their_classes(in_pixels, tolerance):
     for class_id in np.unique(class_ids):
         both, any_of = (found == class_id) & (class_ids == class_id), (found == class_id) | (class_ids == class_id)
         assert both.sum() / any_of.sum() >= 0.99
+
+
+def test_simplified_outlines_keep_the_digits_of_map_coordinates():
+    ring = np.array([[0, 0], [4, 0], [9, 0], [9, 9], [0, 9]])
+    north = 5334000.25 + simplified(ring, 0.5)
+    assert sorted(north.tolist()) == sorted((5334000.25 + ring[[0, 2, 3, 4]]).tolist())
+
+
+def test_a_simplified_outline_has_three_points():
+    ring = np.array([[0, 0], [9, 0], [9, 1], [0, 1]])
+    np.testing.assert_array_equal(simplified(ring, 2.0), ring)
 
 
 @pytest.mark.parametrize('tolerance', [-1, float('nan'), '1'])

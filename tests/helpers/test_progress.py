@@ -35,6 +35,7 @@ def test_checking_a_dataset_needs_no_standard_error(monkeypatch):
 
 def test_every_bar_of_the_packages_has_these_options():
     """Commands need none: `fcn8s.cli.terminal.ensure_streams` gives them a standard error."""
+    num_all = 0
     for package in ('helpers', 'data_generator', 'fcn8s'):
         for folder, _, names in os.walk(os.path.join(ROOT, package)):
             for path in (os.path.join(folder, name) for name in names if name.endswith('.py')):
@@ -43,3 +44,5 @@ def test_every_bar_of_the_packages_has_these_options():
                 if os.path.join('fcn8s', 'cli') not in path:
                     num_bars = len(re.findall(r'\btqdm\(', text))
                     assert len(re.findall(r'\*\*bar_options\(', text)) == num_bars, path
+                    num_all += num_bars
+    assert num_all > 5

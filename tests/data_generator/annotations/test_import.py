@@ -640,6 +640,20 @@ def test_val_of_the_source_stays_val_where_the_rest_has_no_split():
     assert division.rule == 'those of the source, which names no train: it is made of 20 images of no split'
 
 
+@pytest.mark.parametrize('share', [0.01, 0.5, 0.99])
+def test_chance_divides_what_is_not_test_and_leaves_an_image_on_each_side(share):
+    splits = divided(['test'] * 6 + [None] * 3, share).splits
+    assert splits[:6] == ['test'] * 6 and set(splits[6:]) == {'train', 'val'}
+
+
+def test_chance_knows_names_and_not_the_order_of_files():
+    found = []
+    for names in ('abcdefgh', 'hgfedcba'):
+        division = assign_splits(names, names, [None] * 8, 0.3, 1, {}, LeftOut())
+        found.append(dict(zip(names, division.splits)))
+    assert found[0] == found[1]
+
+
 def test_the_report_says_when_chance_divides_otherwise_than_the_source():
     division = divided(['train'] * 6 + [None] * 4)
     num_moved = division.splits[:6].count('val')
@@ -666,6 +680,12 @@ def test_classes_that_no_image_has_keep_the_numbers_of_a_network():
     planned = plan_classes(Source('labelme', []), labels, 'void', ['road', 'terrain', 'car', 'train'])
     assert planned.label_space.class_names == ('road', 'terrain', 'car', 'train')
     assert [planned.ids[name] for name in labels] == [2, 1]
+
+
+def test_classes_of_one_colour_get_two():
+    source = Source('coco', [], ['road', 'car', 'sky'], dict(road=(1, 2, 3), car=(1, 2, 3)))
+    colors = plan_classes(source, ['road', 'car', 'sky'], 'void').label_space.colors
+    assert colors[0] == (1, 2, 3) and len(set(colors)) == 3
 
 
 @pytest.mark.parametrize('wanted', ['trafic light', 'Traffic Light', 'traffic lights'])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_generator.annotations.run_lengths import unpacked, window_of_box_runs, window_of_runs
+from data_generator.annotations.run_lengths import unpacked, window_of_box_runs, window_of_runs, window_of_starts
 
 
 def runs_of(values):
@@ -56,3 +56,11 @@ def test_packed_masks_are_those_of_pycocotools(density):
 def test_runs_that_make_no_mask_are_refused(counts, message):
     with pytest.raises(ValueError, match=message):
         window_of_runs(counts, (3, 4))
+
+
+@pytest.mark.parametrize('text', ['0 3', '11 3', '13 1'])
+def test_starts_are_those_of_pixels_of_the_image(text):
+    """The first is 1, and the last of these 12."""
+    np.testing.assert_array_equal(np.flatnonzero(window_of_starts('1 2 12 1', (3, 4), True).mask), [0, 1, 11])
+    with pytest.raises(ValueError, match='a mask with runs beyond its image'):
+        window_of_starts(text, (3, 4), True)

@@ -80,8 +80,9 @@ def test_the_written_tree_is_that_of_the_dataset(dataset, tmp_path):
 
 def test_pairs_are_transformed_and_ids_mapped(dataset, tmp_path):
     process(generator_of(dataset), {'resize': (6, 8), 'convert_ids_to_ids': {0: 3, 1: 2, 2: 1, 3: 0}})
-    sources = contents(dataset)
-    for name, array in contents(tmp_path / 'out').items():
+    sources, written = contents(dataset), contents(tmp_path / 'out')
+    assert len(written) == 2 * NUM_PAIRS
+    for name, array in written.items():
         assert array.shape[:2] == (6, 8)
         if name.startswith('labels'):
             corners = [sources[name][row::2, column::2] for row in range(2) for column in range(2)]
@@ -109,7 +110,9 @@ def test_id_maps_of_any_type_give_identical_files(dataset, tmp_path, dtype):
     process(generator_of(dataset), dict(options, convert_ids_to_ids={0: 3, 1: 2, 2: 1, 3: 0}))
     other = generator_of(dataset, export_dir=str(tmp_path / 'other'))
     process(other, dict(options, convert_ids_to_ids=np.array([3, 2, 1, 0], dtype)))
-    for name in contents(tmp_path / 'out'):
+    written = contents(tmp_path / 'out')
+    assert len(written) == 2 * NUM_PAIRS
+    for name in written:
         assert (tmp_path / 'out' / name).read_bytes() == (tmp_path / 'other' / name).read_bytes()
 
 
@@ -332,7 +335,8 @@ def test_wrong_options_are_refused_before_anything_is_written(dataset, tmp_path)
 def test_datasets_without_labels_are_written_too(dataset, tmp_path):
     generator = BatchGenerator([str(dataset / 'images')], root_dir=str(dataset), export_dir=str(tmp_path / 'out'))
     assert process(generator, {'gray': True}).num_written == NUM_PAIRS
-    assert all(name.startswith('images') for name in contents(tmp_path / 'out'))
+    written = contents(tmp_path / 'out')
+    assert len(written) == NUM_PAIRS and all(name.startswith('images') for name in written)
 
 
 def test_the_first_pass_of_an_iterator_can_be_written(dataset, tmp_path):

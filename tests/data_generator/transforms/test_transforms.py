@@ -134,11 +134,12 @@ def test_flip_mirrors_left_and_right():
 def test_translate_shifts_right_and_down(translate, shift):
     image, label = noise_pair(8, 9)
     pipeline = build_pipeline(translate=translate, pad_value=(1, 2, 3), void_class_id=77)
-    out_image, out_label = pipeline(image, label, rng_of(0))
     right, down = shift
     expected_image, expected_label = geometry.cut_window(image, label, -down, -right, (8, 9), PADDING)
-    np.testing.assert_array_equal(out_image, expected_image)
-    np.testing.assert_array_equal(out_label, expected_label)
+    for number in range(10):
+        out_image, out_label = pipeline(image, label, rng_of(number))
+        np.testing.assert_array_equal(out_image, expected_image)
+        np.testing.assert_array_equal(out_label, expected_label)
 
 
 def test_translate_without_negative_numbers_goes_either_way():
@@ -275,6 +276,16 @@ def test_class_balanced_crops_are_drawn_again():
     assert np.isfinite(shares[1]).all()  # crops without a valid pixel are drawn again too
 
 
+def test_padding_is_no_class_of_class_balanced_crops():
+    label = np.zeros((2, 40), np.uint8)
+    label[:, 20::2] = 1
+    image = np.zeros((2, 40, 3), np.uint8)
+    pipeline = build_pipeline(random_crop=(10, 8), max_class_share=0.6, void_class_id=2, num_classes=3)
+    for number in range(20):
+        ids = pipeline(image, label, rng_of(number))[1]
+        assert np.sum(ids == 0) <= 0.6 * np.sum(ids != 2)
+
+
 def test_crops_on_classes_show_each_class_equally_often_and_at_their_centre():
     label = np.zeros((60, 80), np.uint8)
     label[30, 40], label[40:50, 20:30], label[:8] = 3, 2, 255  # a single pixel, 100 pixels, ignored
@@ -378,6 +389,13 @@ def test_gray_images_have_three_equal_channels():
     out_image, _ = build_pipeline(gray=True)(image, None, rng_of(0))
     assert out_image.shape == image.shape
     np.testing.assert_allclose(out_image, np.repeat(image.dot([[0.299], [0.587], [0.114]]), 3, axis=-1), atol=1)
+
+
+def test_gray_moves_no_pixel_a_second_time():
+    image, label = noise_pair(6, 7)
+    out_image, out_label = build_pipeline(flip=1.0, gray=True)(image, label, rng_of(0))
+    np.testing.assert_array_equal(out_image, build_pipeline(gray=True)(image[:, ::-1], None, rng_of(0))[0])
+    np.testing.assert_array_equal(out_label, label[:, ::-1])
 
 
 def test_labels_are_converted_from_colors_to_ids_to_ids():
@@ -526,6 +544,8 @@ def test_the_key_of_what_is_prepared_ignores_what_is_random():
 
     assert key(resize=(4, 5)) == key(resize=(4, 5), flip=0.5, gray=True)
     assert key(resize=(4, 5)) != key(resize=(5, 4))
+    assert key(resize=(4, 5)) != key(resize=(4, 5), resize_labels=False)
+    assert key(crop=(1, 0, 0, 0)) != key()
     assert key(random_crop=(4, 5), resize=(4, 5)) == key(random_crop=(6, 6), resize=(9, 9))
     assert key(convert_ids_to_ids={0: 1, 1: 2}) == key(convert_ids_to_ids={1: 2, 0: 1}) != key()
     assert key(convert_ids_to_ids=np.array([1, 2], np.uint8)) == key(convert_ids_to_ids=[1, 2])

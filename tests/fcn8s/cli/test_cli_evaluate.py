@@ -5,13 +5,13 @@ import csv
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from commands import run_command
+from small_models import run_of
 
 from data_generator import BatchGenerator
 from data_generator.files.layouts import LAYOUTS
@@ -150,10 +150,7 @@ def test_at_the_size_of_the_ground_truth_or_of_the_network(networks, tmp_path):
 
 
 def test_images_are_resized_as_the_run_was_trained(networks, tmp_path):
-    run_dir = tmp_path / 'run'
-    shutil.copytree(networks[0][0], str(run_dir / 'checkpoints' / 'step-00000007'))
-    (run_dir / 'checkpoints' / 'last.json').write_text(json.dumps({'checkpoint': 'step-00000007'}))
-    (run_dir / 'config.json').write_text(json.dumps({'command': {'size': SIZE}}))
+    run_dir = run_of(networks[0][0], tmp_path / 'run', size=SIZE)
     report = report_of(tmp_path, run_dir, '--data', write_dataset(tmp_path, scale=2), '--at-input-size')
     assert report['input_size'] == list(SIZE)
     np.testing.assert_array_equal(report['confusion_matrix'], expected_confusion(networks[0][1]))
@@ -347,24 +344,16 @@ def test_models_that_cannot_be_averaged_are_refused(networks, small_model, datas
     with pytest.raises(FileNotFoundError, match="model '.*nowhere' does not exist"):
         evaluate_command(first, tmp_path / 'nowhere', '--data', dataset)
     runs = [
-        sized_run(path, tmp_path / name, size) for path, name, size in ((first, 'a', [16, 32]), (second, 'b', None))
+        run_of(path, tmp_path / name, size=size) for path, name, size in ((first, 'a', [16, 32]), (second, 'b', None))
     ]
     with pytest.raises(ValueError, match='a was evaluated at 16 x 32 and .*b at images as they are. .* --size H W'):
         evaluate_command(*runs, '--data', dataset)
 
 
 def test_a_run_of_a_size_that_no_memory_holds_is_refused(networks, dataset, tmp_path, no_pass):
-    run = sized_run(networks[0][0], tmp_path, [10**6, 10**6])
+    run = run_of(networks[0][0], tmp_path, size=[10**6, 10**6])
     with pytest.raises(ValueError, match='size is 1000000 x 1000000: an image of that size and the soft-max of 2'):
         evaluate_command(run, '--data', dataset)
-
-
-def sized_run(model_dir, run_dir, size):
-    """A run directory of a saved model whose images are resized."""
-    shutil.copytree(model_dir, str(run_dir / 'checkpoints' / 'step-00000007'))
-    (run_dir / 'checkpoints' / 'last.json').write_text(json.dumps({'checkpoint': 'step-00000007'}))
-    (run_dir / 'config.json').write_text(json.dumps({'command': {'size': size}}))
-    return run_dir
 
 
 @pytest.mark.parametrize('name', ['', 'new' + os.sep])

@@ -2,7 +2,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from small_models import run_of
 from streams import StoppedCamera
 
 from fcn8s import FCN8s, cli
@@ -625,11 +625,7 @@ def test_what_the_description_of_a_model_tells_is_refused_before_it_is_opened(
 @pytest.fixture
 def sized_run(small_model, tmp_path):
     """A run directory whose images are resized to 16 x 32, with crops for its training."""
-    run_dir = tmp_path / 'run'
-    shutil.copytree(small_model, str(run_dir / 'checkpoints' / 'step-00000007'))
-    (run_dir / 'checkpoints' / 'last.json').write_text(json.dumps({'checkpoint': 'step-00000007'}))
-    (run_dir / 'config.json').write_text(json.dumps({'command': {'size': [16, 32], 'crop': [8, 8]}}))
-    return run_dir
+    return run_of(small_model, tmp_path / 'run', size=[16, 32], crop=[8, 8])
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 import pytest
-from small_models import save_small_model
 
 
 @pytest.fixture(scope='session')
-def small_model(tmp_path_factory, shallow_encoder):
+def small_model(shallow_model):
     """As that of all tests of fcn8s, on a shallow encoder: processes are the same around any network."""
-    return save_small_model(str(tmp_path_factory.mktemp('small_model')), shallow_encoder)
+    return shallow_model

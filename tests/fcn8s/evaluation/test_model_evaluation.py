@@ -4,6 +4,7 @@ import types
 
 import numpy as np
 import pytest
+from slow_resizing import slow_resize
 
 from fcn8s.backend import tf
 from fcn8s.evaluation.boundaries import BoundaryTotals, measure_image
@@ -50,21 +51,6 @@ def evaluate(model, data, num_batches, label_space, predict=None, with_calibrati
         return evaluate_predictions(predict, label_space, data, num_batches, **calibration, **options)
     scorer = attach_scorer(model.images, model.logits, label_space, with_calibration, temperature)
     return evaluate_model(model.run, scorer, data, num_batches, **options)
-
-
-def slow_resize(values, height, width):
-    """Bilinear with half-pixel centres, one output pixel at a time."""
-    result = np.empty((height, width, values.shape[-1]))
-    for y, x in np.ndindex(height, width):
-        ys, xs = (y + 0.5) * values.shape[0] / height - 0.5, (x + 0.5) * values.shape[1] / width - 0.5
-        y0, x0 = int(np.floor(ys)), int(np.floor(xs))
-        pixel = np.zeros(values.shape[-1])
-        for dy, wy in ((0, y0 + 1 - ys), (1, ys - y0)):
-            for dx, wx in ((0, x0 + 1 - xs), (1, xs - x0)):
-                place = np.clip((y0 + dy, x0 + dx), 0, np.array(values.shape[:2]) - 1)
-                pixel += wy * wx * values[tuple(place)]
-        result[y, x] = pixel
-    return result
 
 
 def slow_evaluation(data, num_classes=3):

@@ -95,6 +95,10 @@ def test_a_prediction_of_the_ignored_class_costs_the_true_class_alone():
     assert confusion == Confusion(0, 4, 1, pytest.approx(1 - (0.5 + 1) / 2))
 
 
+def test_the_ignored_class_is_none_whose_first_confusion_costs_more():
+    assert most_costly_confusion(np.array([[0, 0, 5], [0, 7, 0]])) == Confusion(0, 2, 5, 0.5)
+
+
 def test_all_right_and_nothing_but_void():
     perfect = scored(np.array([[0, 1]]), np.array([[0, 1]]))
     assert perfect.confusion is None and perfect.mean_iou == 1.0

@@ -233,6 +233,11 @@ def test_counts_beyond_float_precision_stay_integers():
     assert scores.count_classes(confusion).true_positives[0] == 2**53 + 1
 
 
+def test_a_class_of_one_pixel_counts_by_its_frequency():
+    counts = scores.count_classes(np.array([[1, 0], [0, 9]]))
+    assert scores.frequency_weighted_iou(counts) == 1
+
+
 def test_the_matrix_that_came_is_left_as_it_was():
     confusion = np.ones((3, 3), np.int64)
     scores.count_classes(confusion, void_class_ids=(0,))

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from precisions import cannot
 
 from helpers.images import write_image, write_labels
 
@@ -232,13 +233,8 @@ def test_certificate_of_float32(export, narrow_model, format_name):
     ],
 )
 def test_half_precision_is_half_the_size_and_99_percent_equal(export, format_name, precision):
-    from fcn8s.precision import check_precision
-
-    if format_name == 'frozen':
-        try:
-            check_precision(precision)
-        except ValueError as error:
-            pytest.skip(str(error))
+    if format_name == 'frozen' and cannot(precision):
+        pytest.skip(cannot(precision))
     path = export(format_name, precision, **({'allow_loss': True} if precision == 'bfloat16' else {}))
     assert read_certificate(path)['comparison']['equal_pixels'] > (0.98 if precision == 'bfloat16' else 0.99)
 

@@ -6,10 +6,11 @@ import subprocess
 
 import numpy as np
 import pytest
+from graphs import edit_graph
 from streams import Stream
 
 from fcn8s import FCN8s
-from fcn8s.backend import SavedModel, tf
+from fcn8s.backend import tf
 from fcn8s.graph.assembly import trained_encoder_variables
 from fcn8s.graph.encoder import import_encoder
 from fcn8s.optimizers import OptimizerSettings
@@ -158,16 +159,6 @@ def test_dropout_of_our_encoder_is_a_function_of_seed_and_step(tiny_encoder):
     np.testing.assert_array_equal(encoder.fc7(images_uint8=IMAGE, dropout_seed=(3, 7)), kept)
     # Every second unit that is on without dropout is off with it, give or take chance.
     assert 0.3 < np.mean(dropped[kept > 0] == 0) < 0.9
-
-
-def edit_graph(directory, change):
-    path = os.path.join(directory, 'saved_model.pb')
-    saved_model = SavedModel()
-    with open(path, 'rb') as file:
-        saved_model.ParseFromString(file.read())
-    change(saved_model.meta_graphs[0])
-    with open(path, 'wb') as file:
-        file.write(saved_model.SerializeToString())
 
 
 def edited_copy(directory, tmp_path, change):

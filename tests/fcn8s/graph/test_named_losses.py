@@ -247,9 +247,10 @@ def test_bfloat16_logits(built, batch, name):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_what_is_not_finite_at_a_valid_pixel_is_not_hidden(built, batch, name):
+@pytest.mark.parametrize('place', [(0, 0, 0), (-1, -1, -1)])
+def test_what_is_not_finite_at_a_valid_pixel_is_not_hidden(built, batch, name, place):
     logits, labels = batch
-    logits[0, 0, 0], labels[0, 0, 0] = np.nan, 1
+    logits[place], labels[place] = np.nan, 1
     assert np.isnan(built(loss=name)(logits, labels)['value'])
 
 

@@ -115,11 +115,12 @@ def slow_pixel_scores(logits, label):
     return list(logits).index(max(logits)), np.log(total) - shifted[label], 1 / total
 
 
-@pytest.mark.parametrize('deviation', [10, 2e4])
-def test_pixels_of_logits_are_scored_as_by_hand(deviation):
+@pytest.mark.parametrize('deviation, mean', [(10, 0), (2e4, 0), (10, 200), (10, -200)])
+def test_pixels_of_logits_are_scored_as_by_hand(deviation, mean):
     rng = np.random.RandomState(2)
-    # Whole numbers are often equal; 2e4 is far beyond what exp() holds, and then all of the batch is computed for that.
-    spread = rng.normal(0, deviation, (1, 6, 7, NUM_CLASSES))
+    # Whole numbers are often equal; 2e4 and 200 are beyond what exp() holds, and then all of the batch is computed for
+    # that; of -200 all powers are 0.
+    spread = rng.normal(mean, deviation, (1, 6, 7, NUM_CLASSES))
     spread[:, 0, :, 0] = -1e30
     logits = np.concatenate([rng.randint(3, size=(1, 6, 7, NUM_CLASSES)), spread])
     logits = logits.astype(np.float32)

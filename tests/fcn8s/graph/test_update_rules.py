@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from graphs import ops_before
 
 from fcn8s import optimizers
 from fcn8s.backend import tf
@@ -202,6 +203,12 @@ NAMES = [
 )
 def test_patterns_of_rate_multipliers(text, factors):
     assert optimizers.rate_factors(NAMES, optimizers.parse_rate_multipliers(text)) == factors
+
+
+def test_checked_settings_have_rate_multipliers_as_pairs_or_none():
+    """A run of other settings is not resumed, and older ones have None."""
+    pairs = [optimizers.optimizer_settings('adam', rate_multipliers=each).rate_multipliers for each in ({'fc6': 2}, {})]
+    assert pairs == [(('fc6', 2.0),), None]
 
 
 @pytest.mark.parametrize(
@@ -462,16 +469,6 @@ def test_variables_that_cannot_be_trained_are_refused():
         assert 'no variables to train' in str(error.value)
 
 
-def ancestors(op):
-    found, left = set(), [op]
-    while left:
-        op = left.pop()
-        if op.name not in found:
-            found.add(op.name)
-            left += [source.op for source in op.inputs] + list(op.control_inputs)
-    return found
-
-
 @pytest.mark.parametrize('is_first_trained', [True, False])
 def test_a_variable_is_updated_after_the_backward_pass_has_read_it(is_first_trained):
     """Else TensorFlow copies it first. What the step does not need stays out of it."""
@@ -486,11 +483,11 @@ def test_a_variable_is_updated_after_the_backward_pass_has_read_it(is_first_trai
             losses.Loss(value, None), None, trained, tf.constant(0.1), step, OptimizerSettings()
         )
         updates = {op.inputs[0].op.name: op for op in graph.get_operations() if op.type == 'ResourceApplyAdam'}
-        products = {op.name for op in graph.get_operations() if op.type == 'MatMul'}
+        products = {op for op in graph.get_operations() if op.type == 'MatMul'}
         # Forwards: two. Backwards: the gradient of each weight, and of what the second is multiplied with.
-        assert len(products & ancestors(updates['second'])) == (4 if is_first_trained else 3)
+        assert len(products & ops_before(updates['second'])) == (4 if is_first_trained else 3)
         if is_first_trained:
-            assert len(products & ancestors(updates['first'])) == 4
+            assert len(products & ops_before(updates['first'])) == 4
 
 
 IN_PLACE = ('ResourceApplyAdam', 'ResourceApplyMomentum', 'ResourceApplyGradientDescent', 'AssignAddVariableOp')

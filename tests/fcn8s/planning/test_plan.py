@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from commands import run_command
+from graphs import ops_before
 from thorough import THOROUGH
 
 from fcn8s import FCN8s, precision
@@ -71,17 +72,6 @@ def test_activations_are_the_outputs_of_relu_pool_and_dropout(probe):
     assert memory.encoder_activation_bytes(TINY) == sum(sizes)
 
 
-def ops_before(fetch):
-    """All ops that a fetch waits for."""
-    found, waiting = set(), [fetch]
-    while waiting:
-        op = waiting.pop()
-        if op not in found:
-            found.add(op)
-            waiting += [tensor.op for tensor in op.inputs] + list(op.control_inputs)
-    return found
-
-
 def multiply_adds_in_graph(probe, fetch, feed):
     """Of every convolution that runs for `fetch`: the values of its wide side times what each adds up."""
     wide = {'Conv2D': lambda op: op.outputs[0], 'Conv2DBackpropInput': lambda op: op.inputs[2]}
@@ -127,6 +117,8 @@ def test_bytes_are_those_of_operands_and_results():
     (update,) = [op for op in counted.train.ops if op.name == 'update']
     biases = 4224 + 2 * 4096 + 3 * 20 + 3 * 20  # of convolutions, fc6 and fc7, scores, and transposed convolutions
     assert update.bytes_moved == 7 * (memory.parameter_bytes(request) - 4 * biases)
+    fixed = cost.cost_of(request._replace(upsampling='bilinear')).train.ops[-1]
+    assert update.bytes_moved - fixed.bytes_moved == 7 * 4 * (2 * 4 * 4 + 16 * 16) * 20 * 20
 
 
 def test_the_roofline_waits_for_the_slower_of_both():
@@ -191,6 +183,8 @@ def test_memory_grows_with_everything_that_takes_memory():
         TINY._replace(num_classes=9),
         TINY._replace(width_divisor=16),
         TINY._replace(optimizer=OptimizerSettings(accumulate_batches=2)),
+        TINY._replace(optimizer=OptimizerSettings(ema=0.9)),
+        TINY._replace(optimizer=OptimizerSettings(swa=2)),
     ):
         assert memory.estimate_memory(larger, 0.0) > base
     assert memory.estimate_memory(TINY, GB) == pytest.approx(base + GB)
@@ -235,6 +229,7 @@ def test_the_largest_crop_fits_and_keeps_the_shape():
     assert memory.estimate_memory(request._replace(size=(height, width)), 0.6 * GB) <= limit
     assert memory.estimate_memory(request._replace(size=(height + 64, width + 64)), 0.6 * GB) > limit
     assert memory.largest_crop(request, 1 * GB, 0.6 * GB) is None
+    assert memory.largest_crop(request._replace(size=(1, 20000)), limit, 0.6 * GB) is None
 
 
 def test_extrapolation_is_a_line_that_never_falls():

@@ -7,7 +7,14 @@ import pytest
 
 from fcn8s import cli
 from fcn8s.planning import plan
-from fcn8s.planning.workers import ExchangeFactors, estimate_gain, exchange_seconds, format_gain, wire_bytes
+from fcn8s.planning.workers import (
+    ExchangeFactors,
+    epoch_steps,
+    estimate_gain,
+    exchange_seconds,
+    format_gain,
+    wire_bytes,
+)
 
 
 def simulated_ring(count, chunks):
@@ -30,6 +37,10 @@ def test_an_exchange_adds_up():
     expected = 1.25 * 0.6 + 150e6 * 2e-9 + 6 * 0.001
     assert exchange_seconds(4, 100e6, 2.0, factors) == pytest.approx(expected)
     assert exchange_seconds(4, 100e6, math.inf, factors) == pytest.approx(expected - 1.25 * 0.6)
+
+
+def test_an_incomplete_step_belongs_to_the_next_epoch():
+    assert [epoch_steps(images, 2, accumulate=4, workers=3) for images in (1, 24, 25, 42, 43, 48)] == [1, 1, 1, 1, 2, 2]
 
 
 def test_gain_and_the_number_beyond_which_workers_do_not_pay():

@@ -64,7 +64,7 @@ def test_windows_begin_where_pooling_falls_on_the_same_pixels_at_every_scale(sca
     assert (stride_at(scales), full_margin_at(scales)) == (stride, margin)
     for cut in cuts(5000, 2000, margin, scales):
         assert all(cut.first * scale % 32 == pytest.approx(0, abs=1e-6) for scale in scales)
-    assert cuts(5000, 2000, 96, scales)[1].first >= 0  # smaller margins may show seams, and are taken
+    assert len(cuts(5000, 2000, 96, scales)) > 1  # smaller margins may show seams, and are taken
     with pytest.raises(ValueError, match='it has to be a multiple of 32 pixels'):
         cuts(5000, 2000, margin + 8, scales)
 

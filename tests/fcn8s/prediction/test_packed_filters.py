@@ -6,26 +6,20 @@ import sys
 
 import numpy as np
 import pytest
+from precisions import cannot
 
 from fcn8s import FCN8s
 from fcn8s.backend import tf
 from fcn8s.graph import packed_filters
-from fcn8s.precision import check_precision
 from fcn8s.prediction import freezing, frozen_network
 from fcn8s.vgg16.write import write_encoder
 
 SIZES = [(64, 96), (33, 47), (1, 1), (64, 96), (260, 70)]
 
 
-def packs_here():
-    try:
-        check_precision('bfloat16')
-    except ValueError:
-        return False
-    return packed_filters._has_op()
-
-
-needs_packing = pytest.mark.skipif(not packs_here(), reason='no bfloat16, or no oneDNN that packs')
+needs_packing = pytest.mark.skipif(
+    bool(cannot('bfloat16')) or not packed_filters._has_op(), reason='no bfloat16, or no oneDNN that packs'
+)
 
 
 @pytest.fixture(scope='module')

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from slow_resizing import slow_resize
 
 from data_generator.transforms import geometry
 from fcn8s import FCN8s
@@ -138,20 +139,6 @@ def test_scales_resize_images_as_the_data_generator_does(scale):
     np.testing.assert_array_equal(seen[0], geometry.resize(image, None, size)[0])
 
 
-def slow_resize(values, height, width):
-    result = np.zeros((height, width, values.shape[2]))
-    for row in range(height):
-        for column in range(width):
-            y = min(max((row + 0.5) * values.shape[0] / height - 0.5, 0), values.shape[0] - 1)
-            x = min(max((column + 0.5) * values.shape[1] / width - 0.5, 0), values.shape[1] - 1)
-            for near_y in (int(y), int(y) + 1):
-                for near_x in (int(x), int(x) + 1):
-                    weight = (1 - abs(y - near_y)) * (1 - abs(x - near_x))
-                    if weight > 0:
-                        result[row, column] += weight * values[near_y, near_x]
-    return result
-
-
 def slow_soft_max(logits):
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
@@ -182,6 +169,16 @@ def test_at_a_size_averages_are_those_of_the_resized_image(model, options):
     predictor = Predictor(model.predict, model.num_classes, size=(32, 64), **options)
     np.testing.assert_allclose(predictor.probabilities(image), expected, atol=1e-5)
     np.testing.assert_array_equal(predictor.class_ids(image), np.argmax(predictor.probabilities(image), axis=-1))
+
+
+def test_at_a_size_probabilities_of_0_are_interpolated_too():
+    def certain(images, argmax=True):
+        return np.stack([images[..., 0] > 127, images[..., 0] <= 127], axis=-1).astype(np.float32)
+
+    image = np.repeat(np.uint8([[0, 0, 255, 255]]), 4, axis=0)[..., np.newaxis].repeat(3, axis=-1)
+    found = Predictor(certain, 2, size=(2, 2)).probabilities(image)
+    np.testing.assert_allclose(found[:, [0, 3]], np.broadcast_to(np.eye(2)[[1, 0]], (4, 2, 2)), atol=1e-6)
+    assert np.isfinite(found).all()
 
 
 def test_an_image_of_the_size_is_predicted_as_it_is(model):

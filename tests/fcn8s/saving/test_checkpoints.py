@@ -68,6 +68,14 @@ def test_a_removal_that_was_cut_off_is_finished(tmp_path):
     assert not (tmp_path / '.removed-step-00000001').exists()
 
 
+def test_a_step_that_was_removed_in_part_and_came_again_can_be_removed(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), keep=1)
+    checkpoints.save(1, write_files, {}, False)
+    (tmp_path / '.removed-step-00000001' / 'variables').mkdir(parents=True)
+    checkpoints.save(2, write_files, {}, False)
+    assert sorted(os.listdir(str(tmp_path))) == ['last.json', 'step-00000002']
+
+
 def test_an_old_checkpoint_whose_files_are_held_does_not_stop_a_training(tmp_path, monkeypatch):
     """Whoever reads from it on NFS or Windows keeps its folder from being removed for a while."""
     remove, checkpoints = shutil.rmtree, Checkpoints(str(tmp_path), keep=1)
@@ -123,6 +131,22 @@ def test_going_back_behind_the_best_by_hand(tmp_path):
     checkpoints.recover(None)
     checkpoints.save(2, write_files, {}, False)
     assert checkpoints.best() is None and os.path.basename(checkpoints.last()) == 'step-00000002'
+
+
+def test_what_was_just_written_stays_behind_newer_ones(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), keep=2)
+    for step in (10, 20, 30):
+        checkpoints.save(step, write_files, {}, False)
+    (tmp_path / 'last.json').write_text(json.dumps({'checkpoint': 'step-00000020'}))  # set back by hand
+    path = checkpoints.save(15, write_files, {}, False)
+    assert checkpoints.last() == path and os.path.isdir(path)
+
+
+def test_the_newest_is_that_of_the_largest_number(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), keep=1)
+    for step in (99999999, 100000000):
+        checkpoints.save(step, write_files, {}, False)
+    assert checkpoints.names() == ['step-100000000']
 
 
 def test_a_best_checkpoint_that_is_missing_is_refused_before_a_run_goes_on(tmp_path):

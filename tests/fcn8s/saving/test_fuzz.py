@@ -1,6 +1,5 @@
 """Damaged files: whatever the bytes, a reader answers with what it read or with one of the errors that commands print."""
 
-import contextlib
 import io
 import json
 import os
@@ -13,6 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 from thorough import THOROUGH
+from workplace import working_in
 
 from fcn8s.backend import TF_VERSION
 from fcn8s.cli.options import resolving
@@ -87,16 +87,6 @@ def resolve(*arguments):
     return resolving.resolve(typed, args.defaults)
 
 
-@contextlib.contextmanager
-def working_directory(path):
-    before = os.getcwd()
-    os.chdir(str(path))
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
 def weights_case(kind):
     write = getattr(weight_files, 'write_' + kind)
 
@@ -167,7 +157,7 @@ def test_a_damaged_file_is_an_error_in_one_line(case, tmp_path, small_model, tin
     if case in READ_BY_NATIVE_CODE and TF_VERSION < (2, 0):
         count = 6  # the libraries of Python 3.7, TensorFlow 1.15 and an old HDF5, crash on one file in some hundreds
     path, read = CASES[case](tmp_path, {'model': small_model, 'encoder': tiny_encoder})
-    with working_directory(tmp_path):
+    with working_in(str(tmp_path)):
         assert fuzz(path, read, count) > 0
 
 

@@ -6,9 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+from graphs import edit_graph
 
 from fcn8s import FCN8s, open_model
-from fcn8s.backend import SavedModel, tf
+from fcn8s.backend import tf
 from fcn8s.cli import main
 from fcn8s.export.serving_graph import freeze
 from fcn8s.graph.permitted_ops import (
@@ -25,13 +26,7 @@ from fcn8s.vgg16.write import write_encoder
 
 def change_graph(directory, change):
     """Applies `change` to the graph of a saved model in place."""
-    path = os.path.join(directory, 'saved_model.pb')
-    saved_model = SavedModel()
-    with open(path, 'rb') as file:
-        saved_model.ParseFromString(file.read())
-    change(saved_model.meta_graphs[0].graph_def)
-    with open(path, 'wb') as file:
-        file.write(saved_model.SerializeToString())
+    edit_graph(directory, lambda meta_graph: change(meta_graph.graph_def))
 
 
 def write_file_when_it_predicts(target):

@@ -208,6 +208,12 @@ def test_monitors_the_training_loss_without_an_evaluation():
     assert recorder.saved == [(3, True), (6, True), (12, True)]
 
 
+def test_the_training_loss_is_monitored_without_more_evaluations_than_were_asked_for():
+    recorder = Recorder(losses=[3] * 12, scores=[0.5] * 4)
+    recorder.loop(OPTIONS._replace(save_best_only=True, eval_frequency=4), evaluate=recorder.evaluate).train()
+    assert recorder.evaluated == [12]
+
+
 def test_stops_early_when_patience_ends(capsys):
     recorder = Recorder(scores=[0.5, 0.4, 0.4, 0.9])
     history = recorder.loop(
@@ -215,6 +221,12 @@ def test_stops_early_when_patience_ends(capsys):
     ).train()
     assert len(history) == 3
     assert 'mean_iou has not improved in 2 evaluations (best 0.5000 at step 3)' in capsys.readouterr().out
+
+
+def test_patience_counts_from_the_last_improvement():
+    recorder = Recorder(scores=[0.5, 0.4, 0.6, 0.5, 0.7])
+    options = OPTIONS._replace(epochs=5, patience=2, monitor='mean_iou')
+    assert len(recorder.loop(options, evaluate=recorder.evaluate, needs_evaluation=True).train()) == 5
 
 
 def test_patience_counts_epochs_where_nothing_is_evaluated(capsys):
@@ -293,21 +305,21 @@ def test_what_was_saved_already_is_not_saved_again_for_a_signal():
 
 
 @pytest.mark.parametrize(
-    'actions, options, message',
+    'actions, options, message, saved',
     [
-        (dict(save=None), {}, 'Nothing was saved: training with run_dir'),
-        (dict(how_to_go_on=None), {}, 'The model was saved as it is now.'),
-        ({}, dict(save_best_only=True), 'Nothing was saved'),
+        (dict(save=None), {}, 'Nothing was saved: training with run_dir', []),
+        (dict(how_to_go_on=None), {}, 'The model was saved as it is now.', [(1, False)]),
+        ({}, dict(save_best_only=True), 'Nothing was saved', []),
     ],
 )
-def test_an_interruption_says_what_was_saved(actions, options, message):
+def test_an_interruption_says_what_was_saved(actions, options, message, saved):
     recorder = Recorder()
     loop = recorder.loop(OPTIONS._replace(**options), **actions)
     run = loop.run
     loop.run = lambda fetches, feed: (os.kill(os.getpid(), signal.SIGTERM), run(fetches, feed))[1]
     with pytest.raises(TrainingInterrupted, match='SIGTERM after step 1. ' + message) as caught:
         loop.train()
-    assert exit_status(caught.value) == 143
+    assert exit_status(caught.value) == 143 and recorder.saved == saved
 
 
 @pytest.mark.parametrize('loss', [math.nan, math.inf])
