@@ -658,6 +658,12 @@ def test_the_preview_shows_images_labels_and_augmented_pairs(camvid):
     np.testing.assert_array_equal(picture, preview_grid(generator, typical_augmentation(SIZE), 3, 1))
 
 
+def test_the_mean_of_all_images_has_the_proportions_of_the_images(camvid):
+    generator = BatchGenerator.from_layout('camvid', str(camvid))
+    shapes = [preview_grid(generator, {}, 1, 0, mean).shape for mean in (None, np.zeros((48, 96, 3), np.uint8))]
+    assert shapes[1][0] - shapes[0][0] == PANEL_WIDTH * SIZE[0] // SIZE[1] + 6
+
+
 def test_a_preview_needs_labels(camvid):
     generator = BatchGenerator([str(camvid / 'train')], num_classes=11)
     with pytest.raises(ValueError, match='A preview shows labels'):
