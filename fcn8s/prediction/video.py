@@ -174,7 +174,8 @@ def _draw_all(views: Sequence[View], image: np.ndarray, predictions: Sequence[Se
     if all(views[0].has_legend_of(view) for view in views):
         line_height = default_line_height(pictures[0].shape[1])
         return views[0].with_legend(_beside_each_other(pictures), predictions[0], line_height)
-    return _beside_each_other([view.with_legend(*drawn) for view, *drawn in zip(views, pictures, predictions)])
+    drawn = zip(views, pictures, predictions)
+    return _beside_each_other([view.with_legend(picture, prediction) for view, picture, prediction in drawn])
 
 
 def _beside_each_other(pictures: Sequence[np.ndarray]) -> np.ndarray:
