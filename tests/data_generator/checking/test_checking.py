@@ -242,6 +242,7 @@ def test_classes_are_counted_and_weighted(tmp_path):
     assert split.void_share == pytest.approx(4 / 32)
     assert report.classes_never_seen == list(range(3, 11))
     # Frequencies in the images that hold the class: 16/28, 4/16, 8/12; their median is 16/28.
+    assert '  2.286\n' in report.to_text() and '  1.000\n' in report.to_text()  # decimal points below each other
     np.testing.assert_allclose(report.class_weights[:4], [1, (16 / 28) / (4 / 16), (16 / 28) / (8 / 12), 1])
     assert 'Classes that no training image holds: 3 road' in report.to_text()
 
