@@ -27,12 +27,12 @@ UNITS = {
     'start-up': 'seconds of a whole process',
     'growth': 'seconds an image, or until the first batch',
 }
-# Axes of the plots of growth: each is a number from the settings of a case.
+# Axes of the plots of growth: across, a number from the settings of a case; upwards, seconds.
 ALONG = {
-    'area': ('pixels of an image', lambda settings: settings['size'][0] * settings['size'][1]),
-    'batch': ('images of a batch', lambda settings: settings['batch']),
-    'classes': ('classes', lambda settings: settings['classes']),
-    'dataset': ('pairs of the dataset', lambda settings: settings['pairs']),
+    'area': ('pixels of an image', lambda settings: settings['size'][0] * settings['size'][1], 'seconds an image'),
+    'batch': ('images of a batch', lambda settings: settings['batch'], 'seconds an image'),
+    'classes': ('classes', lambda settings: settings['classes'], 'seconds an image'),
+    'dataset': ('pairs of the dataset', lambda settings: settings['pairs'], 'seconds until the first batch'),
 }
 
 
@@ -46,6 +46,18 @@ def in_words(settings):
         elif name != 'size' and usual.get(name) != value:
             words.append('{} {}'.format(name.replace('_', ' '), value))
     return ', '.join(words)
+
+
+def in_order(part, cases):
+    """The cases of a part, the smaller ones first; a file has them in the order in which they were measured."""
+
+    def place(case):
+        settings = case['settings']
+        if part == 'growth':
+            return list(ALONG).index(settings['along']), ALONG[settings['along']][1](settings), settings['what']
+        return settings['size'], settings.get('precision') != 'float32', settings['batch']
+
+    return sorted(cases, key=place) if part in ('growth', 'prediction', 'training') else cases
 
 
 def number(value):
@@ -115,7 +127,7 @@ def machine_in_words(content, cases):
 
 
 def draw_bars(cases, path, title):
-    """Draws the medians of a part as bars, with least and most."""
+    """Draws the medians of a part as bars, with black lines from least to most."""
     figure, axes = _new_figure(len(cases), (8, 0.6 + 1.9 * len(cases)))
     for axis, case in zip(axes[:, 0], cases):
         shown = {name: one['seconds'] for name, one in case['candidates'].items() if 'seconds' in one}
@@ -129,13 +141,13 @@ def draw_bars(cases, path, title):
         axis.set_yticks(range(len(shown)), list(shown))
         axis.invert_yaxis()
         axis.set_title(in_words(case['settings']), fontsize=9)
-    figure.supxlabel(title, fontsize=9)
+    axes[-1, 0].set_xlabel('{}; black lines: from least to most'.format(title), fontsize=9)
     _save(figure, path)
 
 
 def draw_growth(cases, along, path):
     """Draws seconds against what grows, one line per candidate, on logarithmic axes."""
-    label, value_of = ALONG[along]
+    label, value_of, seconds = ALONG[along]
     figure, ((axis,),) = _new_figure(1, (6, 4))
     lines = {}
     for case in cases:
@@ -148,9 +160,20 @@ def draw_growth(cases, along, path):
         style = 'o-' if name.startswith(OURS) else 's--'
         axis.loglog(*zip(*sorted(points)), style, label='{}, {}'.format(what, name))
     axis.set_xlabel(label)
-    axis.set_ylabel('seconds')
+    axis.set_ylabel(seconds)
+    axis.set_title(in_words(in_common(cases)), fontsize=9)
     axis.legend(fontsize=8)
     _save(figure, path)
+
+
+def in_common(cases):
+    """The settings that are those of all cases."""
+    settings = [case['settings'] for case in cases]
+    return {
+        name: value
+        for name, value in settings[0].items()
+        if name != 'along' and all(other.get(name) == value for other in settings)
+    }
 
 
 def _new_figure(rows, size):
@@ -181,13 +204,13 @@ def figures(content, folder, suffix=''):
     os.makedirs(folder, exist_ok=True)
     text = ['### ' + content['machine']['processor'], machine_in_words(content, cases)]
 
-    def plot(name, draw):
+    def plot(name, draw, seen):
         file_name = '{}{}.svg'.format(name, suffix)
         draw(os.path.join(folder, file_name))
-        text.append('![{}](plots/{})'.format(name.replace('-', ' with '), file_name))
+        text.append('![{}](plots/{})'.format(seen, file_name))
 
     for part in ['limits'] + list(UNITS):
-        found = [case for case in cases if case['part'] == part]
+        found = in_order(part, [case for case in cases if case['part'] == part])
         if not found:
             continue
         text += [
@@ -195,11 +218,15 @@ def figures(content, folder, suffix=''):
             table_of_limits(found) if part == 'limits' else table_of_part(part, found),
         ]
         if part in ('prediction', 'training'):
-            plot(part, functools.partial(draw_bars, found, title=UNITS[part]))
+            seen = '{}: the medians of the table above as bars, {}; those of {} are blue, the others grey'
+            bars = functools.partial(draw_bars, found, title=UNITS[part])
+            plot(part, bars, seen.format(part.capitalize(), UNITS[part], OURS))
         for along in ALONG if part == 'growth' else ():
             grown = [case for case in found if case['settings']['along'] == along]
             if grown:
-                plot('growth-' + along, functools.partial(draw_growth, grown, along))
+                seen = 'How {} grow with the {}: the medians of the table above as lines, both axes logarithmic'
+                label, _, seconds = ALONG[along]
+                plot('growth-' + along, functools.partial(draw_growth, grown, along), seen.format(seconds, label))
     return '\n\n'.join(text)
 
 

@@ -159,7 +159,8 @@ def write_architecture(path: str, model: FCN8s) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 5.6))
+    # As wide as a page of GitHub shows it, and sharp on dense screens.
+    figure = Figure(figsize=(8.4, 4.7), dpi=200)
     draw_architecture(figure.add_axes([0, 0, 1, 1]), read_architecture(model))
     with atomic_path(path) as temporary:
         FigureCanvasAgg(figure).print_png(temporary, metadata={'Software': None})

@@ -46,7 +46,7 @@ def draw_legend(
             'A legend of width {} with lines of height {} came; it has to be at least four lines wide. '
             'Give a larger width or a smaller line_height.'.format(width, line)
         )
-    widest = max(text_width(_name(label_space, class_id), line) for class_id in shown)
+    widest = _widest_name(label_space, shown, line)
     columns = min(len(shown), max(1, (width - line) // (widest + 3 * line)))
     rows = -(-len(shown) // columns)
     columns = -(-len(shown) // rows)  # no empty columns
@@ -68,8 +68,7 @@ def legend_width(
     """
     line = _legend_line(width, line_height)
     shown = _legend_classes(label_space, class_ids)
-    widest = max(text_width(_name(label_space, class_id), line) for class_id in shown)
-    return max(width, _ENTRY_LINES * line + min(widest, _NAME_LINES * line))
+    return max(width, _ENTRY_LINES * line + _widest_name(label_space, shown, line))
 
 
 def default_line_height(width: int) -> int:
@@ -128,6 +127,11 @@ def _legend_classes(label_space: LabelSpace, class_ids: Optional[Sequence[int]])
 
 def _name(label_space: LabelSpace, class_id: int) -> str:
     return drawable_name(label_space.class_names[class_id], class_id)
+
+
+def _widest_name(label_space: LabelSpace, class_ids: Sequence[int], line: int) -> int:
+    widest = max(text_width(_name(label_space, class_id), line) for class_id in class_ids)
+    return min(widest, _NAME_LINES * line)
 
 
 def _legend_line(width: int, line_height: Optional[int]) -> int:

@@ -2,8 +2,9 @@
 
 import bisect
 import itertools
+import shutil
 import unicodedata
-from typing import Iterable, List, Sequence
+from typing import Iterable, List, Optional, Sequence
 
 SCREEN_COLUMNS = 80
 # Names are not cut to less than this, however many columns are beside them.
@@ -32,10 +33,16 @@ def align_columns(rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> 
     return ['  '.join(_padded(row, widths, left)).rstrip() for row in rows]
 
 
-def fit_names(rows: Sequence[Sequence[str]], place: int, columns: int = SCREEN_COLUMNS) -> List[List[str]]:
+def screen_columns() -> int:
+    """Returns the columns for a table: those of the terminal, at most 80; 80 where there is none."""
+    return min(SCREEN_COLUMNS, shutil.get_terminal_size().columns)
+
+
+def fit_names(rows: Sequence[Sequence[str]], place: int, columns: Optional[int] = None) -> List[List[str]]:
     """Returns the rows with the names in cell `place` cut, so that lines of `align_columns` take at most `columns`
-    columns.
+    columns, or those of the screen.
     """
+    columns = screen_columns() if columns is None else columns
     widths = [2 + max(map(columns_of, column)) for column in zip(*rows)]
     left = max(_SHORTEST_NAME, columns - sum(widths) + widths[place])
     return [[*row[:place], cut_end(row[place], left), *row[place + 1 :]] for row in rows]

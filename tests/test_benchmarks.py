@@ -291,8 +291,14 @@ def test_tables_are_made_from_results(suite_run, tmp_path):
     grown = [
         kept('growth', {'size': [side, 2], 'along': 'area', 'what': 'training'}, fcn8s=side / 10) for side in (4, 2)
     ]
+    smaller = kept('prediction', {'size': [128, 256], 'batch': 4, 'classes': 20}, fcn8s=1)
     machine = {'processor': 'P', 'flags': ['avx2'], 'cores': 2, 'memory_gb': 8, 'system': 'S'}
-    content = {'format': 1, 'machine': machine, 'versions': {'this': {'numpy': '2'}}, 'cases': [prediction] + grown}
+    content = {
+        'format': 1,
+        'machine': machine,
+        'versions': {'this': {'numpy': '2'}},
+        'cases': [prediction, smaller] + grown,
+    }
     (tmp_path / 'results.json').write_text(json.dumps(content))
     readme = tmp_path / 'README.md'
     readme.write_text('before\n{}\nold\n{}\nafter\n'.format(tables.BEGIN, tables.END))
@@ -303,6 +309,9 @@ def test_tables_are_made_from_results(suite_run, tmp_path):
     assert '| 256x512, batch 1 | fcn8s | 2.000 (1.000 to 6.000) | 1.000 |  |  |' in made
     assert '| 256x512, batch 1 | bare | 1.000 (0.500 to 3.000) | 0.500 |  |  |' in made
     assert '| 256x512, batch 1 | broken | failed |  |  |  |' in made and '0.5 to 1.5' in made
+    assert made.index('128x256, batch 4') < made.index('256x512, batch 1') and made.index('| 2x2') < made.index('| 4x2')
+    assert '![Prediction: the medians of the table above as bars, seconds an image; those of fcn8s are blue' in made
+    assert '![How seconds an image grow with the pixels of an image: the medians' in made
     for name in re.findall(r'\((plots/.*?)\)', made):
         assert (tmp_path / name).read_text().startswith('<?xml')
     assert made.count('](plots/') == 2

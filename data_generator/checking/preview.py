@@ -8,6 +8,7 @@ from data_generator.batch_generator import BatchGenerator
 from data_generator.batches.batching import Made, Sample
 from helpers.color_vision import with_palette
 from helpers.image_rules import shown_channels
+from helpers.images import resize_image
 from helpers.label_spaces import LabelSpace
 from helpers.legend_drawing import add_legend
 from helpers.split_views import create_split_view
@@ -51,7 +52,7 @@ def preview_grid(
     Args:
         generator: A dataset with labels and a label space.
         transforms: Options of `BatchGenerator.generate`.
-        mean_picture: uint8 [h, w, 3]; shown in a row of its own if given.
+        mean_picture: uint8 [h, w, 3]; shown in a row of its own, in the proportions of the first image, if given.
         palette: 'dataset' for the colours of the classes, or 'color-blind' for colours that everybody can tell apart.
 
     Returns:
@@ -79,7 +80,7 @@ def preview_grid(
             + ['augmented {}'.format(k + 1) for k in range(num_augmented)]
         )
     if mean_picture is not None:
-        rows.append([mean_picture])
+        rows.append([resize_image(mean_picture, rows[0][0].shape[:2])])
         captions.append(['mean of all images'])
     return add_legend(_grid(rows, captions), label_space)
 

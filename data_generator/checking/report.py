@@ -11,7 +11,7 @@ from data_generator.files.layouts import Layout
 from data_generator.files.masks import spell
 from helpers.counted import counted, join_and_count
 from helpers.label_spaces import LabelSpace
-from helpers.tables import SCREEN_COLUMNS, align_columns, fit_names, one_line
+from helpers.tables import align_columns, fit_names, one_line, screen_columns
 
 #: How many files of each kind of fault are shown in the text; the JSON holds all.
 NUM_SHOWN = 5
@@ -330,9 +330,9 @@ def _class_table(report: DatasetReport) -> List[str]:
             pixels = split.scored_pixels
             cells += [share.format(pixels[:, class_id].sum() / pixels.sum()), str((pixels[:, class_id] > 0).sum())]
         name = report.label_space.class_names[class_id]
-        rows.append([str(class_id), name] + cells + ['{:.4g}'.format(report.class_weights[class_id])])
+        rows.append([str(class_id), name] + cells + ['{:.3f}'.format(report.class_weights[class_id])])
     heading = 'Classes: share of the pixels that count, images that hold it, median frequency weight'
-    rows = fit_names(rows, 1, SCREEN_COLUMNS - 2)
+    rows = fit_names(rows, 1, screen_columns() - 2)
     lines = ['', heading] + ['  ' + line for line in align_columns(rows, left=(1,))]
     if len(shown) < len(scored):
         lines.append(

@@ -101,6 +101,8 @@ def _tell(sweep: Any, out: str, steps: int) -> int:
 
 def _draw(sweep: Any, path: str) -> None:
     """Writes the curve of a sweep, which has at least one point."""
+    import numpy as np
+
     from fcn8s.report.charts import BLUE, PURPLE, VERMILION, Curve, line_chart
     from fcn8s.report.run_report import write_chart
 
@@ -114,9 +116,15 @@ def _draw(sweep: Any, path: str) -> None:
     ]
     if sweep.suggestion is not None:
         x = math.log10(sweep.suggestion)
-        curves.append(Curve('suggestion {:.1g}'.format(sweep.suggestion), VERMILION, [(x, 0.0), (x, limit)]))
+        name = 'suggestion {:.1g}'.format(sweep.suggestion)
+        curves.append(Curve(name, VERMILION, [(x, 0.0), (x, limit)], has_dots=False))
+    is_cut = (np.append(sweep.losses, sweep.smoothed) > limit).any()
     chart = line_chart(
-        'Loss over a rising rate', curves, 'rate, as a power of ten', 'loss', x_limits=(places[0], places[-1] + 1e-9)
+        'Loss over a rising rate',
+        curves,
+        'rate, as a power of ten',
+        'loss, cut at {:.3g}'.format(limit) if is_cut else 'loss',
+        x_limits=(places[0], places[-1] + 1e-9),
     )
     assert chart is not None
     write_chart(path, chart)

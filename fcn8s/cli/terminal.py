@@ -13,6 +13,8 @@ import textwrap
 import warnings
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
+from helpers.tables import columns_of
+
 # Lines to be typed or read by programs: a line break would change their meaning, or hide where a command ends.
 _COMMAND = re.compile(
     r"""\s*(\$ )?((\S*/)?(fcn8s|python\S*|pip|tensorboard)|'([^']|'"'"')*/(fcn8s|python[^\s/']*)') """
@@ -50,7 +52,7 @@ def fit(line: str, width: int) -> str:
     A command is broken with a backslash, so that it can be copied, and never inside quotes. Lines of JSON stay whole,
     and so do words that are too long, such as paths.
     """
-    if len(line) <= width or _DATA.match(line):
+    if columns_of(line) <= width or _DATA.match(line):
         return line
     indent = ' ' * (len(line) - len(line.lstrip()))
     if _COMMAND.match(line):

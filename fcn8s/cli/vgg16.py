@@ -190,7 +190,7 @@ def _proof_lines(proof: Dict[str, Any]) -> List[str]:
         ),
         'conv1_1, mean: {}; left in the biases {}; filters stuck {:.0%}, without the mean {:.0%}'.format(
             mean['verdict'],
-            ', '.join('{:.1f}'.format(value) for value in mean['mean_left_in_biases']),
+            ', '.join('{:.1f}'.format(round(value, 1) + 0.0) for value in mean['mean_left_in_biases']),  # no -0.0
             mean['stuck_filters'],
             mean['stuck_filters_without_mean'],
         ),

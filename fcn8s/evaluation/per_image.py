@@ -14,7 +14,7 @@ from fcn8s.evaluation.scores import count_classes, intersection_over_union, mean
 from helpers.counted import counted
 from helpers.files import atomic_write_csv
 from helpers.label_spaces import LabelSpace
-from helpers.tables import SCREEN_COLUMNS, align_columns, columns_of, cut_end, cut_start, spreadsheet_text
+from helpers.tables import align_columns, columns_of, cut_end, cut_start, screen_columns, spreadsheet_text
 
 NUM_WORST = 10
 
@@ -189,7 +189,8 @@ def format_worst(
     label_space: LabelSpace,
     count: int = NUM_WORST,
 ) -> str:
-    """Returns the images with the lowest mean IoU as lines of at most 80 characters, the worst first.
+    """Returns the images with the lowest mean IoU as lines of at most 80 columns or those of the terminal, the worst
+    first.
 
     Names are shown without what all of them share, and long ones without their beginning.
     """
@@ -199,8 +200,9 @@ def format_worst(
     confusions = [_confusion_text(rows[i].confusion, label_space) for i in worst]
     longest_name = max([columns_of(printable(names[i])) for i in worst] + [8])
     longest_confusion = max([columns_of(text) for text in confusions] + [21])
-    confusion_width = min(longest_confusion, max(SCREEN_COLUMNS // 3 + 1, SCREEN_COLUMNS - 25 - longest_name))
-    name_width = max(8, SCREEN_COLUMNS - confusion_width - 25)
+    columns = screen_columns()
+    confusion_width = min(longest_confusion, max(columns // 3 + 1, columns - 25 - longest_name))
+    name_width = max(8, columns - confusion_width - 25)
     table = [('image', 'mIoU', 'acc.', 'void', 'most costly confusion')]
     for i, numbers, confusion in zip(worst, cells, confusions):
         table.append((cut_start(printable(names[i]), name_width), *numbers, cut_end(confusion, confusion_width)))

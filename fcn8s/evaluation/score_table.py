@@ -11,8 +11,8 @@ from fcn8s.evaluation.scores import METRICS
 from helpers.label_spaces import LabelSpace
 from helpers.tables import align_columns, fit_names
 
-COLUMNS = (('IoU', 'per_class_iou'), ('accuracy', 'per_class_accuracy'), ('precision', 'precision'))
-BOUNDARY_COLUMN = ('bound. F1', 'boundary_f1')
+COLUMNS = (('IoU %', 'per_class_iou'), ('accuracy %', 'per_class_accuracy'), ('precision %', 'precision'))
+BOUNDARY_COLUMN = ('bound. F1 %', 'boundary_f1')
 SORT_ORDERS = ('class', 'name', 'iou', 'accuracy', 'precision', 'pixels')
 SUMMARY = (
     (METRICS['mean_iou'].title, 'mean_iou'),
@@ -124,12 +124,14 @@ def _category_table(scores: Dict[str, Any]) -> List[str]:
     if not scores['category_iou']:
         return []
     rows = [[name, _percent(iou)] for name, iou in scores['category_iou'].items()]
-    return align_columns([['category', 'IoU']] + rows)
+    return align_columns([['category', 'IoU %']] + rows)
 
 
 def _summary(scores: Dict[str, Any], interval: Optional[Interval]) -> List[str]:
     rows = [
-        [title, _percent(scores[key])] for title, key in SUMMARY if key != 'mean_category_iou' or scores['category_iou']
+        [title, _with_sign(scores[key])]
+        for title, key in SUMMARY
+        if key != 'mean_category_iou' or scores['category_iou']
     ]
     lines = align_columns(rows + [['loss', '-' if math.isnan(scores['loss']) else '{:.4f}'.format(scores['loss'])]])
     if interval and interval.num_images == 1:
@@ -138,7 +140,7 @@ def _summary(scores: Dict[str, Any], interval: Optional[Interval]) -> List[str]:
         lines[0] += '  ({:.0f} % interval {} to {}, {} resamples of {} images)'.format(
             100 * interval.confidence,
             _percent(interval.low),
-            _percent(interval.high),
+            _with_sign(interval.high),
             interval.num_resamples,
             interval.num_images,
         )
@@ -149,7 +151,7 @@ def _boundary_lines(scores: Dict[str, Any]) -> List[str]:
     if 'trimap_mean_iou' not in scores:
         return []
     rows = [
-        ['mean IoU within {:g} px of a boundary'.format(width), _percent(iou)]
+        ['mean IoU within {:g} px of a boundary'.format(width), _with_sign(iou)]
         for width, iou in zip(scores['trimap_widths'], scores['trimap_mean_iou'])
     ]
     return align_columns(
@@ -157,7 +159,7 @@ def _boundary_lines(scores: Dict[str, Any]) -> List[str]:
         + [
             [
                 'mean boundary F1, tolerance {:.2f} % of the diagonal'.format(100 * scores['boundary_tolerance']),
-                _percent(scores['mean_boundary_f1']),
+                _with_sign(scores['mean_boundary_f1']),
             ]
         ]
     )
@@ -169,7 +171,7 @@ def _calibration_lines(scores: Dict[str, Any]) -> List[str]:
     rows = [
         [
             'expected calibration error, {} bins'.format(len(scores['bin_counts'])),
-            _percent(scores['expected_calibration_error']),
+            _with_sign(scores['expected_calibration_error']),
         ]
     ]
     temperature = scores.get('fitted_temperature')
@@ -183,7 +185,7 @@ def _calibration_lines(scores: Dict[str, Any]) -> List[str]:
     rows += [
         [
             'the same, at a temperature fitted to the other half',
-            _percent(scores['cross_fitted_calibration_error']),
+            _with_sign(scores['cross_fitted_calibration_error']),
         ],
         ['temperature that fits all of them (--temperature)', shown_temperature(temperature)],
     ]
@@ -192,3 +194,7 @@ def _calibration_lines(scores: Dict[str, Any]) -> List[str]:
 
 def _percent(share: float) -> str:
     return '-' if math.isnan(share) else '{:.2f}'.format(100.0 * share)
+
+
+def _with_sign(share: float) -> str:
+    return '-' if math.isnan(share) else _percent(share) + ' %'

@@ -26,7 +26,7 @@ _SCORING = 'convolution to class scores'
 _COLORS = {IMAGE: '#f2f2f2', CONVOLUTION: '#c6dbef', POOLING: '#9ec9b4', _SCORING: '#fdd0a2', UPSAMPLING: '#fdae6b'}
 _EDGE, _SKIP_EDGE, _FAINT = '#33414e', '#c8553d', '#dfe6ee'
 # In units of one column and one row of the drawing.
-_BOX_WIDTH, _BOX_HEIGHT = 0.84, 0.56
+_BOX_WIDTH, _BOX_HEIGHT = 0.88, 0.6
 
 
 class Layer(NamedTuple):
@@ -141,7 +141,7 @@ class _Box(NamedTuple):
 def draw_architecture(axes: Any, layers: Sequence[Layer]) -> None:
     """Draws layers on Matplotlib axes: one row per stride, encoder downwards, decoder upwards, skips across.
 
-    axes: `matplotlib.axes.Axes`, about 11x6 inches for a font of 8 points. layers: as in `read_architecture`.
+    axes: `matplotlib.axes.Axes`, about 8.4x4.7 inches for its font of 7 points. layers: as in `read_architecture`.
     """
     boxes = _place(layers)
     place_of = {layer.name: box for box in boxes for layer in box.layers}
@@ -151,7 +151,7 @@ def draw_architecture(axes: Any, layers: Sequence[Layer]) -> None:
     for row, stride in enumerate(strides):
         axes.axhspan(-row - 0.47, -row + 0.47, color=_FAINT, alpha=0.35, linewidth=0)
         text = 'stride {}\n{} × {}'.format(stride, *shape_of[stride])
-        axes.text(-0.65, -row, text, ha='right', va='center', fontsize=8)
+        axes.text(-0.65, -row, text, ha='right', va='center', fontsize=7.5)
     for box in boxes:
         for name in box.layers[0].inputs:
             _draw_arrow(axes, place_of[name], box)
@@ -218,7 +218,7 @@ def _draw_box(axes: Any, box: _Box) -> None:
     kind = _SCORING if first.is_decoder and first.kind == CONVOLUTION else first.kind
     _draw_rectangle(axes, (x, y), (_BOX_WIDTH, _BOX_HEIGHT), _COLORS[kind])
     caption = 'logits\n{} classes'.format(first.shape[2]) if first.kind == UPSAMPLING else _caption(box)
-    axes.text(x, y, caption, ha='center', va='center', fontsize=7.5, zorder=3)
+    axes.text(x, y, caption, ha='center', va='center', fontsize=7, zorder=3)
 
 
 def _draw_rectangle(axes: Any, centre: Tuple[float, float], size: Tuple[float, float], color: str) -> None:
@@ -239,7 +239,7 @@ def _draw_legend(axes: Any, x: float) -> None:
     for number, (kind, color) in enumerate(entries):
         y = 0.15 - 0.3 * number
         _draw_rectangle(axes, (x, y), (0.3, 0.18), color)
-        axes.text(x + 0.25, y, kind, ha='left', va='center', fontsize=7.5)
+        axes.text(x + 0.25, y, kind, ha='left', va='center', fontsize=7)
 
 
 def _caption(box: _Box) -> str:
@@ -249,7 +249,7 @@ def _caption(box: _Box) -> str:
     if first.kind == IMAGE:
         return 'image\n' + ('RGB' if first.shape[2] == 3 else '{} channels'.format(first.shape[2]))
     if first.kind == POOLING:
-        return '{}\n{}, stride {}'.format(name, kernel, first.stride)
+        return '{}\n{}\nstride {}'.format(name, kernel, first.stride)
     if first.kind == UPSAMPLING:
         return '{}\n{}, up ×{}'.format(name, kernel, first.stride)
     return '{}\n{}, {}'.format(name, kernel, first.shape[2])

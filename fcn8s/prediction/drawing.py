@@ -10,13 +10,16 @@ from helpers.flags import check_alpha, check_choice, checked_whole
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
 from helpers.legend_drawing import default_line_height, draw_legend, legend_width, put_above_legend
-from helpers.text_drawing import SMALLEST_LINE
+from helpers.text_drawing import SMALLEST_LINE, draw_text, text_width
 from helpers.visualization_utils import colorize, print_segmentation_onto_image
 
 LAYOUTS = ('overlay', 'side-by-side', 'stacked', 'map')
 MAX_ZOOM = 8
 # How bright the image is below the colours of doubt.
 _DARK = 0.45
+# The doubt from which on the colour is the brightest: two equally likely classes have it, and more is rare.
+_MOST_DOUBT = 0.5
+_INK = (32, 32, 32)
 
 
 class Style(NamedTuple):
@@ -76,6 +79,12 @@ class Drawing:
 
     def __call__(self, image: np.ndarray, class_ids: np.ndarray, doubt: Optional[np.ndarray] = None) -> np.ndarray:
         """uint8 [H, W, C] and [H, W] -> uint8 [h, w, 3]; shows the doubt, float32 [H, W], if it is given."""
+        return self.with_legend(self.without_legend(image, class_ids, doubt), class_ids)
+
+    def without_legend(
+        self, image: np.ndarray, class_ids: np.ndarray, doubt: Optional[np.ndarray] = None
+    ) -> np.ndarray:
+        """Draws the picture alone; arguments and result as above."""
         image = shown_channels(image, self._style.show)
         if self._style.zoom > 1:
             size = (image.shape[1] * self._style.zoom, image.shape[0] * self._style.zoom)
@@ -84,26 +93,40 @@ class Drawing:
         panels = self._panels(image, class_ids)
         if doubt is not None:
             panels.append(draw_doubt(image, cv2.resize(doubt, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)))
-        picture = np.concatenate(panels, axis=1 if self._style.layout == 'side-by-side' else 0)
+        return np.concatenate(panels, axis=1 if self._style.layout == 'side-by-side' else 0)
+
+    def with_legend(self, picture: np.ndarray, class_ids: np.ndarray, line_height: Optional[int] = None) -> np.ndarray:
+        """Adds the legend, if the style has one: of the classes, and below them of the doubt.
+
+        line_height: that of lines, unless they have to be smaller; by default proportional to the width.
+        """
         if not self._style.legend:
             return picture
-        return put_above_legend(picture, self._legend_for(picture, class_ids))
+        width = picture.shape[1]
+        picture = put_above_legend(picture, self._legend_for(picture, class_ids, line_height))
+        return put_above_legend(picture, draw_doubt_key(width, line_height)) if self._style.confidence else picture
 
-    def _legend_for(self, picture: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
+    def has_legend_of(self, other: 'Drawing') -> bool:
+        """Says whether both have the same legend, or none."""
+        legends = [(drawing._style.legend, drawing._style.confidence) for drawing in (self, other)]
+        spaces = [drawing._label_space._replace(name='') for drawing in (self, other)]
+        return legends[0] == legends[1] and spaces[0] == spaces[1]
+
+    def _legend_for(self, picture: np.ndarray, class_ids: np.ndarray, line_height: Optional[int]) -> np.ndarray:
         space, (height, width) = self._label_space, picture.shape[:2]
         if self._legend is None or self._legend_is_for != (height, width):
             self._legend_is_for = (height, width)
-            self._legend = self._legend_of_all(height, width)
+            self._legend = self._legend_of_all(height, width, line_height)
         if self._are_frames or len(self._legend) <= height:
             return self._legend
         hidden = {*space.void_class_ids, space.ignore_id}
         occurring = [class_id for class_id in np.unique(class_ids).tolist() if class_id not in hidden]
         return draw_legend(space, legend_width(space, width, occurring), occurring) if occurring else self._legend
 
-    def _legend_of_all(self, height: int, width: int) -> np.ndarray:
-        space, smaller = self._label_space, range(default_line_height(width) - 1, SMALLEST_LINE - 1, -1)
-        legend = draw_legend(space, legend_width(space, width))
-        for line in smaller if self._are_frames else ():
+    def _legend_of_all(self, height: int, width: int, line_height: Optional[int]) -> np.ndarray:
+        space, largest = self._label_space, line_height or default_line_height(width)
+        legend = draw_legend(space, legend_width(space, width, line_height=line_height), line_height=line_height)
+        for line in range(largest - 1, SMALLEST_LINE - 1, -1) if self._are_frames else ():
             if len(legend) <= height:
                 break
             legend = draw_legend(space, legend_width(space, width, line_height=line), line_height=line)
@@ -126,8 +149,21 @@ def draw_doubt(image: np.ndarray, doubt: np.ndarray) -> np.ndarray:
         doubt: float32 [H, W], 1 minus the largest soft-max value: 0 where the network is sure.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., np.newaxis] * _DARK
-    # Two equally likely classes give a doubt of 0.5, which has to stand out; more than that is rare.
-    shares = np.clip(2 * doubt, 0, 1)
+    shares = np.clip(doubt / _MOST_DOUBT, 0, 1)
     colors = cv2.applyColorMap((255 * shares).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     shares = np.sqrt(shares)[..., np.newaxis]
     return (grey * (1 - shares) + colors * shares).astype(np.uint8)
+
+
+def draw_doubt_key(width: int, line_height: Optional[int] = None) -> np.ndarray:
+    """Draws what the colours of `draw_doubt` stand for, on white, for a picture of this width; may be wider."""
+    line = line_height or default_line_height(width)
+    bar = np.zeros((line, 6 * line), np.float32) + np.linspace(0, _MOST_DOUBT, 6 * line, dtype=np.float32)
+    left, right = 'doubt: 0', '{:g} and more'.format(_MOST_DOUBT)
+    begin = 2 * line + text_width(left, line)
+    end = begin + 6 * line
+    key = np.full((2 * line, end + 2 * line + text_width(right, line), 3), 255, np.uint8)
+    draw_text(key, left, (line // 4, line), line, _INK)
+    key[line // 4 : line // 4 + line, begin:end] = draw_doubt(np.zeros((*bar.shape, 3), np.uint8), bar)
+    draw_text(key, right, (line // 4, end + line), line, _INK)
+    return key

@@ -20,6 +20,7 @@ from helpers.counted import counted
 from helpers.flags import is_real
 from helpers.image_rules import RGB_RULES, ImageRules, check_show
 from helpers.label_spaces import LabelSpace
+from helpers.legend_drawing import default_line_height
 from helpers.process.termination import Interrupted
 from helpers.split_views import draw_caption
 from helpers.video import CAMERA_PREFIX, VideoWriter, check_frame_rate, check_source, check_video_path, open_frames
@@ -151,12 +152,30 @@ class View:
         return Seen(*self._smoothed.with_doubt(image)) if self._with_doubt else Seen(self._smoothed.class_ids(image))
 
     def draw(self, image: np.ndarray, prediction: Seen) -> np.ndarray:
-        """Draws the picture of a frame, uint8 [h, w, 3]: larger than the frame with a zoom or a legend."""
-        picture = self._draw(image, *prediction)
+        """Draws the picture of a frame without the legend, uint8 [h, w, 3]: larger than the frame with a zoom."""
+        picture = self._draw.without_legend(image, *prediction)
         if self._caption:
             picture = picture.copy()
             draw_caption(picture, self._caption)
         return picture
+
+    def with_legend(self, picture: np.ndarray, prediction: Seen, line_height: Optional[int] = None) -> np.ndarray:
+        """Adds the legend, if the style has one, to a picture that `draw` made, or to several beside each other."""
+        return self._draw.with_legend(picture, prediction.class_ids, line_height)
+
+    def has_legend_of(self, other: 'View') -> bool:
+        """Says whether both have the same legend, or none."""
+        return self._draw.has_legend_of(other._draw)
+
+
+def _draw_all(views: Sequence[View], image: np.ndarray, predictions: Sequence[Seen]) -> np.ndarray:
+    """The pictures of all views beside each other, above one legend if it is that of all."""
+    pictures = [view.draw(image, prediction) for view, prediction in zip(views, predictions)]
+    if all(views[0].has_legend_of(view) for view in views):
+        line_height = default_line_height(pictures[0].shape[1])
+        return views[0].with_legend(_beside_each_other(pictures), predictions[0], line_height)
+    drawn = zip(views, pictures, predictions)
+    return _beside_each_other([view.with_legend(picture, prediction) for view, picture, prediction in drawn])
 
 
 def _beside_each_other(pictures: Sequence[np.ndarray]) -> np.ndarray:
@@ -198,7 +217,8 @@ def render_video(
         frame_rate: Frame rate of a folder of frames, 30 by default.
         progress: Called with the frames to come and their number, if known; returns an iterable of them. If its
             iterator can be closed, it is closed before any error is reported.
-        compare: Another network; its pictures go to the right of those of the first.
+        compare: Another network; its pictures go to the right of those of the first, above one legend where both
+            have the same.
         caption, clockwork, temperature: See `View`.
         image_rules: How the images of a folder are read: those of the network. A video's frames are RGB.
 
@@ -220,7 +240,7 @@ def render_video(
     ) as frames, overlapped(
         frames,
         lambda frame: (frame, [view.predict(frame) for view in views]),
-        lambda seen: _beside_each_other([view.draw(seen[0], found) for view, found in zip(views, seen[1])]),
+        lambda seen: _draw_all(views, *seen),
     ) as pictures, _closing(iter(pictures if progress is None else progress(pictures, frames.num_frames))) as shown:
         first = next(shown)
         with _without_interrupts(

@@ -19,11 +19,12 @@ Limits = Tuple[float, float]
 
 
 class Curve(NamedTuple):
-    """One line of a chart: (x, y) points; None and NaN as y are left out."""
+    """One line of a chart: (x, y) points; None and NaN as y are left out. has_dots: whether its points are measured."""
 
     name: str
     color: str
     points: Sequence[Tuple[float, Optional[float]]]
+    has_dots: bool = True
 
 
 class Line(NamedTuple):
@@ -95,7 +96,7 @@ def line_chart(
     for number, curve in enumerate(shown):
         places = [(_x(x, xs), _y(y, ys)) for x, y in curve.points if y is not None]
         text = ' '.join('{:.1f},{:.1f}'.format(*place) for place in places)
-        dots = places if len(places) <= 40 else []
+        dots = places if curve.has_dots and len(places) <= 40 else []
         lines.append(Line(curve.name, curve.color, _DASHES[number % len(_DASHES)], text, dots, legend_x))
         legend_x += 46 + 9.5 * len(curve.name)
     return Chart(title, note, x_label, y_label, _ticks(xs, _x), _ticks(ys, _y), lines, [])
@@ -114,7 +115,7 @@ def bar_chart(
         top = _y(known, (0.0, 1.0))
         text = '–' if math.isnan(value) else '{:.1f} %'.format(100 * value)
         bars.append(Bar(LEFT + (number + 0.1) * step, top, 0.8 * step, HEIGHT - BOTTOM - top, _wrapped(name), text))
-    return Chart(title, note, x_label, y_label, [], _ticks((0.0, 1.0), _y), [], bars)
+    return Chart(title, note, x_label, y_label + ', %', [], _ticks((0.0, 100.0), _y), [], bars)
 
 
 def _wrapped(name: str) -> List[str]:
@@ -151,4 +152,12 @@ def _ticks(limits: Limits, place: Any) -> List[Tick]:
     power = 10.0 ** math.floor(math.log10(span))
     step = next(factor * power for factor in (0.1, 0.2, 0.5, 1.0, 2.0) if span / (factor * power) <= 8)
     first, last = math.ceil(limits[0] / step - 1e-9), math.floor(limits[1] / step + 1e-9)
-    return [Tick(place(number * step, limits), '{:.6g}'.format(number * step)) for number in range(first, last + 1)]
+    return [Tick(place(number * step, limits), _tick_text(number, step)) for number in range(first, last + 1)]
+
+
+def _tick_text(number: int, step: float) -> str:
+    """The number of a tick, written as those of the other ticks of its axis: 0.0008 below 0.0010, 8e-5 below 10e-5."""
+    power = math.floor(math.log10(step) + 1e-9)
+    if number == 0 or -5 < power < 6:
+        return '{:.{}f}'.format(number * step, max(0, -power) if number else 0)
+    return '{:.0f}e{}'.format(number * step / 10.0**power, power)

@@ -31,6 +31,7 @@ from fcn8s.evaluation.scores import (
 )
 from fcn8s.report.charts import BLUE, GREEN, PURPLE, VERMILION, Chart, Curve, bar_chart, line_chart
 from fcn8s.report.observations import Observations, risk_against_coverage
+from fcn8s.report.pictures import RIGHT, WRONG, not_counted_color
 from helpers.color_vision import color_blind_colors
 from helpers.counted import counted
 from helpers.files import to_json
@@ -109,13 +110,22 @@ def _training_summary(recorded: Optional[Recorded]) -> str:
     if recorded is None:
         return ''
     model = recorded.config['model']
-    text = 'FCN-{}, {} classes, {} so far'.format(
-        model.get('variant', '?'), model.get('num_classes', '?'), counted(len(recorded.records), 'epoch')
+    text = 'FCN-{}, {} classes, {}'.format(
+        model.get('variant', '?'), model.get('num_classes', '?'), _epochs_in_words(recorded)
     )
     scores = [value for _, value in _scores(recorded.records, 'mean_iou')]
     if scores:
         text += ', mean IoU while training {:.2f} % (best {:.2f} %)'.format(100 * scores[-1], 100 * max(scores))
     return text + ', TensorFlow {}.'.format(recorded.config['versions'].get('tensorflow', '?'))
+
+
+def _epochs_in_words(recorded: Recorded) -> str:
+    """The epochs that are done, of those that the training was asked for."""
+    done, asked = len(recorded.records), recorded.config.get('train')
+    planned = asked.get('epochs') if isinstance(asked, dict) else None
+    if not isinstance(planned, int) or planned < done:
+        return counted(done, 'epoch') + ' so far'
+    return '{} of {}'.format(done, counted(planned, 'epoch'))
 
 
 def _scores(records: Sequence[Dict[str, Any]], score: str) -> List[Tuple[float, float]]:
@@ -204,12 +214,19 @@ def _evaluated_context(evaluated: Evaluated, resamples: int) -> Dict[str, Any]:
         'description': [(name, str(value)) for name, value in evaluated.description.items()],
         'num_images': len(evaluated.names),
         'resamples': resamples,
+        'legend': _legend(evaluated.label_space),
         'headlines': [_row_of(name, headlines, number) for number, (name, _) in enumerate(HEADLINES)],
         'classes': _class_rows(evaluated, classes),
         'calibration_error': _number(evaluated.evaluation.scores.get('expected_calibration_error', math.nan)),
         'temperature': shown_temperature(evaluated.evaluation.scores.get('fitted_temperature', math.nan)),
         'cross_fitted_error': _number(evaluated.evaluation.scores.get('cross_fitted_calibration_error', math.nan)),
     }
+
+
+def _legend(space: LabelSpace) -> List[Tuple[str, str]]:
+    """The colours of pictures that stand for no class, and what they mean."""
+    colors = (('right', RIGHT), ('wrong', WRONG), ('does not count', not_counted_color(space)))
+    return [(name, css_color(color)) for name, color in colors]
 
 
 def _intervals(
@@ -266,7 +283,7 @@ def evaluation_charts(evaluated: Evaluated) -> List[Chart]:
     """Draws reliability, risk against coverage, IoU by size of objects and by distance to a boundary."""
     seen, scores = evaluated.observations, evaluated.evaluation.scores
     void = evaluated.label_space.void_class_ids
-    curves = [Curve('perfect', GREEN, [(0.0, 0.0), (1.0, 1.0)])]
+    curves = [Curve('perfect', GREEN, [(0.0, 0.0), (1.0, 1.0)], has_dots=False)]
     if np.any(scores.get('bin_counts', 0)):
         points = list(zip(scores['bin_confidence'], scores['bin_accuracy']))
         curves.insert(0, Curve('network', BLUE, points))
@@ -285,7 +302,7 @@ def evaluation_charts(evaluated: Evaluated) -> List[Chart]:
         else None,
         line_chart(
             'Risk against coverage',
-            [Curve('wrong pixels', BLUE, risks)],
+            [Curve('share of them wrong', BLUE, risks)],
             'share of pixels kept',
             'share of them wrong',
             'What is gained by giving up the pixels of which the network is least sure.',

@@ -148,7 +148,8 @@ def confusion_picture(confusion_matrix: np.ndarray, class_names: Sequence[str]) 
 
     Args:
         confusion_matrix: Integers [C, P], P >= C; a cell is as dark as its share of the row.
-        class_names: C names, left of the rows and above the columns; beyond 60 classes without names.
+        class_names: C names, left of the rows and above the columns; beyond 60 classes without names. In the corner
+            between them stands what rows and columns are.
     """
     num_classes = len(class_names)
     cell = int(np.clip(660 // num_classes, 4, 24))
@@ -158,19 +159,24 @@ def confusion_picture(confusion_matrix: np.ndarray, class_names: Sequence[str]) 
     cells = np.rint(255 + (ends - 255.0) * strength).astype(np.uint8).repeat(cell, axis=0).repeat(cell, axis=1)
     if num_classes > _MOST_NAMED_CLASSES:
         return cells
-    names = _name_column(class_names, cell)
+    names, truth, predicted = _name_columns(class_names, cell)
     corner = np.full((names.shape[1], names.shape[1], 3), 255, np.uint8)
+    corner[-cell:], corner[:, -cell:] = truth, np.rot90(predicted)
     above = np.concatenate([corner, np.rot90(names)], axis=1)
     return np.concatenate([above, np.concatenate([names, cells], axis=1)], axis=0)
 
 
-def _name_column(class_names: Sequence[str], cell: int) -> np.ndarray:
-    """A picture of the names below each other, uint8 [C * cell, w, 3]."""
+def _name_columns(class_names: Sequence[str], cell: int) -> List[np.ndarray]:
+    """Pictures of the names below each other, uint8 [C * cell, w, 3], and of the names of both axes, [cell, w, 3]."""
     line = min(cell, 16)
-    class_names = [drawable_name(name, number) for number, name in enumerate(class_names)]
-    width = min(max(text_width(name, line) for name in class_names), 10 * line) + line
-    column = np.full((len(class_names) * cell, width, 3), 255, np.uint8)
-    for number, name in enumerate(class_names):
+    names = [drawable_name(name, number) for number, name in enumerate(class_names)]
+    width = min(max(text_width(name, line) for name in [*names, 'prediction']), 10 * line) + line
+    return [_name_column(column, cell, line, width) for column in (names, ['truth'], ['prediction'])]
+
+
+def _name_column(names: Sequence[str], cell: int, line: int, width: int) -> np.ndarray:
+    column = np.full((len(names) * cell, width, 3), 255, np.uint8)
+    for number, name in enumerate(names):
         text = shorten_text(name, line, width - line // 2)
         draw_text(column, text, (number * cell + (cell - line) // 2, line // 4), line, _INK)
     return column

@@ -1,4 +1,5 @@
 import os
+import re
 
 import cv2
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import text_drawing
 from helpers.images import write_image
 from helpers.label_spaces import CAMVID, CITYSCAPES, CITYSCAPES20, LABEL_SPACES, LabelSpace, generic_label_space
 from helpers.text_drawing import draw_text, shorten_text, text_width
@@ -392,6 +394,39 @@ def test_text_stays_in_its_line(height):
     assert len(np.unique(canvas)) > 10  # anti-aliased
 
 
+@pytest.mark.parametrize(
+    'text, seen',
+    [
+        ('road 12', 'road 12'),
+        ('ABC DE', 'ED CBA'),
+        ('ABC 12', '12 CBA'),
+        ('12 ABC', 'CBA 12'),
+        ('ABC 1.5 m', 'm 1.5 CBA'),
+        ('ABC (car 12)', '(car 12) CBA'),
+        ('ABC 50%, D', 'D ,50% CBA'),
+        ('car: ABC 12 (D)', 'car: (D) 12 CBA'),
+        ('car ABC 12, bus', 'car 12 CBA, bus'),
+        ('\u200fAB\u05b0C', 'CBA'),
+    ],
+)
+def test_hebrew_is_drawn_from_right_to_left_and_numbers_and_other_words_in_it_are_not(text, seen, monkeypatch):
+    # Capital letters stand for Hebrew ones.
+    text, seen = (
+        re.sub('[A-E]', lambda found: chr(ord(found.group()) + 0x5D0 - ord('A')), part) for part in (text, seen)
+    )
+    monkeypatch.setattr(text_drawing, '_HAS_TYPEFACES', True)
+    assert text_drawing._drawable(text) == seen
+
+
+@pytest.mark.parametrize('has_typefaces', [True, False])
+def test_names_in_arabic_are_numbers_because_its_letters_would_not_join(has_typefaces, monkeypatch):
+    monkeypatch.setattr(text_drawing, '_HAS_TYPEFACES', has_typefaces)
+    arabic = '\u0634\u0627\u0631\u0639'
+    assert text_drawing.drawable_name(arabic, 4) == 'class 4'
+    assert text_drawing.drawable_name('\u062e\u064e\u0627\u0646\u0647\u200c\u0647\u0627', 5) == 'class 5'  # with marks
+    assert text_drawing._drawable('road ' + arabic) == 'road ????'
+
+
 @given(st.text(max_size=40), st.integers(0, 300))
 @settings(deadline=None, max_examples=40)
 def test_shortened_text_fits(text, width):
@@ -451,8 +486,6 @@ def test_a_video_of_images_needs_a_folder_with_images_and_a_frame_rate(tmp_path)
 
 def test_opencv_4_draws_text_too(monkeypatch):
     # What OpenCV 5 has and 4 has not.
-    from helpers import text_drawing
-
     monkeypatch.setattr(text_drawing, '_HAS_TYPEFACES', False)
     canvas = np.zeros((30, 300, 3), np.uint8)
     draw_text(canvas, 'Straße, é, 道', (2, 2), 20, (255, 255, 255))
@@ -460,9 +493,14 @@ def test_opencv_4_draws_text_too(monkeypatch):
     assert text_drawing._drawable('é道') == 'e?'
 
 
-def test_a_legend_of_names_that_cannot_be_drawn_has_numbers(monkeypatch):
-    from helpers import text_drawing
+def test_one_long_name_leaves_a_legend_its_columns():
+    names = ['class {}'.format(number) for number in range(40)]
+    usual = draw_legend(generic_label_space(40, class_names=names), 480)
+    found = draw_legend(generic_label_space(40, class_names=['a long name ' * 6] + names[1:]), 480)
+    assert len(found) < 2 * len(usual)
 
+
+def test_a_legend_of_names_that_cannot_be_drawn_has_numbers(monkeypatch):
     monkeypatch.setattr(text_drawing, '_HAS_TYPEFACES', False)
     expected = draw_legend(generic_label_space(3, class_names=['class 0', '? (road)', 'class 2']), 200)
     found = draw_legend(generic_label_space(3, class_names=['\u9053\u8def', '\u9053 (road)', ' ']), 200)

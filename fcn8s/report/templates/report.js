@@ -72,7 +72,7 @@
     return shown;
   }
 
-  const swatches = Array.from(document.querySelectorAll('.swatch'), (swatch) => {
+  const swatches = Array.from(document.querySelectorAll('.swatch:not(.fixed)'), (swatch) => {
     const [red, green, blue] = getComputedStyle(swatch).backgroundColor.match(/\d+/g).map(Number);
     return [swatch, swatch.style.background, others.get(red << 16 | green << 8 | blue)];
   });
@@ -90,10 +90,13 @@
   }
 
   function compared(pictures) {
-    const stack = make('div', { className: 'stack' }, classPicture(pictures[2], 'prediction'), classPicture(pictures[1], 'truth'), make('i'));
+    const stack = make('div', { className: 'stack' }, classPicture(pictures[2], 'prediction'), classPicture(pictures[1], 'truth'), make('i', { hidden: true }));
     const slider = make('input', { type: 'range', min: 0, max: 100, value: 0 });
     slider.setAttribute('aria-label', 'how much of the truth lies over the prediction');
-    slider.addEventListener('input', () => stack.style.setProperty('--share', slider.value + '%'));
+    slider.addEventListener('input', () => {
+      stack.style.setProperty('--share', slider.value + '%');
+      stack.lastChild.hidden = slider.value === '0';
+    });
     return [stack, slider];
   }
 
@@ -114,8 +117,9 @@
       photo.append(mark);
     }
     const grid = make('div', { className: 'pictures' }, figure('image', photo), figure('truth', classPicture(pictures[1], 'truth')),
-      figure(make('span', {}, 'prediction', make('span', { className: 'hint' }, ', and the truth over it')), ...compared(pictures)), figure('wrong pixels', picture(pictures[3], 'wrong pixels')));
+      figure(make('span', {}, 'prediction', make('span', { className: 'hint' }, ', and the truth over it')), ...compared(pictures)));
     if (pictures[4]) grid.append(figure('prediction of the other model', classPicture(pictures[4], 'prediction of the other model')));
+    grid.append(figure('wrong pixels', picture(pictures[3], 'wrong pixels')));
     made.append(grid);
     return made;
   }

@@ -242,6 +242,7 @@ def test_classes_are_counted_and_weighted(tmp_path):
     assert split.void_share == pytest.approx(4 / 32)
     assert report.classes_never_seen == list(range(3, 11))
     # Frequencies in the images that hold the class: 16/28, 4/16, 8/12; their median is 16/28.
+    assert '  2.286\n' in report.to_text() and '  1.000\n' in report.to_text()  # decimal points below each other
     np.testing.assert_allclose(report.class_weights[:4], [1, (16 / 28) / (4 / 16), (16 / 28) / (8 / 12), 1])
     assert 'Classes that no training image holds: 3 road' in report.to_text()
 
@@ -664,6 +665,12 @@ def test_the_preview_shows_images_labels_and_augmented_pairs(camvid):
     picture = preview_grid(generator, typical_augmentation(SIZE), num_pairs=3, num_augmented=1)
     assert picture.dtype == np.uint8 and picture.shape[1] == 3 * (PANEL_WIDTH + 6) + 6
     np.testing.assert_array_equal(picture, preview_grid(generator, typical_augmentation(SIZE), 3, 1))
+
+
+def test_the_mean_of_all_images_has_the_proportions_of_the_images(camvid):
+    generator = BatchGenerator.from_layout('camvid', str(camvid))
+    shapes = [preview_grid(generator, {}, 1, 0, mean).shape for mean in (None, np.zeros((48, 96, 3), np.uint8))]
+    assert shapes[1][0] - shapes[0][0] == PANEL_WIDTH * SIZE[0] // SIZE[1] + 6
 
 
 def test_a_preview_needs_labels(camvid):

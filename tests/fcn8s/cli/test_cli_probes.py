@@ -36,6 +36,16 @@ def test_find_rate_draws_the_curve_and_suggests_a_rate(arguments, tmp_path, caps
     assert (tmp_path / 'rate.svg').read_text() == 'mine'
 
 
+@pytest.mark.parametrize('last, said', [(3.5, 'loss'), (71.2, 'loss, cut at 3.6')])
+def test_a_curve_of_rates_says_where_it_was_cut(last, said, tmp_path):
+    losses = np.array([2.4, 2.3, 2.0, last])
+    sweep = RateSweep(np.array([1e-4, 1e-3, 1e-2, 1e-1]), losses, losses, 0.002)
+    find_rate._draw(sweep, str(tmp_path / 'rate.svg'))
+    text = (tmp_path / 'rate.svg').read_text()
+    assert '>{}</text>'.format(said) in text
+    assert text.count('<circle') == 8  # the line of the suggestion is no measurement
+
+
 @pytest.mark.parametrize(
     'words, message',
     [

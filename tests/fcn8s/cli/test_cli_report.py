@@ -46,7 +46,7 @@ def test_a_model_on_data(small_model, data, tmp_path, capsys):
     assert 'report: {}'.format(out) in capsys.readouterr().out
     assert [image['name'] for image in shown['images']] == ['0', '1'] and set(shown['pictures']) == {'0', '1'}
     assert np.sum(shown['matrix']) == NUM_IMAGES * 40 * 64
-    assert 'fcn8s report ' in page and '--resamples 20' in page and '+0.00' in page
+    assert 'fcn8s report ' in page and '--resamples 20' in page and '0.00 to 0.00' in page
     assert re.search(
         r'Expected calibration error: [\d.]+ %\. At a temperature .* it is [\d.]+ %; .* \(<span[^>]*>--temperature',
         page,

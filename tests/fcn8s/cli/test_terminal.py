@@ -286,3 +286,7 @@ def test_the_encoder_can_be_made_after_the_installation_that_the_reader_has(monk
     assert make.endswith(' vgg16 ENCODER --weights hed --channels 4')
     monkeypatch.setattr(terminal.importlib.util, 'find_spec', lambda name: name)
     assert terminal.pretrained_encoder() == make[: -len(' --channels 4')]
+
+
+def test_accents_take_no_column_of_a_terminal():
+    assert terminal.fit('e\u0301 ' * 20, 40) == 'e\u0301 ' * 20

@@ -25,11 +25,11 @@ def class_names(table):
 
 def test_table_of_classes_and_means():
     lines = format_scores(scores(), CLASSES, interval=INTERVAL).splitlines()
-    assert lines[0].split() == ['class', 'IoU', 'accuracy', 'precision', 'pixels']
+    assert lines[0].split() == ['class', 'IoU', '%', 'accuracy', '%', 'precision', '%', 'pixels']
     assert lines[1].split() == ['road', '75.00', '75.00', '100.00', '80']
     assert lines[2].split() == ['sky', '33.33', '100.00', '33.33', '10']
     assert lines[3].split() == ['car', '-', '-', '-', '0']
-    assert lines[5] == 'mean IoU                 54.17  (95 % interval 40.00 to 60.00, 2000 resamples of 12 images)'
+    assert lines[5] == 'mean IoU                54.17 %  (95 % interval 40.00 to 60.00 %, 2000 resamples of 12 images)'
     assert lines[-1].split() == ['loss', '0.2500']
     assert len({len(line) for line in lines[:4]}) == 1
 
@@ -41,9 +41,15 @@ def test_long_and_wide_names_leave_the_table_within_eighty_columns():
     assert lines[1].startswith('road road') and '...' in lines[1] and lines[3].startswith('car  ')
 
 
+def test_long_names_leave_the_table_within_a_narrower_terminal(monkeypatch):
+    monkeypatch.setenv('COLUMNS', '60')
+    space = CLASSES._replace(class_names=('void', 'road ' * 40, 'sky', 'car'))
+    assert max(map(columns_of, format_scores(scores(space), space).splitlines()[:4])) == 60
+
+
 def test_one_image_has_no_interval():
     lines = format_scores(scores(), CLASSES, interval=Interval(0.5, 0.5, 0.5, 0.95, 1, 2000)).splitlines()
-    assert lines[5] == 'mean IoU                 54.17  (one image: no interval)'
+    assert lines[5] == 'mean IoU                54.17 %  (one image: no interval)'
     difference = format_difference(Interval(0.02, 0.02, 0.02, 0.95, 1, 2000), 'a', 'b')
     assert difference == 'mean IoU of a minus b: +2.00 points (one image: no interval)'
 
@@ -75,7 +81,7 @@ def test_refuses_another_order():
 def test_categories_are_listed_where_there_are_some():
     label_space = CLASSES._replace(categories=('void', 'flat', 'nature', 'vehicle'))
     table = format_scores(scores(label_space), label_space)
-    assert 'flat      75.00' in table and 'mean category IoU' in table
+    assert 'flat      75.00' in table.replace('category  IoU %', '') and 'mean category IoU' in table
     assert 'category' not in format_scores(scores(), CLASSES)
 
 
@@ -95,16 +101,16 @@ def test_boundaries_and_calibration_are_printed_where_they_are():
     table = format_scores(everything, CLASSES)
     assert table.splitlines()[1].split()[4] == '50.00'
     for line in (
-        'mean IoU within 8 px of a boundary' + 18 * ' ' + '20.00',
-        'mean boundary F1, tolerance 0.75 % of the diagonal  37.50',
-        'the same, at a temperature fitted to the other half  1.00',
+        'mean IoU within 8 px of a boundary' + 18 * ' ' + '20.00 %',
+        'mean boundary F1, tolerance 0.75 % of the diagonal  37.50 %',
+        'the same, at a temperature fitted to the other half  1.00 %',
     ):
         assert line in table
-    assert 'expected calibration error, 15 bins 5.00' in ' '.join(table.split())
+    assert 'expected calibration error, 15 bins 5.00 %' in ' '.join(table.split())
     assert max(map(len, format_scores(dict(everything, fitted_temperature=0.5), CLASSES).splitlines())) <= 80
     assert 'temperature that fits all of them (--temperature) 1.20' in ' '.join(table.split())
     alone = format_scores(dict(everything, fitted_temperature=float('nan')), CLASSES)
-    assert 'expected calibration error, 15 bins  5.00' in alone and '(--temperature)' not in alone
+    assert 'expected calibration error, 15 bins  5.00 %' in alone and '(--temperature)' not in alone
     assert 'no temperature is fitted: a half of the batches has no pixel that counts.\nTake a smaller --batch' in alone
     assert max(map(len, alone.splitlines())) <= 80
     nothing = dict(everything, fitted_temperature=float('nan'), expected_calibration_error=float('nan'))

@@ -10,14 +10,14 @@ import pytest
 from streams import StoppedCamera
 
 from fcn8s.prediction import video
-from fcn8s.prediction.drawing import Drawing, Style, check_style
+from fcn8s.prediction.drawing import Drawing, Style, check_style, draw_doubt_key
 from fcn8s.prediction.predictor import Predictor
 from helpers.image_rules import ImageRules
 from helpers.images import write_image
 from helpers.label_spaces import LABEL_SPACES, LabelSpace
 from helpers.process.termination import Interrupted, exit_status
 from helpers.video import VideoWriter, open_frames
-from helpers.visualization_utils import draw_legend
+from helpers.visualization_utils import draw_legend, put_above_legend
 
 SPACE = LabelSpace('test', ('void', 'left', 'right'), ((9, 9, 9), (220, 40, 40), (40, 40, 220)), void_class_ids=(0,))
 
@@ -126,6 +126,25 @@ def test_a_legend_widens_a_picture_that_is_too_narrow():
         assert (picture[:60, width:] == 255).all()
         np.testing.assert_array_equal(picture[60:], draw_legend(LABEL_SPACES['cityscapes'], picture.shape[1]))
         assert picture.shape[1] == 320 if width == 320 else 80 < picture.shape[1] < 200
+
+
+def test_a_legend_of_doubt_lies_below_that_of_the_classes():
+    image, class_ids = np.full((60, 320, 3), 77, np.uint8), np.zeros((60, 320), np.uint8)
+    picture = Drawing(SPACE, Style(legend=True, confidence=True))(image, class_ids, np.zeros((60, 320), np.float32))
+    legend, key = draw_legend(SPACE, 320), draw_doubt_key(320)
+    np.testing.assert_array_equal(picture[120:], put_above_legend(legend, key))
+    bar = np.flatnonzero(key[len(key) // 2].max(axis=-1) < 60)[0]
+    assert key[len(key) // 2].min(axis=-1)[bar] < 20 and (key[len(key) // 2, :, 0] > 240).any()
+
+
+def test_two_networks_of_the_same_classes_have_one_legend():
+    style, image = Style(legend=True), np.full((30, 200, 3), 77, np.uint8)
+    views = [video.View(None, space, style) for space in (SPACE, SPACE._replace(name='b'), LABEL_SPACES['camvid'])]
+    seen = [video.Seen(np.zeros((30, 200), np.uint8))] * 2
+    together = video._draw_all(views[:2], image, seen)
+    np.testing.assert_array_equal(together[30:], draw_legend(SPACE, 400, line_height=12))
+    apart = video._draw_all(views[1:], image, seen)
+    np.testing.assert_array_equal(apart[30:, 200:400], draw_legend(LABEL_SPACES['camvid'], 200))
 
 
 def test_a_legend_taller_than_a_single_picture_names_the_classes_in_it():

@@ -11,6 +11,7 @@ import pytest
 from made_up_evaluations import CONFIG, HOSTILE, SPACE, evaluated, record, scores
 from thorough import ran_once
 
+from fcn8s.report.pictures import not_counted_color
 from fcn8s.report.run_report import write_report
 from fcn8s.saving import runs
 from helpers.color_vision import with_palette
@@ -34,8 +35,11 @@ headings[0].click(); found.byName = column(classes, 0);
 const slider = document.querySelector('#gallery input[type=range]');
 const top_ = slider.parentElement.querySelector('.stack img + img');
 const before = getComputedStyle(top_).clipPath;
+found.bars = [slider.parentElement.querySelector('.stack i').hidden];
 slider.value = 60; slider.dispatchEvent(new Event('input'));
 found.clip = [before, getComputedStyle(top_).clipPath];
+found.bars.push(slider.parentElement.querySelector('.stack i').hidden);
+found.captions = Array.from(document.querySelector('#gallery .pictures').children, (e) => e.querySelector('figcaption').textContent);
 found.worst = Array.from(document.querySelectorAll('#gallery h3'), (e) => e.textContent);
 document.querySelector('#gallery-sides button[value=best]').click();
 found.best = Array.from(document.querySelectorAll('#gallery h3'), (e) => e.textContent);
@@ -57,11 +61,14 @@ function pixelsOf(image) {
   return Array.from(seen);
 }
 const swatch = document.querySelector('#classes .swatch'), button = document.getElementById('distinct');
+const fixed = () => Array.from(document.querySelectorAll('.swatch.fixed'), (e) => getComputedStyle(e).backgroundColor);
 found.swatches = [getComputedStyle(swatch).backgroundColor];
+found.fixed = [fixed()];
 const repainted = truth.decode().then(() => {
   found.own = pixelsOf(truth);
   button.click();
   found.swatches.push(getComputedStyle(swatch).backgroundColor);
+  found.fixed.push(fixed());
   return new Promise((resolve) => truth.addEventListener('load', resolve, { once: true }));
 }).then(() => truth.decode()).then(() => {
   found.distinct = pixelsOf(truth);
@@ -125,9 +132,17 @@ def test_the_report_works_in_a_browser(width, tmp_path):
     assert found['doubts'] > 0 and found['changed'] > 0 and not found['dense']
     spaces = (SPACE, with_palette(SPACE, 'color-blind'))
     own, distinct = ({','.join(map(str, color)) for color in space.colors[:3]} for space in spaces)
-    assert set(found['own']) <= own | {'0,0,0'} and set(found['distinct']) <= distinct | {'0,0,0'}
+    void = {','.join(map(str, not_counted_color(SPACE)))}
+    assert set(found['own']) <= own | void and set(found['distinct']) <= distinct | void
     assert len(found['own']) == len(found['distinct']) > 2
     assert found['swatches'][0] == found['swatches'][2] != found['swatches'][1]
+    assert found['fixed'][0] == found['fixed'][1] and len(found['fixed'][0]) == 3
+    assert found['bars'] == [True, False]
+    assert found['captions'][2:] == [
+        'prediction, and the truth over it',
+        'prediction of the other model',
+        'wrong pixels',
+    ]
     assert found['wider'] <= 0  # wide tables scroll in their own box
     assert len(found['widths']) > 20 and min(found['widths']) > 0
 

@@ -9,14 +9,14 @@ import pytest
 from made_up_evaluations import CONFIG, HOSTILE, SPACE, evaluated, pair, record, scores
 
 from fcn8s.evaluation.calibration import summarize_calibration
-from fcn8s.report.charts import HEIGHT, LEFT
+from fcn8s.report.charts import HEIGHT, LEFT, Curve, bar_chart, line_chart
 from fcn8s.report.observations import risk_against_coverage
 from fcn8s.report.page import browser_data, css_color, encoded_pictures
-from fcn8s.report.pictures import KeptPictures, Pictures, make_pictures
+from fcn8s.report.pictures import KeptPictures, Pictures, make_pictures, not_counted_color
 from fcn8s.report.run_report import write_report
 from fcn8s.saving import runs
-from helpers.color_vision import with_palette
-from helpers.label_spaces import generic_label_space
+from helpers.color_vision import color_blind_colors, with_palette
+from helpers.label_spaces import LABEL_SPACES, generic_label_space
 from helpers.spool import Spool
 
 
@@ -131,6 +131,43 @@ def test_a_run_that_was_not_evaluated_or_has_not_begun(run):
     page = report(run, [record(10, 0.0)])
     assert 'Classes, at step' not in page.text and '1 epoch so far' in page.text
     assert '0 epochs so far' in report(run, []).text
+    runs.update_config(run, {'train': {'epochs': 2}})
+    assert 'classes, 1 of 2 epochs' in report(run, [record(10, 0.0)]).text
+    assert '3 epochs so far' in report(run, [record(10 * epoch, 0.0) for epoch in (1, 2, 3)]).text
+
+
+def test_equal_networks_differ_by_nothing(run):
+    page = report(run, [], evaluated(), evaluated())
+    assert '0.00 to 0.00' in page.text and '+0.00' not in page.text and '-0.00' not in page.text
+
+
+def test_the_classes_of_a_training_are_in_the_list_of_contents_and_its_only_curve_is_named(run):
+    page = report(run, [record(10, 2.0, scores(0.5)), record(20, 1.0)])
+    assert page.source.count('href="#classes"') == page.source.count('id="classes"') == 1
+    page = report(run, [record(10, 2.0), record(20, 1.0)])
+    assert '>training</text>' in page.source and 'href="#classes"' not in page.source
+    assert page.source.count('>rate</text>') == 1  # the name of the axis
+
+
+@pytest.mark.parametrize(
+    'highest, texts',
+    [
+        (1.0, ['0', '0.2', '0.4', '0.6', '0.8', '1.0']),
+        (0.00012, ['0', '2e-5', '4e-5', '6e-5', '8e-5', '10e-5', '12e-5']),
+        (0.0012, ['0', '0.0002', '0.0004', '0.0006', '0.0008', '0.0010', '0.0012']),
+        (60.0, ['0', '10', '20', '30', '40', '50', '60']),
+        (12e6, ['0', '2e6', '4e6', '6e6', '8e6', '10e6', '12e6']),
+    ],
+)
+def test_numbers_at_an_axis_are_written_alike(highest, texts):
+    chart = line_chart('t', [Curve('a', '#000', [(1, highest)])], 'x', 'y', y_limits=(0.0, highest))
+    assert [tick.text for tick in chart.y_ticks] == texts
+
+
+def test_bars_in_per_cent_have_an_axis_in_per_cent():
+    chart = bar_chart('t', ['a', 'b'], [0.25, 1.0], '', 'mean IoU')
+    assert [tick.text for tick in chart.y_ticks] == ['0', '20', '40', '60', '80', '100']
+    assert chart.y_label == 'mean IoU, %' and chart.y_ticks[-1].position == chart.bars[1].y
 
 
 def test_what_is_no_run_gets_no_report(tmp_path):
@@ -302,8 +339,18 @@ def test_pixels_of_an_ignored_id_above_255_do_not_count_in_pictures():
     labels = np.array([[300, 44]])
     pictures = make_pictures(np.zeros((1, 2, 3), np.uint8), labels, np.array([[3, 3]]), space)
     truth, error = (cv2.imdecode(np.frombuffer(part, np.uint8), 1)[0, :, ::-1] for part in (pictures[1], pictures[3]))
-    assert [tuple(color) for color in truth] == [(0, 0, 0), space.colors[44]]
-    assert [tuple(color) for color in error] == [(120, 126, 134), (213, 94, 0)]
+    void = not_counted_color(space)
+    assert [tuple(color) for color in truth] == [void, space.colors[44]]
+    assert [tuple(color) for color in error] == [void, (213, 94, 0)]
+
+
+@pytest.mark.parametrize('name', ['camvid', 'cityscapes', 'voc', 'ade20k'])
+def test_what_does_not_count_has_a_colour_of_no_class(name):
+    space = LABEL_SPACES[name]
+    void = not_counted_color(space)
+    classes = np.concatenate([space.colors, color_blind_colors(space.class_names, space.colors)])
+    assert abs(classes - np.array(void)).max(axis=1).min() >= 20
+    assert not_counted_color(space._replace(class_names=('x',) * space.num_classes)) == void
 
 
 @pytest.mark.parametrize('channels', [1, 2, 3, 5])
@@ -316,7 +363,6 @@ def test_images_of_any_channels_have_pictures(channels):
     for place in ((0, 0), (15, 25), (39, 59)):
         is_void = labels[place] in (3, 255)
         assert tuple(shown[2][place]) == SPACE.colors[predicted[place]] or predicted[place] == 3
-        expected = (
-            (120, 126, 134) if is_void else (222, 226, 230) if labels[place] == predicted[place] else (213, 94, 0)
-        )
+        right = (222, 226, 230) if labels[place] == predicted[place] else (213, 94, 0)
+        expected = not_counted_color(SPACE) if is_void else right
         assert tuple(shown[3][place]) == expected

@@ -151,6 +151,9 @@ def test_a_confusion_matrix_as_a_picture():
     names = picture[corner:, :corner]
     assert all(names[row * cell : (row + 1) * cell].min() < 100 for row in range(3))  # each row has its name
     assert all(picture[:corner, corner + column * cell :][:, :cell].min() < 100 for column in range(3))
+    truth, prediction = picture[corner - cell : corner, : corner - cell], picture[:corner, corner - cell : corner]
+    assert truth.min() < 100 and prediction.min() < 100  # what rows and columns are
+    assert picture[: corner - cell, : corner - cell].min() == 255
     assert confusion_picture(np.eye(255, dtype=int), ['x'] * 255).shape == (255 * 4, 255 * 4, 3)
 
 

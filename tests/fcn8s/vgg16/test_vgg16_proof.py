@@ -201,3 +201,18 @@ def test_printed_classes_say_how_to_get_names():
     lines = command._classification_lines(entries)
     assert lines[0] == '25.00%  class 7' and 'imagenet_class_index.json' in lines[1]
     assert command._classification_lines([dict(entries[0], name='cock')]) == ['25.00%  class 7  cock']
+
+
+def test_small_negative_numbers_are_printed_as_zero():
+    parts = {
+        'colour_order': {'verdict': 'RGB', 'red_over_blue': 1.0, 'standard_errors': 3.0},
+        'mean': {
+            'verdict': 'Caffe',
+            'mean_left_in_biases': [-0.04, 0.0, -1.2],
+            'stuck_filters': 0.0,
+            'stuck_filters_without_mean': 0.5,
+        },
+        'scale': {'verdict': 'Caffe', 'correlation_with_caffe': 1.0},
+    }
+    lines = command._proof_lines({'relative_errors': {'fc7': 1e-6}, 'tolerance': 1e-3, 'conv1_1': parts})
+    assert 'left in the biases 0.0, 0.0, -1.2;' in '\n'.join(lines)
