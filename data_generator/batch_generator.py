@@ -20,9 +20,9 @@ from data_generator.batches.samples import (
     mean_color,
 )
 from data_generator.errors import DataError
-from data_generator.files.choosing import FileArguments, check_file_arguments, choose_files
+from data_generator.files.choosing import FileArguments, check_file_arguments, choose_files, given_pairs
 from data_generator.files.counting import class_pixels
-from data_generator.files.discovery import Pair, Paths, check_pairs
+from data_generator.files.discovery import Pair, Paths, check_pairs, read_once
 from data_generator.files.label_meaning import LabelArguments, LabelMeaning, check_id_map
 from data_generator.files.layouts import Layout, find_layout, places_of, variants_of
 from data_generator.files.masks import Conversion
@@ -144,9 +144,9 @@ class BatchGenerator:
         image_rules: ImageRules = RGB_RULES,
     ) -> None:
         files = FileArguments(
-            image_dirs=image_dirs,
-            image_file_extension=image_file_extension,
-            ground_truth_dirs=ground_truth_dirs,
+            image_dirs=read_once(image_dirs),
+            image_file_extension=read_once(image_file_extension),
+            ground_truth_dirs=read_once(ground_truth_dirs),
             image_name_split_separator=image_name_split_separator,
             ground_truth_suffix=ground_truth_suffix,
             check_existence=check_existence,
@@ -160,14 +160,14 @@ class BatchGenerator:
         color_tolerance = checked_whole('color_tolerance', color_tolerance, 0, 255)
         self.image_rules = checked_rules(image_rules)
         chosen = choose_files(files, self.image_rules)
-        self._pairs, self.image_dirs = chosen.pairs, chosen.image_dirs
         self._meaning = LabelMeaning(
             chosen, LabelArguments(label_space, num_classes, ignore_id, id_map, color_tolerance, label_transparency)
         )
         self.was_converted = self._meaning.was_converted
         self.label_space, self.ignore_id = self._meaning.label_space, self._meaning.ignore_id
         self.num_classes = self.label_space.num_classes if self.label_space else None
-        self.root_dir = _common_root(self.pairs) if root_dir is None else path_of(root_dir)
+        self.root_dir = _common_root(chosen.pairs) if root_dir is None else path_of(root_dir)
+        self.pairs, self.image_dirs = chosen.pairs, chosen.image_dirs
         self.export_dir = export_dir
         self.color_tolerance, self.label_transparency = color_tolerance, label_transparency
         self._of_pairs: Dict[str, Tuple[Tuple[Pair, ...], Any]] = {}
@@ -178,8 +178,8 @@ class BatchGenerator:
         return self._pairs
 
     @pairs.setter
-    def pairs(self, pairs: List[Pair]) -> None:
-        self._pairs = check_pairs(pairs)
+    def pairs(self, pairs: Union[PathLike, Sequence]) -> None:
+        self._pairs = given_pairs(pairs, self.root_dir)
 
     @property
     def conversion(self) -> Conversion:
@@ -281,7 +281,7 @@ class BatchGenerator:
     def _part(self, is_chosen: Iterable[bool]) -> 'BatchGenerator':
         """The same dataset with some of its pairs."""
         part = copy.copy(self)
-        part.pairs = [pair for pair, chosen in zip(self.pairs, is_chosen) if chosen]
+        part._pairs = check_pairs(pair for pair, chosen in zip(self.pairs, is_chosen) if chosen)
         part._of_pairs = {}
         return part
 

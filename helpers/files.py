@@ -203,7 +203,7 @@ def path_of(value: Any) -> str:
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
     if not isinstance(path, str):
         raise ValueError('{!r} came as a path; it has to be text or a pathlib.Path.'.format(value))
-    return str(path)  # of text of NumPy, os.listdir makes bytes
+    return str.__str__(path)  # of text of NumPy, os.listdir makes bytes; an Enum has a `__str__` of its own
 
 
 def check_home(path: PathLike) -> None:

@@ -4,7 +4,7 @@ import glob
 import os
 import re
 import unicodedata
-from typing import Any, Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from helpers.aliases import PathLike
 from helpers.files import ignores_case, path_of
@@ -52,9 +52,10 @@ def find_images(
     """
     source = path_of(source)
     check_flags(recursive=recursive)
-    extensions = (extensions,) if isinstance(extensions, str) else extensions
-    if not isinstance(extensions, Collection) or not all(isinstance(extension, str) for extension in extensions):
-        raise ValueError("extensions is {!r}; it has to be one, such as 'png', or a list.".format(extensions))
+    given = extensions if isinstance(extensions, Iterable) and not isinstance(extensions, str) else [extensions]
+    extensions = tuple(given)
+    if not all(isinstance(extension, str) for extension in extensions):
+        raise ValueError("extensions is {!r}; it has to be one, such as 'png', or a list.".format(given))
     wanted = tuple('.' + extension.lower().lstrip('.') for extension in extensions)
     if os.path.isfile(source):
         return [source]

@@ -373,8 +373,8 @@ def resize_labels(labels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     labels, size = _in_native_order(unmasked('labels', labels)), checked_pair('size', size)
     if labels.ndim != 2 or not labels.size:
         raise ValueError(
-            'labels have the shape {}; they have to be [H, W], and not empty. Resize those of a batch one by '
-            'one.'.format(labels.shape)
+            'labels have the shape {}; they have to be class IDs [H, W], and not empty. Resize those of a batch one by '
+            'one, and convert colours first.'.format(labels.shape)
         )
     if max(labels.shape) > MAX_OPENCV_SIDE or labels.dtype.name not in _OPENCV_LABEL_TYPES:
         rows, columns = ((2 * np.arange(to) + 1) * side // (2 * to) for side, to in zip(labels.shape, size))

@@ -35,7 +35,8 @@ def align_columns(rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> 
 
 def screen_columns() -> int:
     """Returns the columns for a table: those of the terminal, at most 80; 80 where there is none."""
-    return min(SCREEN_COLUMNS, shutil.get_terminal_size().columns)
+    columns = shutil.get_terminal_size().columns  # 0 in Python 3.7 where the terminal does not tell
+    return min(SCREEN_COLUMNS, columns or SCREEN_COLUMNS)
 
 
 def fit_names(rows: Sequence[Sequence[str]], place: int, columns: Optional[int] = None) -> List[List[str]]:

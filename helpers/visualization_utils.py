@@ -99,7 +99,8 @@ def colorize(
     """Paints a segmentation without an image under it.
 
     Args:
-        prediction: As for `print_segmentation_onto_image`, but integer vectors have to be one-hot.
+        prediction: As for `print_segmentation_onto_image`, but integer vectors have to be one-hot, or as long as
+            the colours are many.
         color_map: As for `print_segmentation_onto_image`; a fourth number of a colour matters only if it is 0, which
             makes the class void.
         void_color: The colour of pixels without a class.
@@ -109,10 +110,11 @@ def colorize(
         uint8 [H, W, 3], RGB.
     """
     palette = _palette(color_map, 1.0, void_ids)
+    num_classes = max(_color_entries(color_map), default=-1) + 1
     if len(void_color) != 3 or not all(channel in range(256) for channel in void_color):
         raise ValueError('void_color is {!r}; it has to be (r, g, b), each from 0 to 255.'.format(void_color))
     colors = np.where(palette.opacities[:, np.newaxis] > 0, palette.colors, np.array(void_color)).astype(np.uint8)
-    return _paint(_class_ids(prediction), colors)
+    return _paint(_class_ids(prediction, num_classes=num_classes), colors)
 
 
 def draw_errors(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace) -> np.ndarray:
@@ -206,10 +208,13 @@ def _whole(class_id: Any) -> int:
     return int(class_id)
 
 
-def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -> np.ndarray:
+def _class_ids(
+    prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None, num_classes: Optional[int] = None
+) -> np.ndarray:
     """Class IDs [H, W] from any form of a prediction; -1 for vectors of zeros.
 
     size: (H, W), if known: it decides whether integers [1, a, b] are the IDs of a x b pixels or vectors.
+    num_classes: that of the colours, where no size is known: integers [N, H, W] may be the IDs of several images.
     """
     prediction = unmasked('prediction', prediction)
     are_integers = np.issubdtype(prediction.dtype, np.integer)
@@ -224,7 +229,7 @@ def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -
                 'A prediction with NaN or infinite values came: no class of such a pixel is the likeliest. '
                 'Look for the NaN in the weights or in the image that it was made from.'
             )
-        if size is None:
+        if size is None and prediction.shape[2] != num_classes:
             _refuse_a_batch(prediction)
         prediction = np.where(prediction.any(axis=-1), np.argmax(prediction, axis=-1), -1)
     if prediction.ndim != 2 or prediction.size == 0 or not np.issubdtype(prediction.dtype, np.integer):

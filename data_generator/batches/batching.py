@@ -1,6 +1,7 @@
 """Which samples make up which batch, how they are stacked, and the iterator that returns the batches."""
 
 import threading
+import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import cv2
@@ -212,6 +213,7 @@ class BatchIterator:
 
     Attributes:
         position: The number of the next batch, counted from 0.
+        wait_seconds: How long callers have waited in `next`, in total.
         batch_size: Images per batch, as passed to `generate`.
         num_batches: Batches in a pass over all pairs.
         label_space: The label space of the labels; None if the classes are not known.
@@ -236,6 +238,7 @@ class BatchIterator:
         options: Optional[Mapping[str, Any]] = None,
     ) -> None:
         self.position = 0
+        self.wait_seconds = 0.0
         self.batch_size = order.batch_size
         self.num_batches = order.num_batches
         self.shuffles = order.shuffles
@@ -265,11 +268,14 @@ class BatchIterator:
     def _take(self) -> Batch:
         if self._closed:
             raise StopIteration
+        start = time.perf_counter()
         try:
             batch = self._source.get(self.position)
         except Exception:  # not after Ctrl-C: then the same batch can be asked for again
             self.position += 1
             raise
+        finally:
+            self.wait_seconds += time.perf_counter() - start
         if self._deal is not None:
             whole, worker, workers = self._deal
             self.rows = whole.rows(self.position, worker, workers)

@@ -114,7 +114,7 @@ def choose_files(given: FileArguments, image_rules: ImageRules) -> ChosenFiles:
     variants = variants_of(given.layout) if given.layout is not None else ()
     image_dirs = as_path_list(given.image_dirs, 'image_dirs')
     if given.pairs is not None:
-        pairs = _given_pairs(given.pairs, None if given.root_dir is None else os.fspath(given.root_dir))
+        pairs = given_pairs(given.pairs, None if given.root_dir is None else os.fspath(given.root_dir))
         return ChosenFiles(image_dirs, [], pairs, variants[0] if variants else None)
     label_dirs = as_path_list(given.ground_truth_dirs, 'ground_truth_dirs')
     if not label_dirs:
@@ -138,7 +138,8 @@ def _warn_of_labels(suffix: Optional[str], check_existence: bool) -> None:
         )
 
 
-def _given_pairs(pairs: Union[PathLike, Sequence], root_dir: Optional[str]) -> List[Pair]:
+def given_pairs(pairs: Union[PathLike, Sequence], root_dir: Optional[str]) -> List[Pair]:
+    """Returns the pairs of a list or of a file with one. Raises as `BatchGenerator` does for `pairs`."""
     if isinstance(pairs, (str, os.PathLike)):
         return read_pair_list(os.fspath(pairs), root_dir)
     made = check_pairs(pairs, root_dir=root_dir)

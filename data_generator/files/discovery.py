@@ -3,7 +3,7 @@
 import csv
 import os
 import unicodedata
-from typing import Collection, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from data_generator.errors import DataError, Problem
 from data_generator.files.renaming import Renaming, companions, find_renaming, labels_among
@@ -58,14 +58,17 @@ class NameRule(NamedTuple):
 
 
 def as_path_list(paths: Optional[Paths], name: str = 'paths') -> List[str]:
-    """Returns one path, several or None as a list of strings. Raises ValueError, with `name`, for anything else.
-
-    An iterator is refused, since it can be read only once.
-    """
+    """Returns one path, several or None as a list of strings. Raises ValueError, with `name`, for anything else."""
     listed = [] if paths is None else [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    if not isinstance(listed, Collection) or not all(isinstance(path, (str, os.PathLike)) for path in listed):
-        raise ValueError('{} is {!r}; it has to be a path, or a list of paths.'.format(name, paths))
-    return [path_of(path) for path in listed]
+    try:
+        return [path_of(path) for path in listed]
+    except (TypeError, ValueError):
+        raise ValueError('{} is {!r}; it has to be a path, or a list of paths.'.format(name, paths)) from None
+
+
+def read_once(paths: Optional[Paths]) -> Optional[Paths]:
+    """Returns the paths of an iterator, which the first look would use up, as a list; others as they are."""
+    return list(paths) if isinstance(paths, Iterator) else paths
 
 
 def find_pairs(

@@ -27,7 +27,7 @@ def format_scores(
     scores: Dict[str, Any], label_space: LabelSpace, sort: str = 'class', interval: Optional[Interval] = None
 ) -> str:
     """Returns the scores of `fcn8s.evaluation.scores.summarize` as lines of text, in per cent. Names of classes lose
-    their end where a line would be longer than 80 characters.
+    their end where a line would be longer than the terminal is wide, or than 80 columns.
 
     The accuracy of a class is its recall: the dict, and so the JSON, holds that one score under both names,
     'per_class_accuracy' and 'recall'.

@@ -102,26 +102,31 @@ class Drawing:
         """
         if not self._style.legend:
             return picture
-        width = picture.shape[1]
-        picture = put_above_legend(picture, self._legend_for(picture, class_ids, line_height))
-        return put_above_legend(picture, draw_doubt_key(width, line_height)) if self._style.confidence else picture
+        return put_above_legend(picture, self._legend_for(picture, class_ids, line_height))
 
     def has_legend_of(self, other: 'Drawing') -> bool:
         """Says whether both have the same legend, or none."""
         legends = [(drawing._style.legend, drawing._style.confidence) for drawing in (self, other)]
-        spaces = [drawing._label_space._replace(name='') for drawing in (self, other)]
-        return legends[0] == legends[1] and spaces[0] == spaces[1]
+        spaces = [drawing._label_space for drawing in (self, other)]
+        shown = [(space.class_names, space.colors, space.void_class_ids, space.ignore_id) for space in spaces]
+        return legends[0] == legends[1] and shown[0] == shown[1]
 
     def _legend_for(self, picture: np.ndarray, class_ids: np.ndarray, line_height: Optional[int]) -> np.ndarray:
         space, (height, width) = self._label_space, picture.shape[:2]
         if self._legend is None or self._legend_is_for != (height, width):
             self._legend_is_for = (height, width)
-            self._legend = self._legend_of_all(height, width, line_height)
+            self._legend = self._with_key(self._legend_of_all(height, width, line_height), width, line_height)
         if self._are_frames or len(self._legend) <= height:
             return self._legend
         hidden = {*space.void_class_ids, space.ignore_id}
         occurring = [class_id for class_id in np.unique(class_ids).tolist() if class_id not in hidden]
-        return draw_legend(space, legend_width(space, width, occurring), occurring) if occurring else self._legend
+        if not occurring:
+            return self._legend
+        legend = draw_legend(space, legend_width(space, width, occurring), occurring)
+        return self._with_key(legend, width, line_height)
+
+    def _with_key(self, legend: np.ndarray, width: int, line_height: Optional[int]) -> np.ndarray:
+        return put_above_legend(legend, draw_doubt_key(width, line_height)) if self._style.confidence else legend
 
     def _legend_of_all(self, height: int, width: int, line_height: Optional[int]) -> np.ndarray:
         space, largest = self._label_space, line_height or default_line_height(width)

@@ -289,6 +289,14 @@ def test_changed_pairs_have_their_own_fingerprint_and_mean_color(tmp_path):
     assert data.fingerprint not in (part.fingerprint, whole)
     with pytest.raises(DataError, match='pairs: names no images'):
         data.pairs = []
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        data.pairs = [('nowhere.png', 'nowhere.png')]
+
+
+def test_iterators_of_directories_and_extensions_are_read_once(tmp_path):
+    write_dataset(tmp_path, 2)
+    arguments = [iter([str(tmp_path / 'images')]), iter(['png']), iter([str(tmp_path / 'labels')])]
+    assert BatchGenerator(*arguments, num_classes=NUM_CLASSES).pairs == dataset(tmp_path).pairs
 
 
 # ---- Conversions ----

@@ -1,3 +1,4 @@
+import enum
 import errno
 import json
 import os
@@ -439,3 +440,10 @@ def test_what_is_no_path_is_refused(wrong):
     for use in (path_of, check_home, check_folder, make_directory, lambda path: atomic_path(path).__enter__()):
         with pytest.raises(ValueError, match='came as a path; it has to be text or a pathlib.Path'):
             use(wrong)
+
+
+def test_a_path_in_an_enum_is_its_value():
+    class Folder(str, enum.Enum):
+        DATA = 'data'
+
+    assert type(path_of(Folder.DATA)) is str and path_of(Folder.DATA) == 'data'

@@ -1,4 +1,18 @@
-from helpers.tables import align_columns, columns_of, cut_end, cut_start, fit_names, one_line, spreadsheet_text
+import os
+import shutil
+
+import pytest
+
+from helpers.tables import (
+    align_columns,
+    columns_of,
+    cut_end,
+    cut_start,
+    fit_names,
+    one_line,
+    screen_columns,
+    spreadsheet_text,
+)
 
 
 def test_text_begins_and_numbers_end_below_each_other():
@@ -42,3 +56,9 @@ def test_formulas_are_text_in_a_spreadsheet():
     formulas = ['=1+1', '+1', '-1', '@sum(a1)', '\t=1', '\r=1']
     assert [spreadsheet_text(text) for text in formulas] == ["'" + text for text in formulas]
     assert [spreadsheet_text(text) for text in ('road', "'=1", '1=1', '')] == ['road', "'=1", '1=1', '']
+
+
+@pytest.mark.parametrize('terminal, columns', [(60, 60), (200, 80), (0, 80)])
+def test_tables_fit_the_terminal_and_at_most_80_columns(terminal, columns, monkeypatch):
+    monkeypatch.setattr(shutil, 'get_terminal_size', lambda: os.terminal_size((terminal, 24)))
+    assert screen_columns() == columns

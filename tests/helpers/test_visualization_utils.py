@@ -167,6 +167,11 @@ def test_a_batch_of_predictions_is_no_picture(batch):
         colorize(np.array(batch), CAMVID)
 
 
+def test_whole_numbers_as_many_as_the_colours_are_scores():
+    scores = np.arange(44).reshape(2, 2, 11) % 7
+    np.testing.assert_array_equal(colorize(scores, CAMVID), colorize(scores.argmax(axis=-1), CAMVID))
+
+
 @pytest.mark.parametrize(
     'color_map',
     [
