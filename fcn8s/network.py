@@ -352,9 +352,12 @@ class Network:
         tensors = PredictionTensors(
             encoder.images_uint8, encoder.image_input, predictor.class_ids, predictor.probabilities
         )
+        return predict_in_chunks(self._run_on_average, tensors, images, self.settings.num_classes, argmax)
+
+    def _run_on_average(self, fetches: Any, feed: Feed) -> Any:
         with self._exchanging:
             self.place_average()
-            return predict_in_chunks(self.run, tensors, images, self.settings.num_classes, argmax)
+            return self.run(fetches, feed)
 
     def evaluate(
         self, batches: Any, num_batches: int, l2_regularization: float = 0.0, observer: Optional[Any] = None

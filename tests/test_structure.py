@@ -114,6 +114,13 @@ def lines_of_body(function):
     return body[-1].end_lineno - body[0].lineno + 1
 
 
+def test_every_test_file_holds_tests(root_dir):
+    for path in python_files(root_dir, 'tests'):
+        if os.path.basename(path).startswith('test_'):
+            with open(os.path.join(root_dir, path), encoding='utf-8') as file:
+                assert re.search(r'^def test_', file.read(), re.MULTILINE), path
+
+
 @pytest.mark.skipif(sys.version_info < (3, 8), reason='Python 3.7 does not say where a statement ends')
 @pytest.mark.parametrize('package', sorted(OURS))
 def test_no_function_is_longer_than_60_lines(root_dir, package):

@@ -392,8 +392,9 @@ def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
     metric = metric_of(monitor)
     _require(
         monitor == 'loss' or metric in request.metrics,
-        'monitor is {!r}, but metrics ({}) does not hold {!r}, so it would never be known. Add it to metrics.',
+        'monitor is {!r}{}, but metrics ({}) does not hold {!r}, so it would never be known. Add it to metrics.',
         monitor,
+        ' (a run that is resumed keeps its own)' if request.resume else '',
         sorted(request.metrics) or 'empty',
         metric,
     )

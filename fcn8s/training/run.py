@@ -375,7 +375,7 @@ class _Training:
         print('Resumed from {} at step {}.'.format(checkpoint, self.state.step))
         if state.step - len(state.losses) == self.request.epochs * self.request.steps_per_epoch:
             done = counted(self.request.epochs, 'epoch')
-            print('All of its {} are done: nothing is trained. To train on, ask for more epochs.'.format(done))
+            print('Its training of {} is complete; nothing is trained. To train on, ask for more epochs.'.format(done))
 
     # Actions of the loop
 

@@ -70,7 +70,8 @@ def find_subjects(args: argparse.Namespace) -> Tuple[Subject, Optional[Subject]]
     if args.at_input_size and subject.input_size != against.input_size:
         raise ValueError(
             '--at-input-size resizes the labels, for {} to {} and for {} to {}: scores at different sizes have no '
-            'paired difference. Add --size H W, or leave --at-input-size out.'.format(
+            'paired difference. Add --size H W, or leave --at-input-size out; a run that was trained with '
+            '--eval-at-input-size brings it along unless data are given.'.format(
                 args.model, _size_in_words(subject.input_size), args.against, _size_in_words(against.input_size)
             )
         )

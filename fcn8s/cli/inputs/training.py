@@ -52,8 +52,8 @@ def _check_layout(options: argparse.Namespace) -> None:
     places = [places_of(variant, options.data, options.split).image_dir for variant in variants_of(options.layout)]
     if not any(map(os.path.isdir, places)):
         raise FileNotFoundError(
-            '--data {} has no folder {}, where the layout {} has the images of {!r}. Without --layout it is '
-            'cityscapes; for folders of your own, {} check {} prints the command.'.format(
+            '--data {} has no folder {}, where the layout {} (without --layout it is cityscapes) has the images of '
+            '{!r}. For folders of your own, {} check {} prints the command.'.format(
                 options.data, places[0], options.layout, options.split, program(), shlex.quote(options.data)
             )
         )

@@ -227,7 +227,7 @@ def test_terminated_and_resumed_is_bit_identical(whole, data, shallow_encoder, t
     output = capsys.readouterr().out
     assert 'Resumed from' in output and 'class frequencies' not in output and 'Report: ' in output
     assert main(['train', '--resume', run]) == 0  # nothing is left to train
-    assert 'All of its 4 epochs are done: nothing is trained.' in capsys.readouterr().out
+    assert 'Its training of 4 epochs is complete; nothing is trained.' in capsys.readouterr().out
     assert_same_run(run, whole)
 
 

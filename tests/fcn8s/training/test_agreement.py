@@ -94,12 +94,13 @@ def counted_images(network, sizes):
         ({'dataset_fingerprint': 'a'}, []),
     ],
 )
-def test_data_that_have_changed_since_a_run_was_started_are_told(monkeypatch, stored, changed):
+def test_data_that_have_changed_since_a_run_was_started_are_told(tmp_path, monkeypatch, stored, changed):
     """Runs of before hold no fingerprint of their validation data."""
     monkeypatch.setattr(agreement, 'check_is_whole', lambda *_: None)
     monkeypatch.setattr(agreement, '_has_to_agree', lambda *_: {})
     generators = [SimpleNamespace(fingerprint=name) for name in 'ab']
     request = SimpleNamespace(train_generator=generators[0], val_generator=generators[1], epochs=1, steps_per_epoch=1)
+    monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         agreement.check_run_continues(runs.Run('run'), stored, None, request)
