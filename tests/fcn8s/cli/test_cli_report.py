@@ -44,7 +44,8 @@ def test_a_model_on_data(small_model, data, tmp_path, capsys):
     assert report(small_model, *data, '--out', out, '--resamples', 20, '--against', small_model) == 0
     page, shown = data_of(out)
     assert 'report: {}'.format(out) in capsys.readouterr().out
-    assert [image['name'] for image in shown['images']] == ['0', '1'] and set(shown['pictures']) == {'0', '1'}
+    names = {number: image['name'] for number, image in shown['images'].items()}
+    assert names == {'0': '0', '1': '1'} and set(shown['pictures']) == {'0', '1'}
     assert np.sum(shown['matrix']) == NUM_IMAGES * 40 * 64
     assert 'fcn8s report ' in page and '--resamples 20' in page and '0.00 to 0.00' in page
     assert re.search(
