@@ -132,7 +132,7 @@ def test_every_score_in_the_text_is_compared(notebook):
 def test_scores_in_the_text_are_those_of_the_saved_outputs(notebook):
     text, outputs = text_of(notebook), '\n'.join(texts_of_outputs(notebook))
     for name, pattern in (('mean IoU', QUOTES[2][0]), ('pixel accuracy', QUOTES[3][0])):
-        saved = float(re.search(r'^{} +([\d.]+)$'.format(name), outputs, re.MULTILINE).group(1))
+        saved = float(re.search(r'^{} +([\d.]+) %$'.format(name), outputs, re.MULTILINE).group(1))
         assert quoted(text, pattern) == pytest.approx(saved, abs=0.06)
 
 
