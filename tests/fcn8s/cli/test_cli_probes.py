@@ -70,7 +70,10 @@ def test_folders_of_ones_own_are_sent_to_check(command, shallow_encoder, tmp_pat
     assert main([command, '--data', 'mine', '--encoder', shallow_encoder]) == 2
     printed = ' '.join(capsys.readouterr().err.split())
     folder = os.path.join('mine', 'leftImg8bit', 'train')
-    assert '--data mine has no folder {}, where the layout cityscapes (without --layout it is cityscapes)'.format(folder) in printed
+    assert (
+        '--data mine has no folder {}, where the layout cityscapes (without --layout it is cityscapes)'.format(folder)
+        in printed
+    )
     assert 'check mine prints the command.' in printed
 
 
