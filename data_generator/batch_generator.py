@@ -22,7 +22,7 @@ from data_generator.batches.samples import (
 from data_generator.errors import DataError
 from data_generator.files.choosing import FileArguments, check_file_arguments, choose_files, given_pairs
 from data_generator.files.counting import class_pixels
-from data_generator.files.discovery import Pair, Paths, check_pairs, read_once
+from data_generator.files.discovery import Pair, Paths, read_once
 from data_generator.files.label_meaning import LabelArguments, LabelMeaning, check_id_map
 from data_generator.files.layouts import Layout, find_layout, places_of, variants_of
 from data_generator.files.masks import Conversion
@@ -160,14 +160,14 @@ class BatchGenerator:
         color_tolerance = checked_whole('color_tolerance', color_tolerance, 0, 255)
         self.image_rules = checked_rules(image_rules)
         chosen = choose_files(files, self.image_rules)
+        self._pairs, self.image_dirs = chosen.pairs, chosen.image_dirs
         self._meaning = LabelMeaning(
             chosen, LabelArguments(label_space, num_classes, ignore_id, id_map, color_tolerance, label_transparency)
         )
         self.was_converted = self._meaning.was_converted
         self.label_space, self.ignore_id = self._meaning.label_space, self._meaning.ignore_id
         self.num_classes = self.label_space.num_classes if self.label_space else None
-        self.root_dir = _common_root(chosen.pairs) if root_dir is None else path_of(root_dir)
-        self.pairs, self.image_dirs = chosen.pairs, chosen.image_dirs
+        self.root_dir = _common_root(self.pairs) if root_dir is None else path_of(root_dir)
         self.export_dir = export_dir
         self.color_tolerance, self.label_transparency = color_tolerance, label_transparency
         self._of_pairs: Dict[str, Tuple[Tuple[Pair, ...], Any]] = {}
@@ -281,7 +281,7 @@ class BatchGenerator:
     def _part(self, is_chosen: Iterable[bool]) -> 'BatchGenerator':
         """The same dataset with some of its pairs."""
         part = copy.copy(self)
-        part._pairs = check_pairs(pair for pair, chosen in zip(self.pairs, is_chosen) if chosen)
+        part._pairs = [pair for pair, chosen in zip(self.pairs, is_chosen) if chosen]
         part._of_pairs = {}
         return part
 

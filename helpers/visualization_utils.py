@@ -110,11 +110,10 @@ def colorize(
         uint8 [H, W, 3], RGB.
     """
     palette = _palette(color_map, 1.0, void_ids)
-    num_classes = max(_color_entries(color_map), default=-1) + 1
     if len(void_color) != 3 or not all(channel in range(256) for channel in void_color):
         raise ValueError('void_color is {!r}; it has to be (r, g, b), each from 0 to 255.'.format(void_color))
     colors = np.where(palette.opacities[:, np.newaxis] > 0, palette.colors, np.array(void_color)).astype(np.uint8)
-    return _paint(_class_ids(prediction, num_classes=num_classes), colors)
+    return _paint(_class_ids(prediction, num_classes=palette.num_classes), colors)
 
 
 def draw_errors(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace) -> np.ndarray:
@@ -156,6 +155,7 @@ class _Palette(NamedTuple):
     colors: np.ndarray  # uint8 [K, 3], K > 256
     opacities: np.ndarray  # float64 [K], 0 to 1
     is_visible: np.ndarray  # bool [K], whether contours show the class, even if `alpha` is 0
+    num_classes: int  # up to the last class with a colour
 
 
 def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Palette:
@@ -163,8 +163,9 @@ def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Pal
     entries, hidden = _color_entries(color_map), set(checked_ids('void_ids', void_ids))
     if isinstance(color_map, LabelSpace):
         hidden.update((*color_map.void_class_ids, color_map.ignore_id))
-    size = max(256, max(entries, default=0) + 1) + 1
-    palette = _Palette(np.zeros((size, 3), np.uint8), np.zeros(size), np.zeros(size, bool))
+    num_classes = max(entries, default=-1) + 1
+    size = max(256, num_classes) + 1
+    palette = _Palette(np.zeros((size, 3), np.uint8), np.zeros(size), np.zeros(size, bool), num_classes)
     for class_id, color in entries.items():
         if class_id not in hidden:
             palette.colors[class_id] = color[:3]

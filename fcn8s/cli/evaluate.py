@@ -136,10 +136,8 @@ def _with_data(args: argparse.Namespace) -> argparse.Namespace:
     """The arguments, with the validation data of a run if none were typed; prints that."""
     from fcn8s.saving.runs import is_run
 
-    if args.data is not None or args.images is not None or not is_run(args.model):
-        return args
-    found = with_data_of_run(args)
-    if args.share is None and (found.data is not None or found.images is not None):
+    found = with_data_of_run(args) if is_run(args.model) else args
+    if found is not args and args.share is None and (found.data is not None or found.images is not None):
         print('No data were given: those that {} was evaluated on in its training.'.format(args.model))
     return found
 

@@ -1,7 +1,6 @@
 """`fcn8s report`: one HTML file that shows where a network is wrong."""
 
 import argparse
-import os
 import shlex
 from typing import Any
 
@@ -64,7 +63,7 @@ def write(args: argparse.Namespace, command: str) -> str:
     from fcn8s.saving import runs
     from fcn8s.saving.packed import is_packed
 
-    is_run = os.path.isfile(runs.Run(args.model).config_path)
+    is_run = runs.is_run(args.model)
     if is_run:
         args = with_data_of_run(args)
     elif not is_packed(args.model):
