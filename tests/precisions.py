@@ -1,5 +1,7 @@
 """For tests that run the real thing where they can."""
 
+import pytest
+
 from fcn8s.precision import check_precision
 
 
@@ -10,3 +12,6 @@ def cannot(precision):
     except ValueError as error:
         return str(error)
     return None
+
+
+needs_bfloat16 = pytest.mark.skipif(bool(cannot('bfloat16')), reason=str(cannot('bfloat16')))

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from precisions import cannot
+from precisions import needs_bfloat16
 from streams import Stream
 
 from fcn8s import FCN8s, precision
@@ -154,7 +154,7 @@ def convolution_dtypes(config):
     return {tf.as_dtype(node.attr['T'].type) for node in nodes if 'Conv2D' in node.op and 'T' in node.attr}, result
 
 
-@pytest.mark.skipif(cannot('bfloat16') is not None, reason=str(cannot('bfloat16')))
+@needs_bfloat16
 def test_bfloat16_convolves_in_bfloat16_and_returns_float32():
     dtypes, (value, gradient) = convolution_dtypes(precision.session_config('bfloat16'))
     exact_dtypes, (exact_value, exact_gradient) = convolution_dtypes(precision.session_config())

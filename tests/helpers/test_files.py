@@ -61,7 +61,6 @@ def test_every_file_and_its_directory_are_made_to_last_once(tmp_path, real_fsync
     assert sorted(synced) == sorted(expected)
 
 
-@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no pipes with names')
 def test_windows_makes_files_last_that_are_open_for_writing(tmp_path, monkeypatch):
     (tmp_path / 'a').write_text('whole')
     path = str(tmp_path / 'a')
@@ -72,6 +71,7 @@ def test_windows_makes_files_last_that_are_open_for_writing(tmp_path, monkeypatc
     assert (tmp_path / 'a').read_text() == 'whole'
 
 
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no pipes with names')
 def test_pipes_and_devices_are_not_replaced_by_files(tmp_path):
     pipe, link = str(tmp_path / 'pipe'), str(tmp_path / 'link')
     os.mkfifo(pipe)

@@ -511,9 +511,13 @@ def test_a_run_is_evaluated_on_the_data_of_its_training_unless_others_are_given(
     assert capsys.readouterr().out.count('was evaluated on in its training.') == 2
 
 
+def typed_readings(colors=None):
+    return argparse.Namespace(colors=colors, id_map=None, color_tolerance=None, label_transparency=None)
+
+
 def test_a_map_that_is_typed_goes_before_the_colours_that_a_run_was_trained_on():
     trained = dict(images='a', labels='b', ignore_id=None, color_tolerance=40, label_transparency='void', id_map=None)
-    typed = argparse.Namespace(colors=None, id_map=None, color_tolerance=None, label_transparency=None)
+    typed = typed_readings()
     found = read_as_trained(typed, trained, CITYSCAPES)
     assert (found['color_tolerance'], found['label_transparency']) == (40, 'void') and 'id_map' not in found
     typed.id_map = '0:0,255:1'
@@ -529,9 +533,7 @@ def test_a_network_without_colours_is_scored_on_labels_that_hold_colours(tmp_pat
     (tmp_path / 'table.txt').write_text('dark 10 20 30\nbright 90 80 70\nvoid 1 2 3')
     write_image(str(tmp_path / 'images' / 'a.png'), np.zeros([1, 3, 3], np.uint8))
     write_image(str(tmp_path / 'labels' / 'a.png'), np.uint8([[[90, 80, 70], [10, 20, 30], [1, 2, 3]]]))
-    typed = argparse.Namespace(
-        colors=str(tmp_path / 'table.txt'), id_map=None, color_tolerance=None, label_transparency=None
-    )
+    typed = typed_readings(str(tmp_path / 'table.txt'))
     found = read_as_trained(typed, dict(id_map='0:0,255:1'), generic_label_space(2, 7, names))
     assert found['label_space'].class_names == ('dark', 'bright')
     data = BatchGenerator([str(tmp_path / 'images')], ground_truth_dirs=[str(tmp_path / 'labels')], **found)
@@ -548,9 +550,7 @@ def test_a_network_without_colours_is_scored_on_labels_that_hold_colours(tmp_pat
 )
 def test_colours_of_other_classes_are_refused(classes, message, tmp_path):
     (tmp_path / 'table.txt').write_text('dark 10 20 30\nbright 90 80 70')
-    typed = argparse.Namespace(
-        colors=str(tmp_path / 'table.txt'), id_map=None, color_tolerance=None, label_transparency=None
-    )
+    typed = typed_readings(str(tmp_path / 'table.txt'))
     with pytest.raises(ValueError, match=message):
         read_as_trained(typed, {}, classes)
 

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from precisions import cannot
+from precisions import needs_bfloat16
 
 from fcn8s import FCN8s
 from fcn8s.backend import TF_VERSION, tf
@@ -68,7 +68,7 @@ def check_prediction(model, images, saved):
     assert len(np.unique(class_ids)) > 1 or images.size == 3
 
 
-@pytest.mark.skipif(bool(cannot('bfloat16')), reason='no bfloat16 on this machine')
+@needs_bfloat16
 def test_bfloat16_is_close_to_float32(small_model, saved, kind_of_weights):
     images = random_images((2, 64, 96))
     logits = saved(images)[0]
@@ -264,7 +264,7 @@ def test_a_config_without_gpus_is_judged_by_the_cpu(small_model, monkeypatch):
         )
 
 
-@pytest.mark.skipif(bool(cannot('bfloat16')), reason='no bfloat16 on this machine')
+@needs_bfloat16
 @pytest.mark.parametrize('flag', ['amx_bf16', 'avx512_bf16'])
 def test_products_in_bfloat16_are_the_same_in_either_order(small_model, saved, monkeypatch, flag):
     monkeypatch.setattr(freezing, 'MAX_CONSTANT_BYTES', 1000)
@@ -294,7 +294,7 @@ def test_filters_that_are_split_are_held_once_from_a_smaller_size_on(small_model
     assert ('VarHandleOp' in kinds) == is_split
 
 
-@pytest.mark.skipif(bool(cannot('bfloat16')), reason='no bfloat16 on this machine')
+@needs_bfloat16
 @pytest.mark.parametrize('is_given_back', [True, False])
 def test_rows_of_a_filter_are_transposed_in_their_own_memory(monkeypatch, is_given_back):
     if not is_given_back:

@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 from commands import run_command
+from precisions import needs_bfloat16
 
 from fcn8s.backend import tf
 from fcn8s.cli import vgg16 as command
@@ -285,15 +286,10 @@ def test_a_network_with_them_is_trained_predicted_exported_and_packed(refined, t
             np.testing.assert_allclose(model.predict(batch[0], argmax=False), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize('precision', ['bfloat16'])
-def test_they_are_predicted_in_bfloat16(refined, tmp_path, precision):
+@needs_bfloat16
+def test_they_are_predicted_in_bfloat16(refined, tmp_path):
     from fcn8s import FCN8s, open_model
-    from fcn8s.prediction.frozen_network import checked_config
 
-    try:
-        checked_config(precision, None)
-    except ValueError as error:
-        pytest.skip(str(error))
     image = np.random.RandomState(1).randint(0, 256, (1, 64, 96, 3)).astype(np.uint8)
     with FCN8s(vgg16_dir=refined[0], num_classes=3) as network:
         for variable in network.model.decoder.kernels:
@@ -302,7 +298,7 @@ def test_they_are_predicted_in_bfloat16(refined, tmp_path, precision):
                 network.sess.run(variable.initializer, {variable.initializer.inputs[1]: value})
         saved = network.save(str(tmp_path), 'saved_model', name='refined', force_save=True)
         expected = network.predict(image, argmax=False)
-    with open_model(saved, precision=precision) as model:
+    with open_model(saved, precision='bfloat16') as model:
         np.testing.assert_allclose(model.predict(image, argmax=False), expected, atol=0.03)
 
 
