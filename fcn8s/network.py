@@ -26,7 +26,14 @@ from fcn8s.graph.encoder import as_trained
 from fcn8s.graph.graph_defs import digest_of
 from fcn8s.graph.losses import describe_loss
 from fcn8s.graph.update_rules import LossScaling
-from fcn8s.precision import Arithmetic, check_precision, needs_loss_scaling, session_config, this_machine
+from fcn8s.precision import (
+    Arithmetic,
+    check_precision,
+    chosen_precision,
+    needs_loss_scaling,
+    session_config,
+    this_machine,
+)
 from fcn8s.saving import model_files, restoring, saved_models
 from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags
 from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_opening
@@ -613,6 +620,8 @@ def open_network(request: NetworkRequest) -> Network:
     arithmetic = request.arithmetic
     request = request._replace(seed=checked_whole('seed', request.seed, -MAX_SEED, MAX_SEED))
     check_flags(xla=arithmetic.xla, gpu_memory_growth=arithmetic.gpu_memory_growth, trust=request.beginning.trust)
+    arithmetic = arithmetic._replace(precision=chosen_precision(arithmetic.precision, arithmetic.config))
+    request = request._replace(arithmetic=arithmetic)
     check_precision(arithmetic.precision, arithmetic.xla, this_machine(arithmetic.config))
     if needs_loss_scaling(arithmetic.precision):
         request = request._replace(training=request.training._replace(loss_scaling=LossScaling()))

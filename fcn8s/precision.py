@@ -10,6 +10,8 @@ is trained (`fcn8s.graph.bfloat16`).
     xla             clusters of ops compiled together. Made for GPUs. On CPUs TensorFlow only does this when the process
                     was started with TF_XLA_FLAGS=--tf_xla_cpu_global_jit, and it was slower there in every
                     measurement made for this library (convolutions leave oneDNN for it).
+
+`AUTO` in place of a precision stands for the fastest one of the CPU that trains as well as float32.
 """
 
 import os
@@ -17,6 +19,7 @@ from typing import Any, Callable, FrozenSet, Mapping, NamedTuple, Optional, Tupl
 
 from helpers.process.cores import available_cores, num_cores
 
+AUTO = 'auto'
 _BFLOAT16_REWRITE = 'auto_mixed_precision_onednn_bfloat16'
 _FLOAT16_REWRITE = 'auto_mixed_precision'
 # x86 with native bfloat16 dot products or tiles: without them oneDNN emulates, slower than float32. Arm's flag (bf16)
@@ -112,7 +115,9 @@ def check_precision(
     """
     if precision not in SESSION_PRECISIONS:
         raise ValueError(
-            '{} is {!r}; it has to be one of {}.'.format(spell('precision'), precision, ', '.join(SESSION_PRECISIONS))
+            '{} is {!r}; it has to be one of {}.'.format(
+                spell('precision'), precision, ', '.join([AUTO, *SESSION_PRECISIONS])
+            )
         )
     machine = machine or this_machine()
     reason = SESSION_PRECISIONS[precision].why_not(machine)
@@ -189,6 +194,14 @@ def fastest_on_cpu(machine: Optional[Machine] = None) -> str:
     """
     machine = machine or this_machine()
     return 'float32' if machine.gpus or _why_not_bfloat16(machine) else 'bfloat16'
+
+
+def chosen_precision(precision: str, base: Optional[Any] = None) -> str:
+    """Returns the precision that is computed in: `fastest_on_cpu` for 'auto', and any other as it is.
+
+    base: the tf.ConfigProto that the session is to have, or None.
+    """
+    return fastest_on_cpu(this_machine(base)) if precision == AUTO else precision
 
 
 def needs_loss_scaling(precision: str) -> bool:

@@ -78,9 +78,10 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     from fcn8s.planning import cost, plan
     from fcn8s.planning.memory import GB, PlanRequest, parameter_bytes
-    from fcn8s.precision import check_precision
+    from fcn8s.precision import check_precision, chosen_precision
 
-    check_precision(args.precision, spell=flag)
+    precision = chosen_precision(args.precision)
+    check_precision(precision, spell=flag)
 
     request = PlanRequest(
         num_classes=args.classes,
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         width_divisor=args.width_divisor,
         variant=args.variant,
         upsampling=args.upsampling,
-        precision=args.precision,
+        precision=precision,
         optimizer=optimizer_of(args),
         head=parse_head(args.head, args.width_divisor),
         head_warmup=args.head_warmup > 0,

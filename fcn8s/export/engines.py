@@ -12,6 +12,7 @@ from fcn8s.closing import closed_model, copied_model
 from fcn8s.export import runtimes
 from fcn8s.export.formats import FORMATS, check_engine, check_packages
 from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
+from fcn8s.precision import AUTO
 from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, check_tags_of_export, read_description
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import open_current
@@ -153,8 +154,8 @@ def open_model(
     Args:
         model_dir: a saved FCN-8s, a run (its best checkpoint), an export, or a packed network.
         tags, session_config, trust: see `fcn8s.prediction.frozen_network.open_model`.
-        precision: for a saved FCN-8s 'float32' (None), 'bfloat16' or, with engine='openvino', 'float16'; an export
-            keeps the precision that it was made in.
+        precision: for a saved FCN-8s 'float32' (None), 'bfloat16', 'auto' for bfloat16 on CPUs that have it or, with
+            engine='openvino', 'float16'; an export keeps the precision that it was made in.
         engine: 'tensorflow' (None), or 'openvino', which converts a saved FCN-8s when it is opened. An export runs in
             the runtime of its format.
 
@@ -194,7 +195,7 @@ def _open_export(
             'engine is {!r}, but {!r} is an export to {}, which {} runs. Leave the engine out, or take the model that '
             'it was made of.'.format(engine, description.directory, export['format'], own_engine)
         )
-    if precision is not None and precision != export['precision']:
+    if precision not in (None, AUTO, export['precision']):
         raise ValueError(
             'precision is {!r}, but {!r} was exported in {}. Leave the precision out, or export again.'.format(
                 precision, description.directory, export['precision']
@@ -252,11 +253,12 @@ def _open_in_openvino(description: SavedFCN8s, precision: str, trust: bool) -> E
     check_packages('openvino')
     from fcn8s.export import openvino
 
+    precision = openvino.chosen_precision(precision)
     if precision not in openvino.CONVERTED_PRECISIONS:
         raise ValueError(
             'precision is {!r}; OpenVINO opens a saved FCN-8s in {}. For int8, which is calibrated, export it first: '
             'fcn8s export MODEL OUT --format openvino --precision int8 --calibration DIR'.format(
-                precision, ' or '.join(openvino.CONVERTED_PRECISIONS)
+                precision, ' or '.join([AUTO, *openvino.CONVERTED_PRECISIONS])
             )
         )
     openvino.check_machine(precision)

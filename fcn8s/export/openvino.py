@@ -14,6 +14,7 @@ import numpy as np
 from fcn8s.export.conversion import Conversion, explain_conversion_errors
 from fcn8s.export.formats import FORMATS
 from fcn8s.export.names import IMAGES, OUTPUTS
+from fcn8s.precision import AUTO
 from helpers.files import temporary_directory
 
 # The precision of arithmetic for each precision of an export. A 'float16' export computes in float32 if the CPU has no
@@ -36,6 +37,15 @@ def check_machine(precision: str) -> None:
             'precision is {!r}, and this CPU does not compute in it, as OpenVINO finds. Leave the precision out: '
             'float32 works everywhere.'.format(precision)
         )
+
+
+def chosen_precision(precision: str) -> str:
+    """Returns 'bfloat16' or 'float32' for 'auto', the faster one of this CPU, and any other precision as it is."""
+    import openvino
+
+    if precision != AUTO:
+        return precision
+    return 'bfloat16' if _has_arithmetic('bfloat16', openvino.Core()) else 'float32'
 
 
 def _has_arithmetic(precision: str, core: Any) -> bool:

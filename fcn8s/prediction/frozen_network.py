@@ -11,7 +11,7 @@ from fcn8s.backend import ConfigProto, Graph, GraphDef, Session, check_process, 
 from fcn8s.batches import PredictionTensors, predict_in_chunks
 from fcn8s.closing import closed_model, closing_told, copied_model
 from fcn8s.graph.packed_filters import pack_filters
-from fcn8s.precision import check_precision, this_machine
+from fcn8s.precision import AUTO, check_precision, chosen_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
 from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filters
 from fcn8s.saving import saved_models
@@ -118,7 +118,8 @@ def open_model(
     Args:
         model_dir: A saved FCN-8s (`fcn8s.saving.runs.resolve_model` finds the one of a run directory).
         tags: Tags of the SavedModel; None takes those that this library writes.
-        precision: 'float32', or 'bfloat16' for convolutions and products in bfloat16 on CPUs and GPUs that have it.
+        precision: 'float32', 'bfloat16' for convolutions and products in bfloat16 on CPUs and GPUs that have it, or
+            'auto' for bfloat16 on CPUs that have it and float32 elsewhere.
         session_config: A `tf.ConfigProto`; None takes TensorFlow's defaults with GPU memory growth.
         trust: Open a graph whatever ops it holds; files from others may then do what they like.
 
@@ -127,6 +128,7 @@ def open_model(
     """
     model_dir = path_of(model_dir)
     description = read_description(model_dir)
+    precision = chosen_precision(precision, session_config)
     config = checked_config(precision, session_config)
     meta_graph = saved_models.read_meta_graph(model_dir, list(tags or DEFAULT_TAGS), trust=trust)
     prefix = saved_models.variables_prefix(model_dir)
@@ -170,7 +172,9 @@ def checked_config(precision: str, base: Optional[ConfigProto]) -> Any:
     """Returns the `tf.ConfigProto` to predict with in a precision; raises ValueError where this machine cannot."""
     if precision not in PREDICTION_PRECISIONS:
         raise ValueError(
-            'precision is {!r}; predictions are computed in {}.'.format(precision, ' or '.join(PREDICTION_PRECISIONS))
+            'precision is {!r}; predictions are computed in {}.'.format(
+                precision, ' or '.join([AUTO, *PREDICTION_PRECISIONS])
+            )
         )
     check_precision(precision, machine=this_machine(base))
     # For bfloat16, the graph itself is in bfloat16; TensorFlow's own rewrite would hold the weights in both types.

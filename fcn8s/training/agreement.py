@@ -4,6 +4,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from fcn8s.distributed.workers import Workers
 from fcn8s.network import Network
+from fcn8s.precision import SESSION_PRECISIONS, needs_loss_scaling
 from fcn8s.saving import runs
 from fcn8s.saving.checkpoints import step_of
 from fcn8s.training.loop import TrainingState
@@ -80,7 +81,7 @@ def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network,
 
     Raises:
         ValueError: They do not agree, an entry is missing, or more epochs are done than are asked for. Data that have
-            changed give a warning.
+            changed give a warning, and so does another precision: a run may go on where the CPU has no bfloat16.
     """
     check_is_whole(run, config)
     for name, (before, today) in _has_to_agree(config, network, request).items():
@@ -90,6 +91,10 @@ def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network,
                 'run.'.format(run.directory, place, then, now)
             )
     runs.check_epochs_reach(run, request.epochs, request.steps_per_epoch)
+    precision = network.describe_training()['precision']
+    before = config['training'].get('precision', precision)
+    if before != precision:
+        warn_user('The run {!r} computed in {} and goes on in {}.'.format(run.directory, before, precision))
     fingerprints = dataset_fingerprints(request)
     for what, name in (('training', 'dataset_fingerprint'), ('validation', 'val_dataset_fingerprint')):
         if config.get(name, fingerprints[name]) != fingerprints[name]:  # older runs did not note the latter
@@ -121,6 +126,9 @@ def check_is_whole(run: runs.Run, config: Dict[str, Any]) -> None:
 def _has_to_agree(config: Dict[str, Any], network: Network, request: TrainRequest) -> Dict[str, Tuple[Any, Any]]:
     """Name -> (value in config.json, value now). Entries that older runs lack have the value that all of them had."""
     training, now = config['training'], network.describe_training()
+    precision = training.get('precision', now['precision'])
+    if _saves_alike(precision) and _saves_alike(now['precision']):
+        now['precision'] = precision
     agree: Dict[str, Tuple[Any, Any]] = {
         'seed': (config['seed'], network.seed),
         'model': (_as_today(config['model']), network.settings.to_dict()),
@@ -131,6 +139,11 @@ def _has_to_agree(config: Dict[str, Any], network: Network, request: TrainReques
     if None not in sizes:  # older runs and some generators do not say
         agree['batch_size'] = sizes
     return agree
+
+
+def _saves_alike(precision: Any) -> bool:
+    """Whether checkpoints are those of a training in float32: scaling the loss adds to them."""
+    return precision in SESSION_PRECISIONS and not needs_loss_scaling(precision)
 
 
 def _as_today(model: Dict[str, Any]) -> Dict[str, Any]:

@@ -149,7 +149,8 @@ class _Training:
             self.network.check_can_save(self.run.checkpoints_dir, self.network.tensors.state)
             if self.request.resume:
                 # The next --resume goes on to this number of epochs, even after a kill.
-                runs.update_config(self.run, dict(self.request.config or {}, train=self._arguments()))
+                arguments = {'training': self.network.describe_training(), 'train': self._arguments()}
+                runs.update_config(self.run, dict(self.request.config or {}, **arguments))
         elif self.request.save_during_training:
             self.network.check_can_save(self.request.save_dir or '', self.network.tensors.weights)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -48,7 +49,8 @@ print(json.dumps([scores['loss'], scores['accuracy']]))
 def encoder(tmp_path_factory):
     path = str(tmp_path_factory.mktemp('full_width') / 'vgg16')
     write_encoder(path, weights='random', seed=0)
-    return path
+    yield path
+    shutil.rmtree(path)  # half a gigabyte
 
 
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16'])

@@ -1050,7 +1050,7 @@ def test_a_run_goes_on_with_the_loss_that_it_was_started_with_whatever_kind_of_f
         assert ' at 0x' not in config['training']['loss'] and config['train']['epochs'] == 2
 
 
-def test_the_config_holds_the_precision_and_a_run_goes_on_with_no_other(shallow_encoder, tmp_path):
+def test_the_config_holds_the_precision_and_a_run_goes_on_in_another(shallow_encoder, tmp_path):
     run_dir = str(tmp_path / 'run')
     with FCN8s(vgg16_dir=shallow_encoder, num_classes=2) as model:
         model.train(Stream(), 1, 1, constant(1e-3), run_dir=run_dir)
@@ -1064,8 +1064,16 @@ def test_the_config_holds_the_precision_and_a_run_goes_on_with_no_other(shallow_
         assert config['training']['optimizer'].pop('rate_multipliers') is None
         with open(path, 'w') as file:
             json.dump(config, file)
-        with pytest.raises(ValueError, match="training precision 'bfloat16' and cannot go on with 'float32'"):
+        with pytest.warns(UserWarning, match='computed in bfloat16 and goes on in float32'):
             model.train(Stream(), 2, 1, constant(1e-3), run_dir=run_dir, resume=True)
+        with open(path) as file:
+            config = json.load(file)
+        assert config['training']['precision'] == 'float32'
+        config['training']['precision'] = 'mixed_float16'  # whose checkpoints hold the scale of the loss
+        with open(path, 'w') as file:
+            json.dump(config, file)
+        with pytest.raises(ValueError, match="training precision 'mixed_float16' and cannot go on with 'float32'"):
+            model.train(Stream(), 3, 1, constant(1e-3), run_dir=run_dir, resume=True)
 
 
 def test_evaluation_refuses_data_of_other_classes(shallow_encoder):

@@ -8,7 +8,7 @@ import pytest
 from precisions import needs_bfloat16
 from streams import Stream
 
-from fcn8s import FCN8s, precision
+from fcn8s import FCN8s, open_model, precision
 from fcn8s.backend import TF_VERSION, tf
 from fcn8s.precision import Machine
 from fcn8s.saving.saved_models import read_meta_graph
@@ -33,6 +33,22 @@ def test_the_fastest_precision_of_a_cpu(fastest, machine):
     assert precision.fastest_on_cpu(machine) == fastest
 
 
+@pytest.mark.parametrize('flags, chosen', [(['avx512_bf16'], 'bfloat16'), (['avx2'], 'float32')])
+def test_auto_is_the_fastest_precision_and_others_are_as_they_are(monkeypatch, flags, chosen):
+    monkeypatch.setattr(precision, 'this_machine', lambda base: MODERN_CPU._replace(cpu_flags=frozenset(flags)))
+    assert precision.chosen_precision('auto') == chosen
+    assert [precision.chosen_precision(name) for name in ('bfloat16', 'nonsense')] == ['bfloat16', 'nonsense']
+
+
+def test_networks_open_in_the_precision_of_auto(shallow_encoder, tmp_path):
+    fastest = precision.fastest_on_cpu()
+    with FCN8s(vgg16_dir=shallow_encoder, num_classes=2, precision='auto') as model:
+        assert model.network.arithmetic.precision == fastest
+        path = model.save(str(tmp_path))
+    with open_model(path, precision='auto') as model:
+        assert model.precision == fastest
+
+
 @pytest.mark.parametrize(
     'wanted, machine',
     [
@@ -51,7 +67,7 @@ def test_precisions_that_a_machine_has_pass(wanted, machine):
 @pytest.mark.parametrize(
     'wanted, machine, message',
     [
-        ('float64', MODERN_CPU, "precision is 'float64'; it has to be one of float32, bfloat16, mixed_float16"),
+        ('float64', MODERN_CPU, "precision is 'float64'; it has to be one of auto, float32, bfloat16, mixed_float16"),
         (
             'bfloat16',
             MODERN_CPU._replace(tf_version=(1, 15), rewrites=frozenset(['auto_mixed_precision'])),

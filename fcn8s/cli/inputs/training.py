@@ -23,9 +23,9 @@ def check_can_begin(options: argparse.Namespace) -> None:
     compute as asked: before data are searched. Loads TensorFlow.
     """
     check_beginning(options)
-    from fcn8s.precision import check_precision
+    from fcn8s.precision import check_precision, chosen_precision
 
-    check_precision(options.precision, options.xla, spell=flag)
+    check_precision(chosen_precision(options.precision), options.xla, spell=flag)
 
 
 def check_beginning(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from fcn8s.vgg16.weights.layers import VGG16_HEAD
 def describe_plan(options: argparse.Namespace, model: Any, train: Any, base_memory: float) -> str:
     """Returns what `fcn8s plan` expects of a training's memory, and the command that measures its time."""
     from fcn8s.planning.memory import GB, PlanRequest, estimate_memory
+    from fcn8s.precision import chosen_precision
     from helpers.images import read_image
     from helpers.process.memory import total_memory
 
@@ -27,7 +28,7 @@ def describe_plan(options: argparse.Namespace, model: Any, train: Any, base_memo
         width_divisor=width_divisor,
         variant=model.settings.variant,
         upsampling=model.settings.upsampling,
-        precision=options.precision,
+        precision=chosen_precision(options.precision),
         optimizer=optimizer_of(options),
         head=head,
         head_warmup=options.head_warmup > 0,

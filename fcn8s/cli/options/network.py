@@ -10,7 +10,7 @@ from fcn8s.optimizers import (
     optimizer_settings,
     parse_rate_multipliers,
 )
-from fcn8s.precision import SESSION_PRECISIONS
+from fcn8s.precision import AUTO, SESSION_PRECISIONS
 from fcn8s.settings import UPSAMPLINGS, VARIANTS, ModelSettings
 
 DEFAULTS = ModelSettings._field_defaults
@@ -68,7 +68,12 @@ def add_head_warmup_argument(group: Any) -> None:
 
 def add_precision_argument(group: Any) -> None:
     """Adds --precision of a training."""
-    group.add_argument('--precision', choices=list(SESSION_PRECISIONS), default='float32', help='default: float32')
+    group.add_argument(
+        '--precision',
+        choices=[AUTO, *SESSION_PRECISIONS],
+        default='float32',
+        help='auto: bfloat16 on CPUs that have it, float32 elsewhere (default: float32)',
+    )
 
 
 def optimizer_of(options: Any) -> OptimizerSettings:

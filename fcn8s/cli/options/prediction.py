@@ -78,8 +78,8 @@ def add_engine_arguments(group: Any) -> None:
     group.add_argument(
         '--precision',
         metavar='P',
-        help='float32 (default), bfloat16, about twice as fast on CPUs that have it, or with --engine openvino '
-        'float16; an export has its own',
+        help='float32 (default), bfloat16, about twice as fast on CPUs that have it, auto for the faster of the two, '
+        'or with --engine openvino float16; an export has its own',
     )
 
 

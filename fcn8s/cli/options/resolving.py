@@ -50,7 +50,7 @@ from helpers.json_files import is_count
 from helpers.user_warnings import warn_user
 
 # What --resume may change about a run.
-RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout', 'trust')
+RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'precision', 'workers', 'wire', 'timeout', 'trust')
 _DATA_PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors')
 # Options that say where the data of a run lie; --resume accepts a new place for each that the run was started with.
 PLACES = _DATA_PATHS + ('class_names',)

@@ -384,6 +384,20 @@ def test_a_precision_that_the_cpu_lacks_is_not_replaced(monkeypatch, precision):
         engines._open_in_openvino(model, precision, False)
 
 
+def test_auto_is_the_precision_of_an_export_and_what_openvino_finds(export, monkeypatch):
+    import fcn8s
+
+    with fcn8s.open_model(export('frozen'), precision='auto') as model:
+        assert model.precision == 'float32'
+    openvino = pytest.importorskip('openvino')
+    from fcn8s.export.openvino import chosen_precision
+
+    for found, chosen in ((['FP32', 'BF16'], 'bfloat16'), (['FP32', 'INT8'], 'float32')):
+        core = SimpleNamespace(get_property=lambda *names, found=found: found)
+        monkeypatch.setattr(openvino, 'Core', lambda core=core: core)
+        assert [chosen_precision(name) for name in ('auto', 'float16')] == [chosen, 'float16']
+
+
 @pytest.mark.parametrize(
     'entry',
     [
