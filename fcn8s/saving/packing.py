@@ -118,8 +118,8 @@ def _copy_variables(prefix: str, names: List[str], target: str) -> None:
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(tf.Session(graph=tf.Graph()))
         source, plain = (stack.enter_context(plain_prefix(path)) for path in (prefix, target))
-        stack.enter_context(saved_models.explain_write_errors(plain, target))
         stack.enter_context(saved_models.explain_read_errors(prefix, source, saved_models.OF_READING_OPS))
+        stack.enter_context(saved_models.explain_write_errors(plain, target))
         with session.graph.as_default():
             values = tf.raw_ops.RestoreV2(
                 prefix=source, tensor_names=names, shape_and_slices=slices, dtypes=[types[name] for name in names]
