@@ -28,6 +28,8 @@ _STEM_LENGTH = 40
 # Version 1.0 had only the number.
 TEMPORARY_PATTERN = r'(?:([0-9a-f]{8})-(\d+)-)?[0-9a-f]{12}\.tmp'
 _TEMPORARY = re.compile(r'^\..*\.' + TEMPORARY_PATTERN + r'(?:\.\w+)?$')
+# A directory of `temporary_directory`, not an unfinished output that somebody wants in the same folder.
+_TEMPORARY_DIRECTORY = re.compile(r'^\.fcn8s-\w+\.' + TEMPORARY_PATTERN + '$')
 #: Zip files record times. The earliest possible time stands for none, so that equal content gives equal bytes.
 NO_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 # Directories that this process has looked through for leftovers.
@@ -173,6 +175,9 @@ def temporary_directory(name: str) -> Iterator[str]:
 
     Leftovers of killed processes are removed first. A forked process does not remove its parent's directory at its end.
 
+    Args:
+        name: 'fcn8s-' and a word; the name of the directory begins with a dot and this.
+
     Raises:
         OSError: That folder is full or cannot be written to. The message has the path and what to do.
     """
@@ -197,7 +202,7 @@ def _explain_full_temporary_place(folder: str) -> Iterator[None]:
         failed = _failed_path(error)
         if not _is_about_space(error) or (failed is not None and not is_below(failed, folder) and failed != folder):
             raise
-        raise _explained(error, folder, _space_remedy(error, folder, is_temporary=True)) from error
+        raise _explained(error, folder, _space_remedy(error, folder)) from error
 
 
 @contextlib.contextmanager
@@ -403,7 +408,7 @@ def explain_os_errors(path: PathLike) -> Iterator[None]:
             failed = _failed_path(error)
             if failed is None or not _is_for_writing(failed, place):
                 place = tempfile.gettempdir()
-                remedy = _space_remedy(error, place, is_temporary=True)
+                remedy = _space_remedy(error, place)
         if error.errno == errno.ENOSPC and not _lacks_inodes(place):
             remedy += ' ({} MB are free there.)'.format(_free_megabytes(place))
         raise _explained(error, place, remedy) from error
@@ -419,13 +424,25 @@ def _is_about_space(error: OSError) -> bool:
     return error.errno in SPACE_REMEDIES and error.strerror == os.strerror(error.errno)
 
 
-def _space_remedy(error: OSError, place: str, is_temporary: bool = False) -> str:
+def _space_remedy(error: OSError, place: str) -> str:
     assert error.errno is not None
+    is_temporary = _is_in_temporary_place(place)
     if error.errno == errno.ENOSPC and _lacks_inodes(place):
         return 'No inode is free there, of which each file takes one, however small it is. ' + (
             'Set TMPDIR to a folder on another disk.' if is_temporary else 'Remove files or choose another directory.'
         )
     return (_TEMPORARY_REMEDIES if is_temporary else SPACE_REMEDIES)[error.errno]
+
+
+def _is_in_temporary_place(path: str) -> bool:
+    """Whether a path is the folder for temporary files, or lies in a `temporary_directory` of any process."""
+    try:
+        root = os.path.realpath(tempfile.gettempdir())
+    except FileNotFoundError:
+        return False
+    place = os.path.realpath(path)
+    name = place[len(os.path.join(root, '')) :].split(os.sep)[0] if is_below(place, root) else ''
+    return place == root or _TEMPORARY_DIRECTORY.match(name) is not None
 
 
 def _failed_path(error: OSError) -> Optional[str]:

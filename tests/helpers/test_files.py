@@ -3,6 +3,7 @@ import enum
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -344,7 +345,7 @@ def test_that_inodes_are_missing_is_seen_before_an_unfinished_directory_is_remov
     monkeypatch.setattr(files.shutil, 'rmtree', free_inodes)
     for make, remedy in (
         (lambda: atomic_directory(tmp_path / 'a'), 'Remove'),
-        (lambda: temporary_directory('b'), 'Set'),
+        (lambda: temporary_directory('fcn8s-b'), 'Set'),
     ):
         disks[str(tmp_path)] = disks[str(tmp_path / 'temporary')] = 10**9, 0
         with pytest.raises(OSError, match='No inode is free there, .*is. ' + remedy), make():
@@ -360,17 +361,33 @@ def test_that_inodes_are_missing_is_seen_before_an_unfinished_directory_is_remov
     ],
 )
 def test_what_stops_a_temporary_file_has_its_own_remedy(number, remedy):
-    with pytest.raises(OSError, match='while writing .*kept.*' + remedy) as caught, temporary_directory('kept'):
+    with pytest.raises(OSError, match='while writing .*kept.*' + remedy) as caught, temporary_directory('fcn8s-kept'):
         raise OSError(number, os.strerror(number))
     assert caught.value.errno == number
 
 
+def test_what_is_written_into_a_temporary_folder_has_its_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.tempfile, 'tempdir', str(tmp_path))
+    remedy = 'while writing .*fcn8s-a.*model. Set TMPDIR'
+    with temporary_directory('fcn8s-a') as folder:
+        model = os.path.join(folder, 'model')
+        with pytest.raises(OSError, match=remedy), atomic_directory(model):
+            raise _full()
+    remedy = 'while writing {}. Set TMPDIR'.format(re.escape(str(tmp_path)))
+    with pytest.raises(OSError, match=remedy), explain_os_errors(tmp_path):
+        raise _full()
+    with atomic_directory(tmp_path / 'out') as unfinished:
+        part = os.path.join(unfinished, 'a.json')
+        with pytest.raises(OSError, match='choose another directory'), atomic_path(part):
+            raise _full()
+
+
 def test_a_full_disk_elsewhere_is_not_that_of_temporary_files(tmp_path):
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'in', None, str(tmp_path / 'out'))
-    with pytest.raises(OSError) as caught, temporary_directory('a') as folder:
+    with pytest.raises(OSError) as caught, temporary_directory('fcn8s-a') as folder:
         raise error
     assert caught.value is error
-    with pytest.raises(OSError, match='Set TMPDIR'), temporary_directory('a') as folder:
+    with pytest.raises(OSError, match='Set TMPDIR'), temporary_directory('fcn8s-a') as folder:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'in', None, os.path.join(folder, 'copy'))
 
 
