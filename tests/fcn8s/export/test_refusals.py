@@ -540,7 +540,7 @@ def test_a_better_checkpoint_that_comes_meanwhile_is_packed(narrow_model, tmp_pa
         copied.append(os.path.basename(directory))
         if len(copied) == 1:  # the training goes on
             put_into_run(narrow_model, run, 2)
-        copy(directory, *arguments)
+        return copy(directory, *arguments)
 
     run = str(tmp_path / 'run')
     put_into_run(narrow_model, run, 1)
