@@ -28,6 +28,8 @@ _STEM_LENGTH = 40
 # Version 1.0 had only the number.
 TEMPORARY_PATTERN = r'(?:([0-9a-f]{8})-(\d+)-)?[0-9a-f]{12}\.tmp'
 _TEMPORARY = re.compile(r'^\..*\.' + TEMPORARY_PATTERN + r'(?:\.\w+)?$')
+# A directory of `temporary_directory`, not an unfinished output that somebody wants in the same folder.
+_TEMPORARY_DIRECTORY = re.compile(r'^\.fcn8s-\w+\.' + TEMPORARY_PATTERN + '$')
 #: Zip files record times. The earliest possible time stands for none, so that equal content gives equal bytes.
 NO_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 # Directories that this process has looked through for leftovers.
@@ -155,7 +157,8 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
         os.makedirs(temporary)
         _remove_leftovers(os.path.dirname(final))
         try:
-            yield temporary
+            with _explain_lack_of_inodes(final):
+                yield temporary
             _fsync_tree(temporary)
             check_new_directory(final)
             # POSIX can rename onto an empty directory, and refuses one that has been filled in the meantime.
@@ -172,30 +175,45 @@ def temporary_directory(name: str) -> Iterator[str]:
 
     Leftovers of killed processes are removed first. A forked process does not remove its parent's directory at its end.
 
+    Args:
+        name: 'fcn8s-' and a word; the name of the directory begins with a dot and this.
+
     Raises:
         OSError: That folder is full or cannot be written to. The message has the path and what to do.
     """
     root, maker = os.path.realpath(tempfile.gettempdir()), os.getpid()
     folder = _temporary_sibling(os.path.join(root, name))
     _remove_leftovers(root)
-    with _explain_full_temporary_place(folder):
-        os.mkdir(folder, 0o700)
-        try:
+    try:
+        with _explain_full_temporary_place(folder):
+            os.mkdir(folder, 0o700)
             yield folder
-        finally:
-            if os.getpid() == maker:
-                shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        if os.getpid() == maker:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _explain_full_temporary_place(folder: str) -> Iterator[None]:
+    """Explains errors of what is written to a folder for temporary files; those of other places pass unchanged."""
     try:
         yield
     except OSError as error:
-        if error.errno not in SPACE_REMEDIES or error.strerror != os.strerror(error.errno):
+        failed = _failed_path(error)
+        if not _is_about_space(error) or (failed is not None and not is_below(failed, folder) and failed != folder):
             raise
-        message = '{} while writing {}. Set TMPDIR to a folder with more space.'.format(error.strerror, folder)
-        raise type(error)(error.errno, message) from error
+        raise _explained(error, folder, _space_remedy(error, folder)) from error
+
+
+@contextlib.contextmanager
+def _explain_lack_of_inodes(path: str) -> Iterator[None]:
+    """Explains it before a directory that is not complete is removed, which frees inodes."""
+    try:
+        yield
+    except OSError as error:
+        if not _is_about_space(error) or not _lacks_inodes(path):
+            raise
+        raise _explained(error, path, _space_remedy(error, path)) from error
 
 
 def path_of(value: Any) -> str:
@@ -381,25 +399,68 @@ def explain_os_errors(path: PathLike) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = _remedy(error, os.fspath(path))
+        place = os.fspath(path)
+        remedy = _remedy(error, place)
         # Another text than the system's comes from code that knew more about the file than this function does.
         if error.errno is None or error.strerror != os.strerror(error.errno) or remedy is None:
             raise
-        place = os.fspath(path)
-        if error.errno == errno.ENOSPC and is_temporary_place_full() and _free_megabytes(place):
-            place, remedy = tempfile.gettempdir(), 'Set TMPDIR to a folder with more space.'
-        message = '{} while writing {}. {}'.format(os.strerror(error.errno), place, remedy)
-        if error.errno == errno.ENOSPC:
-            message += ' ({} MB are free there.)'.format(_free_megabytes(place))
-        raise type(error)(error.errno, message) from error
+        if error.errno == errno.ENOSPC and is_temporary_place_full() and not _is_full(place):
+            failed = _failed_path(error)
+            if failed is None or not _is_for_writing(failed, place):
+                place = tempfile.gettempdir()
+                remedy = _space_remedy(error, place)
+        if error.errno == errno.ENOSPC and not _lacks_inodes(place):
+            remedy += ' ({} MB are free there.)'.format(_free_megabytes(place))
+        raise _explained(error, place, remedy) from error
+
+
+def _explained(error: OSError, place: str, remedy: str) -> OSError:
+    assert error.errno is not None
+    return type(error)(error.errno, '{} while writing {}. {}'.format(os.strerror(error.errno), place, remedy))
+
+
+def _is_about_space(error: OSError) -> bool:
+    """Whether an error is about a limit of the disk or folder, and not explained yet."""
+    return error.errno in SPACE_REMEDIES and error.strerror == os.strerror(error.errno)
+
+
+def _space_remedy(error: OSError, place: str) -> str:
+    assert error.errno is not None
+    is_temporary = _is_in_temporary_place(place)
+    if error.errno == errno.ENOSPC and _lacks_inodes(place):
+        return 'No inode is free there, of which each file takes one, however small it is. ' + (
+            'Set TMPDIR to a folder on another disk.' if is_temporary else 'Remove files or choose another directory.'
+        )
+    return (_TEMPORARY_REMEDIES if is_temporary else SPACE_REMEDIES)[error.errno]
+
+
+def _is_in_temporary_place(path: str) -> bool:
+    """Whether a path is the folder for temporary files, or lies in a `temporary_directory` of any process."""
+    try:
+        root = os.path.realpath(tempfile.gettempdir())
+    except FileNotFoundError:
+        return False
+    place = os.path.realpath(path)
+    name = place[len(os.path.join(root, '')) :].split(os.sep)[0] if is_below(place, root) else ''
+    return place == root or _TEMPORARY_DIRECTORY.match(name) is not None
+
+
+def _failed_path(error: OSError) -> Optional[str]:
+    """The path that could not be written, where the error has one: of a copy, the second."""
+    path = error.filename if error.filename2 is None else error.filename2
+    return os.fsdecode(path) if isinstance(path, (str, bytes)) else None
 
 
 def is_temporary_place_full() -> bool:
     """Tells whether the folder for temporary files is full, which ends child processes without a message."""
     try:
-        return _free_megabytes(tempfile.gettempdir()) == 0
+        return _is_full(tempfile.gettempdir())
     except FileNotFoundError:  # none of the folders that Python tries has room: all are on one disk
         return False
+
+
+def _is_full(path: str) -> bool:
+    return _free_megabytes(path) == 0 or _lacks_inodes(path)
 
 
 #: What to do about a limit of the disk or folder, by errno.
@@ -408,6 +469,13 @@ SPACE_REMEDIES = {
     errno.EDQUOT: 'Free some space of your quota or choose another directory.',
     errno.EROFS: 'Choose a directory that is not read-only.',
     errno.EFBIG: 'Raise the limit on the size of files (ulimit -f), or choose a disk for larger ones (not FAT32).',
+}
+
+_TEMPORARY_REMEDIES = {
+    **SPACE_REMEDIES,
+    errno.ENOSPC: 'Set TMPDIR to a folder with more space.',
+    errno.EDQUOT: 'Set TMPDIR to a folder with more space.',
+    errno.EROFS: 'Set TMPDIR to a folder that is not read-only.',
 }
 
 _PLACE_REMEDIES = {
@@ -420,8 +488,8 @@ _PLACE_REMEDIES = {
 
 
 def _remedy(error: OSError, path: str) -> Optional[str]:
-    if error.errno is not None and error.errno in SPACE_REMEDIES:
-        return SPACE_REMEDIES[error.errno]
+    if error.errno in SPACE_REMEDIES:
+        return _space_remedy(error, path)
     # These errors may also be about a file that was to be read, which this module does not explain.
     if error.errno is None or error.filename is None or not _is_for_writing(os.fsdecode(error.filename), path):
         return None
@@ -442,6 +510,13 @@ def _is_for_writing(path: str, final: str) -> bool:
 
 def _free_megabytes(path: str) -> int:
     return shutil.disk_usage(_nearest(path, os.path.isdir)).free // 10**6
+
+
+def _lacks_inodes(path: str) -> bool:
+    if not hasattr(os, 'statvfs'):  # Windows
+        return False
+    disk = os.statvfs(_nearest(path, os.path.isdir))
+    return disk.f_files > 0 and disk.f_favail == 0  # file systems without a limit say 0 files
 
 
 def _temporary_sibling(final: str) -> str:

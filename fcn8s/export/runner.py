@@ -5,16 +5,17 @@ The parent writes lines of JSON to its standard input and reads one back for eac
 
 import contextlib
 import errno
+import io
 import json
 import os
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from helpers.files import is_temporary_place_full, temporary_directory
+from helpers.files import SPACE_REMEDIES, is_temporary_place_full, temporary_directory
 
 # How many of a failed process's last lines a message repeats.
 _LAST_LINES = 3
@@ -43,12 +44,9 @@ class Runner:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
             )
-            self._opened = stack.pop_all()
-        try:
+            stack.callback(self._end)
             self.versions: Dict[str, str] = self._read()['versions']
-        except BaseException:
-            self.close()
-            raise
+            self._opened = stack.pop_all()
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
         """Computes the outputs, by name, of uint8 [N, H, W, channels]."""
@@ -63,22 +61,28 @@ class Runner:
 
     def close(self) -> None:
         """Ends the process."""
+        self._opened.close()
+
+    def _end(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(BrokenPipeError):
                 if stream is not None:
                     stream.close()
         self._process.wait()
-        self._opened.close()
 
     def __enter__(self) -> 'Runner':
         return self
 
-    def __exit__(self, *exception: Any) -> None:
-        self.close()
+    def __exit__(self, *exception: Any) -> Optional[bool]:
+        return self._opened.__exit__(*exception)  # with the error, which may be about the folder for temporary files
 
     def _put(self, images: np.ndarray) -> str:
         path = os.path.join(self._folder, 'images.npy')
-        np.save(path, images)
+        # Into memory first: when NumPy writes to a full disk itself, its error has neither the cause nor the path.
+        content = io.BytesIO()
+        np.save(content, images)
+        with open(path, 'wb') as file:
+            file.write(content.getbuffer())
         return path
 
     def _ask(self, **request: Any) -> Dict[str, Any]:
@@ -92,7 +96,10 @@ class Runner:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if line:
-            return json.loads(line.decode())
+            reply = json.loads(line.decode())
+            if 'limit' in reply:
+                raise OSError(reply['limit'], os.strerror(reply['limit']))
+            return reply
         self._process.wait()
         self._errors.seek(0)
         said = self._errors.read().decode(errors='replace').strip().splitlines()
@@ -132,4 +139,9 @@ def main(arguments: List[str]) -> None:
     # What libraries print goes to standard error, so that only replies go to standard output.
     with os.fdopen(os.dup(1), 'wb') as replies:
         os.dup2(2, 1)
-        _serve(arguments[0], sys.stdin, replies)
+        try:
+            _serve(arguments[0], sys.stdin, replies)
+        except OSError as error:
+            if error.errno not in SPACE_REMEDIES:
+                raise
+            _reply(replies, {'limit': error.errno})  # of the folder for temporary files, to which alone it writes

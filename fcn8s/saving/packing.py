@@ -1,8 +1,8 @@
 """Packing: a run or a saved FCN-8s as one zip to pass on, the same bytes every time."""
 
 import contextlib
+import hashlib
 import os
-import shutil
 import zipfile
 from typing import Any, Dict, List, Optional
 
@@ -68,14 +68,14 @@ def _pack(
     """directory: the saved FCN-8s that `model` stands for. evaluation: the scores for the card."""
     described = read_description(directory)
     with temporary_directory('fcn8s-pack') as folder:
-        _copy_model(directory, folder, with_optimizer, trust)
+        places = _copy_model(directory, folder, with_optimizer, trust)
         if is_run(model):
             saved_models.copy_file(model, CONFIG_FILE, folder)
         config = _read_json(os.path.join(folder, CONFIG_FILE))
         card = write_card(described, config, evaluation, licence, _card_of(model, directory))
         with open(os.path.join(folder, CARD_FILE), 'w', encoding='utf-8', errors='backslashreplace') as file:
             file.write(card)
-        _zip(folder, out)
+        _zip(folder, places, out)
 
 
 def _card_of(model: str, directory: str) -> str:
@@ -87,9 +87,10 @@ def _card_of(model: str, directory: str) -> str:
         return file.read(_LARGEST_CARD)
 
 
-def _copy_model(directory: str, folder: str, with_optimizer: bool, trust: bool) -> None:
-    """Copies the files of a saved FCN-8s, without the optimiser's state unless that is asked for."""
-    os.mkdir(os.path.join(folder, 'variables'))
+def _copy_model(directory: str, folder: str, with_optimizer: bool, trust: bool) -> Dict[str, str]:
+    """Copies the files of a saved FCN-8s, without the optimiser's state unless that is asked for. Variables that stay
+    as they are, the largest part of a network, are not copied: returns where they lie, by their name in the zip.
+    """
     for name in MODEL_FILES:
         if os.path.isfile(os.path.join(directory, name)):
             saved_models.copy_file(directory, name, folder)
@@ -103,11 +104,13 @@ def _copy_model(directory: str, folder: str, with_optimizer: bool, trust: bool) 
             'out.'.format(directory)
         )
     if with_optimizer or set(weights) == set(stored):
-        for name in os.listdir(os.path.dirname(prefix)):
-            if is_permitted('variables/' + name):
-                saved_models.copy_file(directory, os.path.join('variables', name), folder)
-    else:
-        _copy_variables(prefix, sorted(weights), saved_models.variables_prefix(folder))
+        names = [name for name in os.listdir(os.path.dirname(prefix)) if is_permitted('variables/' + name)]
+        for name in names:
+            saved_models.check_can_copy(directory, os.path.join('variables', name))
+        return {'variables/' + name: os.path.join(directory, 'variables', name) for name in names}
+    os.mkdir(os.path.join(folder, 'variables'))
+    _copy_variables(prefix, sorted(weights), saved_models.variables_prefix(folder))
+    return {}
 
 
 def _copy_variables(prefix: str, names: List[str], target: str) -> None:
@@ -118,8 +121,8 @@ def _copy_variables(prefix: str, names: List[str], target: str) -> None:
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(tf.Session(graph=tf.Graph()))
         source, plain = (stack.enter_context(plain_prefix(path)) for path in (prefix, target))
-        stack.enter_context(saved_models.explain_write_errors(plain, target))
         stack.enter_context(saved_models.explain_read_errors(prefix, source, saved_models.OF_READING_OPS))
+        stack.enter_context(saved_models.explain_write_errors(plain, target))
         with session.graph.as_default():
             values = tf.raw_ops.RestoreV2(
                 prefix=source, tensor_names=names, shape_and_slices=slices, dtypes=[types[name] for name in names]
@@ -149,20 +152,24 @@ def _read_scores(path: str) -> Dict[str, Any]:
     return scores
 
 
-def _zip(folder: str, out: str) -> None:
-    names = sorted(
-        os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, '/')
-        for parent, _, files in os.walk(folder)
-        for name in files
-    )
-    sums = ''.join('{}  {}\n'.format(sha256_of(os.path.join(folder, *name.split('/'))), name) for name in names)
-    with open(os.path.join(folder, SUMS_FILE), 'w', encoding='utf-8') as file:
-        file.write(sums)
+def _zip(folder: str, places: Dict[str, str], out: str) -> None:
+    """Zips the files of a folder, and those of `places`, by name."""
+    places = dict(places)
+    for parent, _, files in os.walk(folder):
+        for path in (os.path.join(parent, name) for name in files):
+            places[os.path.relpath(path, folder).replace(os.sep, '/')] = path
+    sums = {name: sha256_of(places[name]) for name in sorted(places)}
+    places[SUMS_FILE] = os.path.join(folder, SUMS_FILE)
+    with open(places[SUMS_FILE], 'w', encoding='utf-8') as file:
+        file.write(''.join('{}  {}\n'.format(digest, name) for name, digest in sums.items()))
     with atomic_path(out) as temporary, zipfile.ZipFile(temporary, 'w', zipfile.ZIP_STORED) as archive:
-        for name in [SUMS_FILE] + names:
+        for name in [SUMS_FILE, *sums]:
             member = zipfile.ZipInfo(name, NO_ZIP_TIME)
             member.create_system, member.external_attr = 3, 0o644 << 16  # the same bytes on every system
-            with open(os.path.join(folder, *name.split('/')), 'rb') as source, archive.open(
-                member, 'w', force_zip64=True
-            ) as target:
-                shutil.copyfileobj(source, target, 1 << 20)
+            digest = hashlib.sha256()
+            with open(places[name], 'rb') as source, archive.open(member, 'w', force_zip64=True) as target:
+                for chunk in iter(lambda: source.read(1 << 20), b''):
+                    digest.update(chunk)
+                    target.write(chunk)
+            if name in sums and digest.hexdigest() != sums[name]:
+                raise ValueError('{} was changed while it was packed. Pack the network again.'.format(places[name]))

@@ -6,9 +6,10 @@ Other paths are reached through a symbolic link with a plain name, which is remo
 import contextlib
 import os
 import re
-import shutil
 import tempfile
 from typing import Iterator
+
+from helpers.files import temporary_directory
 
 # `file_io` and the op RestoreV2 match these; a backslash escapes in TensorFlow's patterns.
 _SPECIAL = re.compile(r'[\[\]*?\\]') if os.sep == '/' else re.compile(r'[\[\]*?]')
@@ -64,19 +65,15 @@ def plain_prefix(prefix: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _folder_of_links(path: str) -> Iterator[str]:
-    root = tempfile.gettempdir()
+    root = os.path.realpath(tempfile.gettempdir())
     if not is_plain(root):
         raise ValueError(
             '{!r} has one of the characters [ ] * ? \\ in it, or bytes that are not UTF-8, which TensorFlow cannot '
             'take; a link in the folder for temporary files would help, but that is {!r}. Set TMPDIR to a folder with '
             'a plain name.'.format(path, root)
         )
-    links = tempfile.mkdtemp(prefix='fcn8s-link-', dir=root)
-    try:
+    with temporary_directory('fcn8s-link') as links:  # links are removed, never what they lead to
         yield links
-    finally:
-        # Links are removed, never what they lead to.
-        shutil.rmtree(links, ignore_errors=True)
 
 
 def _link(target: str, link: str) -> None:

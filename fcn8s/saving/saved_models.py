@@ -1,6 +1,7 @@
 """Reading and writing SavedModel directories as plain files: no session, no variables in memory."""
 
 import contextlib
+import errno
 import os
 import re
 import shlex
@@ -29,6 +30,8 @@ _SHARD = re.compile(r'^(.*)-(\d{5}|\?{5})-of-(\d{5})$', re.DOTALL)
 _OF_READERS = (tf.errors.OpError, RuntimeError, IndexError, SystemError, UnicodeDecodeError)
 # What TensorFlow raises when it reads and writes in one run and reading fails.
 OF_READING_OPS = (tf.errors.DataLossError, tf.errors.OutOfRangeError)
+# Limits of the disk, which TensorFlow only names in its messages: 'File too large' is an OutOfRangeError, too.
+_LIMITS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The errors of ops that are themselves at fault; other errors are about memory, or about lost workers.
 _OF_RUNNING = (
     *(tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError, tf.errors.NotFoundError),
@@ -328,11 +331,19 @@ def save_variables(saver: Any, session: Session, prefix: str) -> None:
 def explain_write_errors(path: str, shown: str) -> Iterator[None]:
     """Raises OSError, in one line, where TensorFlow cannot write to a directory or a checkpoint prefix.
 
+    If a limit of the disk is the reason, it is the system's error, which `atomic_directory` and `temporary_directory`
+    explain. Errors of reading pass unchanged.
+
     shown: what messages call it, which `path` may be a link to.
     """
     try:
         yield
     except tf.errors.OpError as error:
+        limit = next((number for number in _LIMITS if os.strerror(number) in error.message), None)
+        if limit is not None:
+            raise OSError(limit, os.strerror(limit), shown) from error
+        if isinstance(error, OF_READING_OPS):
+            raise
         # TensorFlow's message also describes the graph; the line with the file's name says what happened.
         reason = next((line for line in error.message.splitlines() if path in line), _reason_in(error.message))
         raise OSError(

@@ -1,7 +1,9 @@
+import argparse
 import enum
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -26,6 +28,7 @@ from helpers.files import (
     numbered,
     path_of,
     sha256_of,
+    temporary_directory,
     write_numbered,
     write_unfinished,
 )
@@ -285,18 +288,107 @@ def test_a_full_disk_is_explained(tmp_path):
     assert (tmp_path / 'a').read_text() == 'old'
 
 
-def test_a_full_folder_for_temporary_files_is_not_the_place_of_the_output(tmp_path, monkeypatch):
-    free = {'/tmp-that-is-full': 10**5}
+def _full():
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture
+def disks(tmp_path, monkeypatch):
+    """Bytes and inodes that are free in folders; `temporary` is the one for temporary files. In others, many."""
+    if not hasattr(os, 'statvfs'):
+        pytest.skip('Windows has no inodes')
+    free = {str(tmp_path / 'temporary'): (10**9, 10)}
+    (tmp_path / 'temporary').mkdir()
     usage = shutil.disk_usage(str(tmp_path))
-    monkeypatch.setattr(files.tempfile, 'gettempdir', lambda: '/tmp-that-is-full')
-    monkeypatch.setattr(files.os.path, 'isdir', lambda path, isdir=os.path.isdir: path in free or isdir(path))
-    monkeypatch.setattr(files.shutil, 'disk_usage', lambda path: usage._replace(free=free.get(path, 10**9)))
-    message = r'while writing /tmp-that-is-full\. Set TMPDIR to a folder with more space\. \(0 MB are free there'
+
+    def of(path):
+        return next((free[place] for place in free if path.startswith(place)), (10**9, 10))
+
+    monkeypatch.setattr(files.tempfile, 'tempdir', str(tmp_path / 'temporary'))
+    monkeypatch.setattr(files.shutil, 'disk_usage', lambda path: usage._replace(free=of(path)[0]))
+    monkeypatch.setattr(files.os, 'statvfs', lambda path: argparse.Namespace(f_files=10, f_favail=of(path)[1]))
+    return free
+
+
+def test_a_full_folder_for_temporary_files_is_not_the_place_of_the_output(tmp_path, disks):
+    temporary = str(tmp_path / 'temporary')
+    disks[temporary] = 10**5, 10
+    message = r'while writing .*temporary\. Set TMPDIR to a folder with more space\. \(0 MB are free there'
     with pytest.raises(OSError, match=message), explain_os_errors(tmp_path / 'a'):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    free['/tmp-that-is-full'] = 10**9
+        raise _full()
     with pytest.raises(OSError, match='while writing .*a. Free some space'), explain_os_errors(tmp_path / 'a'):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / 'a'))
+    disks[temporary] = 10**9, 0
+    message = r'while writing .*temporary\. No inode is free there, .* Set TMPDIR to a folder on another disk\.$'
+    with pytest.raises(OSError, match=message), explain_os_errors(tmp_path / 'a'):
+        raise _full()
+    disks[temporary] = 10**9, 10
+    with pytest.raises(OSError, match='while writing .*a. Free some space'), explain_os_errors(tmp_path / 'a'):
+        raise _full()
+
+
+def test_a_disk_without_inodes_is_not_said_to_have_space(tmp_path, disks):
+    disks[str(tmp_path)] = 10**9, 0
+    disks[str(tmp_path / 'temporary')] = 0, 10
+    message = r'while writing .*a\. No inode is free there, .* Remove files or choose another directory\.$'
+    with pytest.raises(OSError, match=message), explain_os_errors(tmp_path / 'a'):
+        raise _full()
+
+
+def test_that_inodes_are_missing_is_seen_before_an_unfinished_directory_is_removed(tmp_path, disks, monkeypatch):
+    rmtree = files.shutil.rmtree
+
+    def free_inodes(path, **options):
+        disks[str(tmp_path)] = disks[str(tmp_path / 'temporary')] = 10**9, 10
+        rmtree(path, **options)
+
+    monkeypatch.setattr(files.shutil, 'rmtree', free_inodes)
+    for make, remedy in (
+        (lambda: atomic_directory(tmp_path / 'a'), 'Remove'),
+        (lambda: temporary_directory('fcn8s-b'), 'Set'),
+    ):
+        disks[str(tmp_path)] = disks[str(tmp_path / 'temporary')] = 10**9, 0
+        with pytest.raises(OSError, match='No inode is free there, .*is. ' + remedy), make():
+            raise _full()
+
+
+@pytest.mark.parametrize(
+    'number, remedy',
+    [
+        (errno.ENOSPC, 'Set TMPDIR to a folder with more space'),
+        (errno.EFBIG, 'Raise the limit on the size of files'),
+        (errno.EROFS, 'Set TMPDIR to a folder that is not read-only'),
+    ],
+)
+def test_what_stops_a_temporary_file_has_its_own_remedy(number, remedy):
+    with pytest.raises(OSError, match='while writing .*kept.*' + remedy) as caught, temporary_directory('fcn8s-kept'):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.errno == number
+
+
+def test_what_is_written_into_a_temporary_folder_has_its_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.tempfile, 'tempdir', str(tmp_path))
+    remedy = 'while writing .*fcn8s-a.*model. Set TMPDIR'
+    with temporary_directory('fcn8s-a') as folder:
+        model = os.path.join(folder, 'model')
+        with pytest.raises(OSError, match=remedy), atomic_directory(model):
+            raise _full()
+    remedy = 'while writing {}. Set TMPDIR'.format(re.escape(str(tmp_path)))
+    with pytest.raises(OSError, match=remedy), explain_os_errors(tmp_path):
+        raise _full()
+    with atomic_directory(tmp_path / 'out') as unfinished:
+        part = os.path.join(unfinished, 'a.json')
+        with pytest.raises(OSError, match='choose another directory'), atomic_path(part):
+            raise _full()
+
+
+def test_a_full_disk_elsewhere_is_not_that_of_temporary_files(tmp_path):
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'in', None, str(tmp_path / 'out'))
+    with pytest.raises(OSError) as caught, temporary_directory('fcn8s-a') as folder:
+        raise error
+    assert caught.value is error
+    with pytest.raises(OSError, match='Set TMPDIR'), temporary_directory('fcn8s-a') as folder:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'in', None, os.path.join(folder, 'copy'))
 
 
 def test_a_full_disk_without_another_for_temporary_files_is_named(tmp_path, monkeypatch):

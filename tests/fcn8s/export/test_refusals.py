@@ -1,6 +1,7 @@
 """What cannot be exported is refused in a sentence, and nothing is left of it."""
 
 import copy
+import errno
 import functools
 import importlib.util
 import json
@@ -257,8 +258,6 @@ def test_a_trusted_graph_is_not_checked_for_its_ops(narrow_model, out, monkeypat
 
 @ON_2
 def test_a_full_disk_leaves_nothing(narrow_model, out, monkeypatch):
-    import errno
-
     from fcn8s.export import frozen
 
     def full(*arguments):
@@ -323,6 +322,52 @@ def test_what_a_killed_process_left_of_running_an_export_is_known_by_its_name(tm
         (folder,) = os.listdir(str(tmp_path))
         assert re.match(r'\.fcn8s-runner\.' + TEMPORARY_PATTERN + '$', folder) and opened.versions == {}
     assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EFBIG])
+def test_a_full_folder_for_temporary_files_is_named_where_an_export_is_run(monkeypatch, number):
+    """Where the process of the export meets the limit, and where this one does."""
+    from fcn8s.export import runner
+    from helpers.files import SPACE_REMEDIES
+
+    stopped = 'import sys; sys.path[:] = {{!r}}; from fcn8s.export import runner\n{}\nrunner.main(["export"])'
+    body = 'def stop(*_):\n    raise OSError({}, "as it is")\nrunner._serve = stop'.format(number)
+    remedy = 'Set TMPDIR' if number == errno.ENOSPC else re.escape(SPACE_REMEDIES[number])
+    message = r'{} while writing .*\.fcn8s-runner.*tmp\. {}'.format(os.strerror(number), remedy)
+    monkeypatch.setattr(runner, '_COMMAND', stopped.format(body))
+    with pytest.raises(OSError, match=message) as caught:
+        runner.Runner('export')
+    assert caught.value.errno == number
+
+    def full(*_):
+        raise OSError(number, os.strerror(number))
+
+    answers = 'runner._serve = lambda _, requests, replies: [runner._reply(replies, {{"versions": {{}}}}), [*requests]]'
+    monkeypatch.setattr(runner, '_COMMAND', stopped.format(answers))
+    with pytest.raises(OSError, match=message), runner.Runner('export') as opened:
+        monkeypatch.setattr(opened, '_put', full)
+        opened.run(None, [])
+
+
+def test_a_process_of_an_export_that_ends_without_a_word_on_a_full_disk_names_the_disk(monkeypatch):
+    from fcn8s.export import runner
+
+    monkeypatch.setattr(runner, '_COMMAND', '{!r}')
+    monkeypatch.setattr(runner, 'is_temporary_place_full', lambda: True)
+    with pytest.raises(OSError, match=r'while writing .*\.fcn8s-runner.*tmp\. Set TMPDIR'):
+        runner.Runner('export')
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='only Linux has a device that is always full')
+def test_images_that_do_not_fit_into_the_folder_for_temporary_files_name_it(monkeypatch):
+    from fcn8s.export import runner
+
+    answers = 'import sys; sys.path; {!r}; print(\'{{"versions": {{}}}}\', flush=True); sys.stdin.read()'
+    monkeypatch.setattr(runner, '_COMMAND', answers)
+    message = r'while writing .*\.fcn8s-runner.*tmp\. Set TMPDIR'
+    with pytest.raises(OSError, match=message), runner.Runner('export') as opened:
+        os.symlink('/dev/full', os.path.join(opened._folder, 'images.npy'))
+        opened.run(np.zeros([1, 300, 300, 3], np.uint8), [])
 
 
 def test_an_export_that_was_closed_says_so(narrow_model):
@@ -495,7 +540,7 @@ def test_a_better_checkpoint_that_comes_meanwhile_is_packed(narrow_model, tmp_pa
         copied.append(os.path.basename(directory))
         if len(copied) == 1:  # the training goes on
             put_into_run(narrow_model, run, 2)
-        copy(directory, *arguments)
+        return copy(directory, *arguments)
 
     run = str(tmp_path / 'run')
     put_into_run(narrow_model, run, 1)

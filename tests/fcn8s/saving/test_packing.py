@@ -25,9 +25,10 @@ from fcn8s.backend import tf
 from fcn8s.cli import main
 from fcn8s.cli.inputs.prediction import keep_prob_of
 from fcn8s.cli.options.resolving import options_of_run
-from fcn8s.saving import packed, runs
+from fcn8s.saving import packed, packing, runs
 from fcn8s.saving.packing import pack
 from fcn8s.training.schedules import constant
+from helpers.files import sha256_of
 from helpers.image_rules import ImageRules
 from helpers.images import write_image, write_labels
 from helpers.json_files import read_json
@@ -353,6 +354,30 @@ def test_links_out_of_a_model_are_not_followed(run_dir, tmp_path, name):
     with pytest.raises(ValueError, match='is a link to .*secret, and only files of the model'):
         pack(copy, out, with_optimizer=True)
     assert not os.path.exists(out)
+
+
+def test_variables_that_stay_as_they_are_are_zipped_from_where_they_lie(small_model, tmp_path, monkeypatch):
+    zipped, in_folder = packing._zip, []
+
+    def look(folder, *arguments):
+        in_folder.extend(os.listdir(folder))
+        zipped(folder, *arguments)
+
+    monkeypatch.setattr(packing, '_zip', look)
+    files = contents(pack(small_model, str(tmp_path / 'a.zip')))
+    assert 'saved_model.pb' in in_folder and 'variables' not in in_folder
+    for name in ('variables.index', 'variables.data-00000-of-00001'):
+        with open(os.path.join(small_model, 'variables', name), 'rb') as file:
+            assert files['variables/' + name] == file.read()
+
+
+def test_variables_that_change_while_they_are_packed_are_no_zip(small_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        packing, 'sha256_of', lambda path: sha256_of(path)[::-1] if '.data-' in path else sha256_of(path)
+    )
+    with pytest.raises(ValueError, match='variables.data-.* was changed while it was packed'):
+        pack(small_model, str(tmp_path / 'a.zip'))
+    assert os.listdir(str(tmp_path)) == []
 
 
 def test_a_zip_that_is_packed_again_keeps_what_its_card_says(run_dir, tmp_path):

@@ -1,6 +1,7 @@
 """Folders whose names TensorFlow reads as patterns, or cannot take at all."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from fcn8s.saving import saved_models
 from fcn8s.saving.paths import is_plain, plain_directory, plain_prefix
 from fcn8s.training.schedules import constant
 from fcn8s.vgg16.write import write_encoder
+from helpers.files import TEMPORARY_PATTERN
 
 LATIN = os.fsdecode(b'latin-\xe9')
 NAMES = ['lr[1e-4]', 'back\\slash', 'all*of? it', LATIN]
@@ -83,6 +85,7 @@ def test_links_to_folders_of_any_name_are_plain_and_gone_afterwards(tmp_path, na
     (special / 'kept').write_text('x')
     with plain_directory(str(special)) as link:
         assert os.listdir(link) == ['kept']
+        assert re.match(r'\.fcn8s-link\.' + TEMPORARY_PATTERN + '$', os.path.basename(os.path.dirname(link)))
         assert link.encode('utf-8') and not set(link) & set('[]*?\\')
     assert not os.path.lexists(link) and (special / 'kept').exists()
 
