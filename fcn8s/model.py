@@ -49,8 +49,7 @@ class FCN8s(PublishedTensors):
             share of the truth that is spread over all classes, such as 0.1. docs/custom_loss.md has more on these.
         freeze: 'encoder', or the number of encoder blocks that are not trained. seed: of dropout, not of the data.
         head_warmup: first epochs, which train fc6, fc7 and decoder alone. gpu_memory_growth: memory as needed.
-        precision: 'float32', 'bfloat16', 'mixed_float16', or 'auto': bfloat16 on CPUs that have it, float32 elsewhere;
-            xla: compile with XLA. Refused where the machine cannot.
+        precision: 'float32', 'bfloat16', 'mixed_float16', or 'auto': bfloat16 if the CPU has it; xla: compile with XLA.
         image_rules: how image files are read; those of the training data by default. trust: open a SavedModel whatever
             ops its graph holds. distributed: False: alone; None: as TF_CONFIG, SLURM or Kubernetes say; or settings.
         engine: as in `fcn8s.open_model`; exports and 'openvino' predict and evaluate. config: a `tf.ConfigProto`.
