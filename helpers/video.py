@@ -49,9 +49,7 @@ from helpers.video_files.ffmpeg import (
 
 _LOGGER = logging.getLogger(__name__)
 
-#: The prefix of a camera as a source; the number of the camera follows.
-CAMERA_PREFIX = 'camera:'
-_CAMERA = re.compile(CAMERA_PREFIX + r'(\d+)$')
+_CAMERA = re.compile(r'camera:(\d+)$')
 _SQUARE = fractions.Fraction(1)
 
 
@@ -104,6 +102,12 @@ class Frames:
         self.close()
 
 
+def camera_number(source: str) -> Optional[int]:
+    """Returns the N of a source 'camera:N'; None for a directory of that name, and for what is no camera."""
+    camera = None if os.path.isdir(source) else _CAMERA.match(source)
+    return int(camera.group(1)) if camera else None
+
+
 def open_frames(
     source: PathLike,
     frame_rate: Optional[float] = None,
@@ -131,8 +135,8 @@ def open_frames(
     if os.path.isdir(source):
         paths = find_images(source, extensions_for(rules) if extensions is None else extensions, recursive=False)
         return _open_images(paths, DEFAULT_FRAME_RATE if frame_rate is None else float(frame_rate), rules)
-    camera = _CAMERA.match(source)
-    return _open_camera(int(camera.group(1))) if camera else _open_video(source)
+    camera = camera_number(source)
+    return _open_video(source) if camera is None else _open_camera(camera)
 
 
 def check_source(source: PathLike, frame_rate: Optional[float] = None, rules: ImageRules = RGB_RULES) -> None:
@@ -144,7 +148,7 @@ def check_source(source: PathLike, frame_rate: Optional[float] = None, rules: Im
     _check_kind(source, frame_rate, rules)
     if os.path.isdir(source):
         find_images(source, extensions_for(rules), recursive=False)
-    elif not _CAMERA.match(source):
+    elif camera_number(source) is None:
         probe(source)
 
 
@@ -158,7 +162,7 @@ def _check_kind(source: str, frame_rate: Optional[float], rules: ImageRules) -> 
             'frame_rate={} came for {}, but only a directory of frames takes one: a video or a camera has '
             'its own. Leave it out.'.format(frame_rate, source)
         )
-    if not _CAMERA.match(source) and not os.path.isfile(source):
+    if camera_number(source) is None and not os.path.isfile(source):
         raise FileNotFoundError(
             '{} does not exist. Give a video file, a directory of frames, or camera:0.'.format(source)
         )

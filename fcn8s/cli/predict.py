@@ -377,10 +377,10 @@ def _predicting(predictor: Any, results: Optional[Any]) -> Callable[[Loaded], Tu
 def _predict_streams(sources: Iterable[str], predictor: Any, writers: Writers) -> Optional[str]:
     """Predicts videos and cameras. A camera goes on until somebody stops it; returns the signal that did, or None."""
     from fcn8s.stopping import StopRequest
-    from helpers.video import CAMERA_PREFIX
+    from helpers.video import camera_number
 
     for source in sources:
-        with StopRequest() if source.startswith(CAMERA_PREFIX) else contextlib.nullcontext() as stop:
+        with contextlib.nullcontext() if camera_number(source) is None else StopRequest() as stop:
             _predict_stream(source, predictor, writers, stop)
         if stop is not None and stop.requested:
             return str(stop.requested)

@@ -169,7 +169,6 @@ class ImageStatistics:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._pending.clear()
         self._pool.shutdown()
 
     def add(self, images: np.ndarray, labels: np.ndarray, values: Dict[str, np.ndarray]) -> None:

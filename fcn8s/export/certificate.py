@@ -65,8 +65,9 @@ class Comparison:
                 'is at fault; export to another format.'.format(result[LOGITS].shape, reference[LOGITS].shape)
             )
         difference = np.abs(result[LOGITS].astype(np.float32) - reference[LOGITS])
-        # Comparisons with NaN are False, and NaN must not pass.
-        self._difference = max(self._difference, float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0)))
+        # Comparisons with NaN are False, and NaN must not pass. Infinity stays: divided by itself it is NaN again.
+        difference = np.nan_to_num(difference, nan=np.inf, posinf=np.inf)
+        self._difference = max(self._difference, float(difference.max(initial=0.0)))
         self._largest = max(self._largest, float(np.abs(reference[LOGITS]).max(initial=0.0)))
         self._equal += int((result[CLASS_IDS] == reference[CLASS_IDS]).sum())
         self._pixels += reference[CLASS_IDS].size

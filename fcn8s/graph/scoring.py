@@ -123,8 +123,7 @@ def attach_scoring_of_probabilities(
         scored = _resize(probabilities, truth)
         largest, class_ids = tf.nn.top_k(scored, 1)
         losses = -tf.log(tf.maximum(_of_classes(scored, truth), SMALLEST_PROBABILITY))
-        confidences = tf.maximum(largest[..., 0], SMALLEST_PROBABILITY)
-        pixels = _Pixels(class_ids[..., 0], losses, confidences, scored)
+        pixels = _Pixels(class_ids[..., 0], losses, largest[..., 0], scored)
         if temperature != 1:
             scaled = _pixels_of_logits(_logarithm(scored), truth, temperature)
             pixels = pixels._replace(losses=scaled.losses, confidences=scaled.confidences)

@@ -1,5 +1,6 @@
 """Imports a trained network of another program: a saved FCN-8s with the same logits, and the proof of that."""
 
+import math
 import os
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -173,9 +174,11 @@ def _compare_with_own_graph(
 
 
 def _relative_error(logits: np.ndarray, expected: np.ndarray) -> float:
+    """Infinite where it cannot be computed: Python's max and min lose NaN."""
     if logits.shape != expected.shape:
-        return float('inf')
-    return float(np.abs(logits - expected).max() / max(1.0, np.abs(expected).max()))
+        return math.inf
+    difference = np.abs(logits - expected).max()
+    return float(difference / max(1.0, np.abs(expected).max())) if np.isfinite(difference) else math.inf
 
 
 def _is_bias(name: str, placement: Placement) -> bool:

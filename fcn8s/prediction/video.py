@@ -23,7 +23,7 @@ from helpers.label_spaces import LabelSpace
 from helpers.legend_drawing import default_line_height
 from helpers.process.termination import Interrupted
 from helpers.split_views import draw_caption
-from helpers.video import CAMERA_PREFIX, VideoWriter, check_frame_rate, check_source, check_video_path, open_frames
+from helpers.video import VideoWriter, camera_number, check_frame_rate, check_source, check_video_path, open_frames
 
 
 class Rendered(NamedTuple):
@@ -155,7 +155,6 @@ class View:
         """Draws the picture of a frame without the legend, uint8 [h, w, 3]: larger than the frame with a zoom."""
         picture = self._draw.without_legend(image, *prediction)
         if self._caption:
-            picture = picture.copy()
             draw_caption(picture, self._caption)
         return picture
 
@@ -233,7 +232,7 @@ def render_video(
         check_show(style.show, image_rules.channels)
     views = [View(predictor, label_space, style, smoothing, caption, clockwork, temperature)]
     views += [] if compare is None else [compare]
-    is_camera = source.startswith(CAMERA_PREFIX)
+    is_camera = camera_number(source) is not None
     start = time.perf_counter()
     with StopRequest() as stop, _without_interrupts(
         lambda: open_frames(source, frame_rate, rules=image_rules)

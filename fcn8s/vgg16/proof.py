@@ -5,6 +5,7 @@ the flattened pool5, as in Simonyan, Zisserman, ICLR 2015. On an image of 224x22
 convolutionalised fc6 (7x7, SAME) sees exactly what the dense fc6 sees; a smaller fc6 sees the centre of that.
 """
 
+import math
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -142,9 +143,14 @@ def forward(image: np.ndarray, source: Source) -> Activations:
 
 
 def relative_error(values: np.ndarray, reference: np.ndarray) -> float:
-    """Divides the largest difference by the largest absolute reference value; 0 where both are all zero."""
+    """Divides the largest difference by the largest absolute reference value; 0 where both are all zero.
+
+    Infinite where it cannot be computed: Python's max and min lose NaN.
+    """
     largest = np.abs(reference).max()
     difference = np.abs(np.asarray(values, np.float64) - reference).max()
+    if not np.isfinite(difference):
+        return math.inf
     return float(difference / largest) if largest > 0 else float(difference > 0)
 
 

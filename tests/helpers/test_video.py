@@ -20,7 +20,7 @@ from PIL import Image
 from helpers import video
 from helpers.image_rules import ImageRules
 from helpers.images import write_image
-from helpers.video import VideoWriter, check_source, check_video_path, open_frames
+from helpers.video import VideoWriter, camera_number, check_source, check_video_path, open_frames
 from helpers.video_files import decoding, high_dynamic_range
 from helpers.video_files.ffmpeg import run_ffmpeg, start_encoder
 
@@ -623,6 +623,7 @@ def test_a_directory_of_frames(tmp_path):
     for number in (10, 9, 1):
         write_image(tmp_path / 'frame{}.png'.format(number), np.full((5, 7, 3), number, np.uint8))
     cv2.imwrite(str(tmp_path / 'frame11.png'), np.full((5, 7), 11, np.uint8))  # grey frames are welcome
+    write_image(tmp_path / 'more' / 'frame2.png', np.full((5, 7, 3), 2, np.uint8))  # and those of subfolders none
     with open_frames(tmp_path, frame_rate=12) as frames:
         assert (frames.size, frames.frame_rate, frames.num_frames, frames.has_audio) == ((5, 7), 12.0, 4, False)
         assert [int(frame.min()) for frame in frames] == [1, 9, 10, 11]
@@ -633,9 +634,10 @@ def test_a_directory_of_frames(tmp_path):
 class _Camera:
     """Stands for cv2.VideoCapture: three frames in BGR, then nothing."""
 
-    released = False
+    rate, released = 0.0, []
 
     def __init__(self, number):
+        self.number = number
         self.left = 3 if number == 2 else 0
 
     def read(self):
@@ -643,21 +645,33 @@ class _Camera:
         return (True, np.full((4, 6, 3), (10, 20, 30), np.uint8)) if self.left >= 0 else (False, None)
 
     def get(self, _):
-        return 0.0
+        return self.rate
 
     def release(self):
-        _Camera.released = True
+        self.released.append(self.number)
 
 
-def test_a_camera(monkeypatch):
+@pytest.mark.parametrize('rate', [-1.0, 0.0, 180000.0, float('nan')])
+def test_a_camera(monkeypatch, rate):
+    """One that says no possible rate has the usual one."""
     monkeypatch.setattr(cv2, 'VideoCapture', _Camera)
+    monkeypatch.setattr(_Camera, 'rate', rate)
+    monkeypatch.setattr(_Camera, 'released', [])
     with pytest.raises(OSError, match='camera:2 delivered no frame 3'), open_frames('camera:2') as frames:
         assert (frames.size, frames.frame_rate, frames.num_frames) == ((4, 6), 30.0, None)
         for frame in frames:
             assert frame[0, 0].tolist() == [30, 20, 10]
-    assert _Camera.released
     with pytest.raises(OSError, match='camera:0 cannot be opened. Check that it is connected'):
         open_frames('camera:0')
+    assert _Camera.released == [2, 0]
+
+
+def test_a_name_like_that_of_a_camera_is_read_as_what_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert [camera_number(source) for source in ('camera:3', 'camera:left', 'camera:1.mp4')] == [3, None, None]
+    write_image('camera:3/1.png', np.zeros((4, 6, 3), np.uint8))
+    with open_frames('camera:3') as frames:
+        assert camera_number('camera:3') is None and frames.num_frames == 1
 
 
 @pytest.mark.parametrize(
@@ -706,6 +720,9 @@ def test_a_place_for_a_video_is_checked_without_a_trace(tmp_path, monkeypatch):
         ):
             refuse(tmp_path / 'file' / 'new' / 'a.mp4')
     assert sorted(os.listdir(str(tmp_path))) == before
+    (tmp_path / 'link').symlink_to(tmp_path / 'nowhere')
+    with pytest.raises(NotADirectoryError, match='link is no directory'):
+        check_video_path(tmp_path / 'link' / 'a.mp4')
 
     def refuse_file(dir):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.path.join(dir, 'tmp'))

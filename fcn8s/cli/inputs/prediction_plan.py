@@ -84,9 +84,9 @@ def plan_prediction(args: argparse.Namespace) -> PredictionPlan:
 
 def _is_stream(source: str) -> bool:
     from helpers.image_files.animation import is_animated
-    from helpers.video import CAMERA_PREFIX
+    from helpers.video import camera_number
 
-    if source.startswith(CAMERA_PREFIX):
+    if camera_number(source) is not None:
         return True
     # As an image, an animated one would be only its first frame.
     return os.path.isfile(source) and (source.lower().endswith(VIDEO_EXTENSIONS) or is_animated(source))

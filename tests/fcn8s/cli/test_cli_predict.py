@@ -353,6 +353,14 @@ def test_a_broken_image_is_named_and_stops(small_model, images, tmp_path, capsys
     check_no_polygons(str(tmp_path / 'out'), ['one'], 'coco')  # the same command may come again
 
 
+@pytest.mark.parametrize('name', ['camera:left', 'camera:0'])
+def test_a_folder_of_images_is_no_camera_whatever_its_name(small_model, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_image(os.path.join(name, 'one.png'), np.zeros((32, 32, 3), np.uint8))
+    assert predict(small_model, name, '--out', 'out') == 0
+    assert files_in('out') == ['one_overlay.png']
+
+
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_a_camera_that_is_stopped_leaves_all_its_results(small_model, tmp_path, monkeypatch, capsys, number, status):
     class Camera(StoppedCamera):

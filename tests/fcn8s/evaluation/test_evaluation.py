@@ -1,5 +1,6 @@
 import functools
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -96,6 +97,41 @@ def test_batches_that_are_not_small_run_alone(small_batch, fails, monkeypatch):
         run()
 
 
+def test_a_large_batch_waits_for_the_small_ones_before_it(monkeypatch):
+    """It runs alone, and its results come after theirs."""
+    monkeypatch.setattr(one_pass, 'SMALL_BATCH', 40)
+    given, running, at_once, seen = list(batches()), [], [], []
+    given[1] = [np.concatenate([part, part]) for part in given[1]]
+
+    def run(fetches, feed):
+        running.append(feed)
+        at_once.append(len(running))
+        time.sleep(0.05 if len(feed['images']) == 2 else 0)
+        running.pop()
+        return FakeSession().run(fetches, feed)
+
+    options = dict(on_batch=lambda *batch: seen.append(batch), at_once=2)
+    run_evaluation(run, FakeMetrics, feed_batch, given, 2, CLASSES, **options)
+    assert [len(images) for images, _, _ in seen] == [2, 4] and max(at_once) == 1
+
+
+def test_after_an_error_no_batch_runs_any_more():
+    started, finished = [], []
+
+    def run(fetches, feed):
+        started.append(feed)
+        time.sleep(0.2 if len(started) > 1 else 0)
+        finished.append(feed)
+        return FakeSession().run(fetches, feed)
+
+    def fail(*_):
+        raise RuntimeError('cannot be written')
+
+    with pytest.raises(RuntimeError, match='cannot be written') as error:
+        run_evaluation(run, FakeMetrics, feed_batch, batches(), 4, CLASSES, on_batch=fail, at_once=2)
+    assert error and len(started) == len(finished)  # the error would keep what runs
+
+
 def test_an_error_of_a_batch_comes_after_the_batches_before_it():
     def run(fetches, feed):
         if feed['images'].sum() == 0:
@@ -169,6 +205,21 @@ def test_the_number_of_images_that_wait_for_their_boundaries_is_bounded(workers,
             assert number + 1 - len(measured) <= 2 * workers
         assert statistics.boundary_scores()['mean_boundary_f1'] == 1.0
     assert statistics.counts().true_positives.shape == (30, 3)
+
+
+@pytest.mark.parametrize('ask', ['rows', 'boundaries', 'boundary_scores'])
+def test_boundaries_of_all_images_are_waited_for_whatever_is_asked_first(ask):
+    labels = np.random.RandomState(0).randint(3, size=(3, 9, 9)).astype(np.uint8)
+    with ImageStatistics(CLASSES, with_boundaries=True, workers=2) as statistics:
+        statistics.add(labels, labels, {'image_confusions': np.zeros((3, 3, 3), np.int64), 'class_ids': labels})
+        getattr(statistics, ask)()
+        assert len(statistics._boundary_f1) == 3
+        assert [row.boundary_f1 for row in statistics.rows()] == [1.0] * 3
+
+
+def test_statistics_of_no_image_are_empty():
+    with ImageStatistics(CLASSES) as statistics:
+        assert [counts.shape for counts in statistics.counts()] == [(0, 3)] * 3 and statistics.rows() == []
 
 
 def test_an_error_while_measuring_is_not_lost(monkeypatch):

@@ -242,6 +242,9 @@ def test_the_matrix_that_came_is_left_as_it_was():
     confusion = np.ones((3, 3), np.int64)
     scores.count_classes(confusion, void_class_ids=(0,))
     assert confusion.sum() == 9
+    found = scores.summarize(confusion, 1.0, 9, generic_label_space(3))
+    confusion[:] = 0
+    assert found['confusion_matrix'].sum() == 9
 
 
 @pytest.mark.parametrize(
@@ -266,6 +269,8 @@ def test_refuses_a_matrix_of_other_classes():
 def test_refuses_totals_with_labels_that_are_no_classes():
     with pytest.raises(ValueError, match='5 of 5 valid pixels .* no classes.*from 0 to 18, and 255 is ignored.*ID map'):
         scores.summarize(np.zeros((19, 19), np.int64), 0.0, 5, CITYSCAPES)
+    with pytest.raises(ValueError, match='-1 of 5 valid pixels'):
+        scores.summarize(np.array([[3, 1], [0, 2]]), 0.0, 5, generic_label_space(2))
 
 
 def test_refuses_labels_of_another_id_space():

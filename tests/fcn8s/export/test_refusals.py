@@ -18,6 +18,7 @@ import pytest
 from fcn8s.backend import TF_VERSION
 from fcn8s.cli import main
 from fcn8s.export import engines, formats
+from fcn8s.export.certificate import Comparison, Sample, misses
 from fcn8s.saving.descriptions import SavedFCN8s
 from fcn8s.settings import ModelSettings
 from helpers.images import write_image, write_labels
@@ -55,6 +56,18 @@ def out(tmp_path):
 )
 def test_formats_and_precisions(narrow_model, out, format_name, precision, match):
     refused(match, narrow_model, out, format_name, precision)
+
+
+@pytest.mark.parametrize('ours, theirs', [(np.nan, 1), (1, np.nan), (np.inf, 1), (1, np.inf), (np.inf, np.inf)])
+def test_logits_that_are_not_finite_are_never_equal(ours, theirs):
+    comparison = Comparison(generic_label_space(2))
+    for values in [(1, 1), (ours, theirs), (1, 1)]:
+        answers = [
+            {'logits': np.full((1, 2, 2, 2), value, np.float32), 'class_ids': np.zeros((1, 2, 2), np.uint8)}
+            for value in values
+        ]
+        comparison.add(*answers, Sample(np.zeros((2, 2, 3), np.uint8)))
+    assert misses(comparison.summary(), 'float32')
 
 
 def test_sizes_are_for_formats_that_need_one(narrow_model, out):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fcn8s.backend import tf
-from fcn8s.graph.scoring import attach_scoring, build_totals
+from fcn8s.graph.scoring import attach_scoring, attach_scoring_of_probabilities, build_totals
 from helpers.label_spaces import generic_label_space
 
 NUM_CLASSES = 4
@@ -146,6 +146,31 @@ def test_pixels_of_logits_are_scored_as_by_hand(deviation, mean):
     np.testing.assert_array_equal(confusion, expected[0])
     assert loss_sum == pytest.approx(expected[1], rel=1e-6)
     assert num_valid == expected[2]
+
+
+def sampled(attach, values, labels):
+    with tf.Graph().as_default() as graph:
+        fed = tf.placeholder(tf.float32, [None, None, None, NUM_CLASSES])
+        scoring = attach(fed, generic_label_space(NUM_CLASSES), with_calibration=True, temperature=2.5)
+        with tf.Session(graph=graph) as session:
+            return session.run(scoring.sampled_pixels, {fed: values, scoring.labels: labels})
+
+
+def test_pixels_to_fit_a_temperature_to_are_logits_before_any():
+    """Of probabilities their logarithms, and of 0 a finite one; neither is divided by the temperature given."""
+    rng = np.random.RandomState(0)
+    logits = rng.normal(0, 3, (1, 5, 6, NUM_CLASSES)).astype(np.float32)
+    labels = rng.choice([0, 1, 2, 3, 255], size=(1, 5, 6)).astype(np.uint8)
+    of_logits = sampled(attach_scoring, logits, labels)
+    np.testing.assert_array_equal(of_logits.logits, logits[labels != 255])
+    powers = np.exp(logits)
+    fed = sampled(attach_scoring_of_probabilities, powers / powers.sum(axis=-1, keepdims=True), labels)
+    apart = fed.logits - of_logits.logits
+    np.testing.assert_allclose(apart, apart[:, :1].repeat(NUM_CLASSES, axis=1), atol=1e-4)
+    for ours, theirs in zip(fed[1:], of_logits[1:]):
+        np.testing.assert_array_equal(ours, theirs)
+    certain = np.eye(NUM_CLASSES, dtype=np.float32)[np.ones_like(labels)]
+    assert np.isfinite(sampled(attach_scoring_of_probabilities, certain, labels).logits).all()
 
 
 @pytest.mark.parametrize('num_lost', [1, 2])

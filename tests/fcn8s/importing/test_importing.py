@@ -231,6 +231,36 @@ def test_only_a_graph_that_subtracts_the_mean_proves_it(monkeypatch, start, raw,
     assert _images_line(images, proof, mean_given=True) == 'images: BGR minus 1 2 3' + ('' if proves else ', as given')
 
 
+def test_a_way_of_feeding_that_overflows_hides_no_other(monkeypatch):
+    one = np.ones((4, 4, 2))
+    found = OwnLogits([np.nan * one, one], (4, 4), 'image_input')
+    monkeypatch.setattr(write, 'run_own_graph', lambda path, asked: found)
+    monkeypatch.setattr(write.forward, 'forward', lambda image, weights: one)
+    placement = SimpleNamespace(kernels={'upsample_image': 'a'}, biases={}, encoder={'conv1_1': ('b', 'c')})
+    proof = write._compare_with_own_graph('file', placement, np.zeros, SimpleNamespace(alignment='same'))
+    assert proof['own_graph_error'] == 0 and not proof['own_graph_prepares']
+
+
+@pytest.mark.parametrize('wrong', [1.1, np.nan])
+@pytest.mark.parametrize('place', [0, 1])
+def test_every_image_of_the_proof_has_to_agree(place, wrong):
+    expected = np.ones((2, 2, 2))
+    answers = [expected, expected]
+    answers[place] = wrong * expected
+    with pytest.raises(ValueError, match='the written network differs'):
+        write._prove(SimpleNamespace(path='net', expected=[expected] * 2, own_graph={}), lambda _: answers.pop(0))
+
+
+@pytest.mark.parametrize('scales', [[0, 0, 0, 0], [-2, -2, -2, -2], [1, 2, 3, 4]])
+def test_scales_that_are_no_positive_factor_go_into_the_kernels(scales):
+    placement = SimpleNamespace(variant='8s', scales={'pool3': 'scale3', 'pool4': 'scale4'})
+    read = {'scale3': np.float32(scales), 'scale4': np.float32([0.5] * 3)}.get
+    kernels = {role: np.ones((1, 1, width, 2), np.float32) for role, width in (('score_pool3', 4), ('score_pool4', 3))}
+    assert write._skip_scales('net', None, placement, read, kernels, None) == (1.0, 0.5)
+    np.testing.assert_array_equal(kernels['score_pool3'][0, 0], np.float32([scales, scales]).T)
+    np.testing.assert_array_equal(kernels['score_pool4'], 1)
+
+
 def test_a_derived_program_that_takes_images_of_any_shape_is_refused(tmp_path):
     write_derived(str(tmp_path / 'elu'), tf.nn.elu, meta=True, **TAKING['any shape'])
     with pytest.raises(ValueError, match='predicts something else than an FCN-8s'):

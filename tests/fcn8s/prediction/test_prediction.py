@@ -93,6 +93,27 @@ def test_tiles_are_never_larger_than_asked():
     assert max(h for h, _ in sizes) <= 64 and max(w for _, w in sizes) <= 96 and len(sizes) > 4
 
 
+def recording_shapes(shapes):
+    def predict(images, argmax=True):
+        shapes.append(images.shape[1:3])
+        return colour_classes(images, argmax)
+
+    return predict
+
+
+@pytest.mark.parametrize('height, width', [(200, 40), (40, 300), (64, 97), (65, 96)])
+def test_an_image_larger_in_one_direction_is_cut_into_tiles(height, width):
+    shapes = []
+    Predictor(recording_shapes(shapes), 3, (64, 96), 16).class_ids(random_image(height, width))
+    assert len(shapes) > 1 and max(h for h, _ in shapes) <= 64 and max(w for _, w in shapes) <= 96
+
+
+def test_sides_of_a_scaled_image_are_rounded():
+    shapes = []
+    Predictor(recording_shapes(shapes), 3, scales=(0.29,)).class_ids(random_image(100, 62))
+    assert shapes == [(29, 18)]  # 100 * 0.29 is 28.999999999999996, and 62 * 0.29 is 17.98
+
+
 def test_mirror_averages_the_image_and_its_mirror_image(model):
     image = smooth_image(40, 56)
     plain = model.predict(image[np.newaxis], argmax=False)[0]
@@ -102,6 +123,22 @@ def test_mirror_averages_the_image_and_its_mirror_image(model):
     predictor = Predictor(model.predict, model.num_classes, mirror=True)
     flipped = predictor.probabilities(np.ascontiguousarray(image[:, ::-1]))
     np.testing.assert_allclose(flipped, found[:, ::-1], atol=1e-5)
+
+
+def test_classes_of_an_image_and_its_mirror_image_are_those_of_their_mean():
+    """Class 2 everywhere, though class 0 is the likeliest at the left of the one and the right of the other."""
+
+    def uneven(images, argmax=True):
+        soft_max = np.zeros(images.shape[:3] + (3,), np.float32)
+        soft_max[..., 0] = np.linspace(0.4, 0, images.shape[2])
+        soft_max[..., 1] = 0.35
+        soft_max[..., 2] = 1 - soft_max.sum(axis=-1)
+        return soft_max.argmax(axis=-1).astype(np.uint8) if argmax else soft_max
+
+    both, image = Predictor(uneven, 3, mirror=True), random_image(4, 9)
+    class_ids = both.class_ids(image)
+    np.testing.assert_array_equal(class_ids, both.probabilities(image).argmax(axis=-1))
+    np.testing.assert_array_equal(class_ids, class_ids[:, ::-1])
 
 
 def test_scales_average_soft_max_at_the_size_of_the_image():
@@ -123,6 +160,15 @@ def test_scales_with_more_classes_than_opencv_has_channels():
     found = Predictor(ramp, 150, scales=(0.5,)).probabilities(random_image(8, 40))
     np.testing.assert_allclose(found.sum(axis=-1), 1, atol=1e-5)
     np.testing.assert_allclose(found[..., 1], np.broadcast_to(np.linspace(0, 1, 40), (8, 40)), atol=0.03)
+
+
+@pytest.mark.parametrize('classes', [1, 65, 129])
+def test_a_map_of_any_number_of_classes_is_resized(classes):
+    def certain(images, argmax=True):
+        return np.broadcast_to(np.eye(classes, dtype=np.float32)[-1], images.shape[:3] + (classes,))
+
+    found = Predictor(certain, classes, scales=(0.5,)).probabilities(random_image(8, 10))
+    np.testing.assert_array_equal(found, np.broadcast_to(np.eye(classes)[-1], (8, 10, classes)))
 
 
 @pytest.mark.parametrize('scale', [0.75, 0.5, 0.3, 1.5])
@@ -181,6 +227,25 @@ def test_at_a_size_probabilities_of_0_are_interpolated_too():
     assert np.isfinite(found).all()
 
 
+def test_at_a_size_averages_are_interpolated_and_not_their_logarithms():
+    def sides(images, argmax=True):
+        left = np.arange(images.shape[2]) < images.shape[2] // 2
+        soft_max = np.where(left[:, np.newaxis], np.float32([0.999, 0.001]), np.float32([0.2, 0.8]))
+        return np.broadcast_to(soft_max, images.shape[:3] + (2,)).astype(np.float32)
+
+    found = Predictor(sides, 2, size=(2, 2), averages=True).probabilities(random_image(2, 4))
+    expected = [0.999, 0.75 * 0.999 + 0.25 * 0.2, 0.25 * 0.999 + 0.75 * 0.2, 0.2]
+    np.testing.assert_allclose(found[0, :, 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize('image_size', [(32, 40), (20, 64)])
+@pytest.mark.parametrize('predict', ['class_ids', 'probabilities'])
+def test_an_image_with_one_side_of_the_size_is_resized(image_size, predict):
+    shapes = []
+    found = getattr(Predictor(recording_shapes(shapes), 3, size=(32, 64)), predict)(random_image(*image_size))
+    assert shapes == [(32, 64)] and found.shape[:2] == image_size
+
+
 def test_an_image_of_the_size_is_predicted_as_it_is(model):
     image = smooth_image(32, 64)
     np.testing.assert_array_equal(
@@ -201,6 +266,8 @@ def test_an_image_of_the_size_is_predicted_as_it_is(model):
         ),
         ({'tile': (512, 512.5)}, r'tile is \(512, 512.5\); it has to be \(height, width\)'),
         ({'tile': (64, 64), 'overlap': 64}, 'tiles of 64 pixels overlap by 64'),
+        ({'tile': (64, 16), 'overlap': 32}, 'tiles of 16 pixels overlap by 32'),
+        ({'tile': (16, 64), 'overlap': 32}, 'tiles of 16 pixels overlap by 32'),
         ({'overlap': 64}, 'overlap is 64, but there are no tiles'),
         (
             {'size': (64, 0)},
@@ -325,6 +392,7 @@ def test_predict_and_save_resizes(folders):
 def test_existing_results_are_replaced_or_kept_and_nothing_else_is_touched(folders):
     images, results = folders
     os.makedirs(results)
+    write_image(os.path.join(images, 'more', 'image8.png'), random_image(4, 5))
     for name in ('image1.png', 'notes.txt', 'image7.png'):
         pathlib.Path(results, name).write_text('mine')
     written = predictor.predict_and_save(colour_classes, results, images, COLORS, overwrite_existing=False)
@@ -334,7 +402,8 @@ def test_existing_results_are_replaced_or_kept_and_nothing_else_is_touched(folde
     assert read(os.path.join(results, 'image1.png')).shape == (12, 16, 3)
     assert pathlib.Path(results, 'notes.txt').read_text() == 'mine'
     assert pathlib.Path(results, 'image7.png').read_text() == 'mine'
-    assert sorted(os.listdir(images)) == ['image0.png', 'image1.png', 'image2.png']
+    assert sorted(os.listdir(images)) == ['image0.png', 'image1.png', 'image2.png', 'more']
+    assert 'image8.png' not in os.listdir(results) and 'more' not in os.listdir(results)
 
 
 def test_predict_and_save_refuses_before_predicting(folders, tmp_path):
@@ -344,8 +413,10 @@ def test_predict_and_save_refuses_before_predicting(folders, tmp_path):
         pytest.fail('predicted')
 
     save = predictor.predict_and_save
-    with pytest.raises(ValueError, match='are the same folder'):
-        save(predict, images, images, COLORS)
+    (tmp_path / 'link').symlink_to(images)
+    for same in (images, images + os.sep, str(tmp_path / 'link')):
+        with pytest.raises(ValueError, match='are the same folder'):
+            save(predict, same, images, COLORS)
     with pytest.raises(ValueError, match="overwrite_existing is 'no'; it has to be True or False"):
         save(predict, results, images, COLORS, overwrite_existing='no')
     with pytest.raises(ValueError, match="'~/results' begins with '~'"):
@@ -370,7 +441,10 @@ def test_predict_and_save_refuses_before_predicting(folders, tmp_path):
     assert not os.path.exists(results)
 
 
-@pytest.mark.parametrize('image', [np.zeros([1, 4, 4, 3], np.uint8), [[[0, 0, 0]]], 'a.png', None])
+@pytest.mark.parametrize(
+    'image',
+    [*(np.zeros(shape, np.uint8) for shape in [(1, 4, 4, 3), (0, 4, 3), (4, 0, 3)]), [[[0, 0, 0]]], 'a.png', None],
+)
 def test_a_predictor_takes_one_array(image):
     one = predictor.Predictor(lambda *_, **__: pytest.fail('predicted'), 3)
     for predict in (one.class_ids, one.probabilities):

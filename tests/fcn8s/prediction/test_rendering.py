@@ -1,8 +1,10 @@
+import fractions
 import os
 import signal
 import subprocess
 import sys
 import time
+import wave
 
 import cv2
 import numpy as np
@@ -365,6 +367,39 @@ def test_a_camera_records_until_somebody_stops_it(tmp_path, monkeypatch):
     _, frame_rate, frames = read_video(out)
     assert frame_rate == 25 and 0 < rendered.num_frames <= 10
     assert 2 * rendered.num_frames < len(frames) <= 25 * seconds + 2
+
+
+@pytest.mark.parametrize('name', ['camera:left', 'camera:0'])
+def test_a_folder_is_no_camera_whatever_its_name(tmp_path, monkeypatch, name):
+    def slow(images, argmax=True):
+        time.sleep(0.1)
+        return halves(images, argmax)
+
+    monkeypatch.chdir(tmp_path)
+    write_frames(name, 3)
+    video.render_video(Predictor(slow, 3), name, 'out.mp4', SPACE)
+    assert len(read_video('out.mp4')[2]) == 3
+
+
+def test_the_sound_of_a_video_and_the_shape_of_its_pixels_are_kept(tmp_path):
+    sound, source, out = (str(tmp_path / name) for name in ('sound.wav', 'source.mp4', 'out.mp4'))
+    with wave.open(sound, 'wb') as file:
+        file.setparams((1, 2, 8000, 0, 'NONE', ''))
+        file.writeframes((8000 * np.sin(np.arange(8000) / 4)).astype('<i2').tobytes())
+    with VideoWriter(source, (16, 24), 10, sound, fractions.Fraction(4, 3)) as writer:
+        for _ in range(10):
+            writer.write(np.zeros((16, 24, 3), np.uint8))
+    video.render_video(PREDICTOR, source, out, SPACE)
+    with open_frames(out) as frames:
+        assert frames.has_audio and frames.pixel_aspect == fractions.Fraction(4, 3)
+    (tmp_path / 'link.mp4').symlink_to(source)
+    with pytest.raises(ValueError, match='is both the video to read and the one to write'):
+        video.render_video(PREDICTOR, str(tmp_path / 'link.mp4'), source, SPACE)
+
+
+def test_below_the_lower_of_two_pictures_is_white():
+    beside = video._beside_each_other([np.zeros((4, 3, 3), np.uint8), np.zeros((6, 2, 3), np.uint8)])
+    assert beside.shape == (6, 5, 3) and (beside[4:, :3] == 255).all() and not beside[:, 3:].any()
 
 
 def test_sigterm_ends_the_recording_of_a_camera_well(tmp_path, monkeypatch):

@@ -227,6 +227,17 @@ def test_a_pointer_to_nothing_says_what_there_is(tmp_path):
         checkpoints.last()
 
 
+@pytest.mark.parametrize('name', ['', '.', 'mine', '../other/step-00000001'])
+def test_a_pointer_to_a_folder_that_is_no_checkpoint_of_the_run_is_refused(tmp_path, name):
+    (tmp_path / 'run' / 'mine').mkdir(parents=True)
+    (tmp_path / 'other' / 'step-00000001').mkdir(parents=True)
+    checkpoints = Checkpoints(str(tmp_path / 'run'))
+    checkpoints.save(1, write_files, {}, False)
+    (tmp_path / 'run' / 'last.json').write_text(json.dumps({'checkpoint': name}))
+    with pytest.raises(ValueError, match='which does not exist.*one of these.*step-00000001'):
+        checkpoints.last()
+
+
 def test_an_empty_directory_has_neither_last_nor_best(tmp_path):
     checkpoints = Checkpoints(str(tmp_path / 'none'))
     assert checkpoints.last() is None and checkpoints.best() is None and checkpoints.names() == []
@@ -237,7 +248,7 @@ def test_keep_below_one_is_refused():
         Checkpoints('.', keep=0)
 
 
-@pytest.mark.parametrize('content', [None, '{"half": '])
+@pytest.mark.parametrize('content', [None, '{"half": ', '[]', '3'])
 def test_a_missing_or_broken_state_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / 'state.json').write_text(content)

@@ -106,6 +106,17 @@ def test_callbacks_hear_of_every_step_evaluation_and_epoch():
     assert told[0][2] == ['learning_rate', 'loss'] and 'mean_iou' in told[5][2] and 'training_loss' in told[6][2]
 
 
+def test_callbacks_hear_of_an_evaluation_when_its_epoch_is_saved():
+    told, recorder = [], Recorder(scores=[0.5])
+    recorder.loop(
+        OPTIONS._replace(epochs=1, monitor='mean_iou'),
+        evaluate=recorder.evaluate,
+        needs_evaluation=True,
+        tell=lambda kind, step, scores: told.append((kind, list(recorder.saved))),
+    ).train()
+    assert told[-2:] == [('evaluation', [(3, True)]), ('epoch', [(3, True)])]
+
+
 @pytest.mark.parametrize('kind, step, saved', [('step', 2, [2]), ('epoch', 3, [3]), ('step', 4, [3, 4])])
 def test_what_a_callback_raises_stops_the_run_and_its_state_is_saved(kind, step, saved):
     def tell(what, when, scores):
@@ -117,6 +128,19 @@ def test_what_a_callback_raises_stops_the_run_and_its_state_is_saved(kind, step,
     with pytest.raises(RuntimeError, match='the disk of MLflow is full'):
         loop.train()
     assert [at for at, _ in recorder.saved] == saved and loop.state.step == step
+
+
+def test_a_resumed_epoch_is_saved_where_a_callback_fails():
+    """Its steps were saved, but not that it is over."""
+
+    def tell(kind, step, scores):
+        raise RuntimeError('no connection')
+
+    recorder = Recorder()
+    state = TrainingState(step=3, losses=[1.0] * 3, best=0.5, best_step=3)
+    with pytest.raises(RuntimeError, match='no connection'):
+        recorder.loop(OPTIONS._replace(save_frequency=9), state=state, tell=tell).train()
+    assert recorder.saved == [(3, False)] and state.losses == []
 
 
 def test_an_interruption_says_which_signal_it_was():
@@ -135,6 +159,17 @@ def test_the_pace_of_a_resumed_epoch_counts_its_steps_before_the_interruption():
     state = TrainingState(step=3, losses=[1.0] * 3)  # as version 1.0 saved it: nothing is known
     (record,) = Recorder().loop(OPTIONS._replace(epochs=1), state=state).train()
     assert record['images_per_second'] == 0
+
+
+def test_the_progress_shows_the_mean_loss_of_the_last_steps_and_where_a_resumed_epoch_is(capsys, monkeypatch):
+    shown = []
+    state = TrainingState(step=2, losses=[9.0, 4.0])
+    loop = Recorder([2.0, 1.0]).loop(OPTIONS._replace(epochs=1, steps_per_epoch=4, loss_averaging=2), state=state)
+    progress = loop._progress
+    monkeypatch.setattr(loop, '_progress', lambda rate: shown.append(progress(rate)) or shown[-1])
+    loop.train()
+    assert [text.split(',')[0] for text in shown] == ['loss 3.000', 'loss 1.500']
+    assert '4/4' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -223,10 +258,22 @@ def test_stops_early_when_patience_ends(capsys):
     assert 'mean_iou has not improved in 2 evaluations (best 0.5000 at step 3)' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('patience', [None, 9])
+def test_a_run_that_takes_all_epochs_did_not_stop_early(capsys, patience):
+    assert len(Recorder().loop(OPTIONS._replace(patience=patience)).train()) == 4
+    assert capsys.readouterr().out == ''
+
+
 def test_patience_counts_from_the_last_improvement():
     recorder = Recorder(scores=[0.5, 0.4, 0.6, 0.5, 0.7])
     options = OPTIONS._replace(epochs=5, patience=2, monitor='mean_iou')
     assert len(recorder.loop(options, evaluate=recorder.evaluate, needs_evaluation=True).train()) == 5
+
+
+def test_epochs_without_an_evaluation_cost_no_patience():
+    recorder = Recorder(scores=[0.5, 0.6, 0.7])
+    options = OPTIONS._replace(epochs=6, eval_frequency=2, patience=1, monitor='mean_iou')
+    assert len(recorder.loop(options, evaluate=recorder.evaluate, needs_evaluation=True).train()) == 6
 
 
 def test_patience_counts_epochs_where_nothing_is_evaluated(capsys):

@@ -56,7 +56,16 @@ def test_the_fixed_images_do_not_change():
 
 
 @pytest.mark.parametrize(
-    'values, reference, expected', [([1.0, 2.0], [1.0, 4.0], 0.5), ([0.0], [0.0], 0.0), ([1.0], [0.0], 1.0)]
+    'values, reference, expected',
+    [
+        ([1.0, 2.0], [1.0, 4.0], 0.5),
+        ([0.0], [0.0], 0.0),
+        ([1.0], [0.0], 1.0),
+        ([np.nan, 0.0], [0.0, 0.0], np.inf),
+        ([np.nan, 1.0], [1.0, 1.0], np.inf),
+        ([1.0, 1.0], [np.nan, 1.0], np.inf),
+        ([1.0, 1.0], [np.inf, 1.0], np.inf),
+    ],
 )
 def test_relative_error_is_the_largest_difference_over_the_largest_reference(values, reference, expected):
     assert proof.relative_error(np.array(values), np.array(reference)) == expected
