@@ -258,7 +258,7 @@ def _open_in_openvino(description: SavedFCN8s, precision: str, trust: bool) -> E
         raise ValueError(
             'precision is {!r}; OpenVINO opens a saved FCN-8s in {}. For int8, which is calibrated, export it first: '
             'fcn8s export MODEL OUT --format openvino --precision int8 --calibration DIR'.format(
-                precision, ' or '.join([AUTO, *openvino.CONVERTED_PRECISIONS])
+                precision, ' or '.join(openvino.CONVERTED_PRECISIONS)
             )
         )
     openvino.check_machine(precision)

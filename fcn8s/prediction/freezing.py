@@ -20,7 +20,7 @@ from fcn8s.graph.bfloat16 import convert_convolutions
 from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, node_name, variable_behind
 from fcn8s.graph.packed_filters import packable_convolutions
 from fcn8s.graph.permitted_ops import check_constants, check_known_sizes, check_ops
-from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, patches_of
+from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, patches_of, weights_come_first
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.saved_models import check_files, check_finite, checkpoint_reader, explain_read_errors
@@ -48,7 +48,7 @@ class LargeFilter(NamedTuple):
     A variable that a loop or a branch reads itself is held in the same way, whatever its size and shape.
 
     dtype: tf.float32 or tf.bfloat16. is_product: whether it is an operand of matrix products; the variable then has the
-        shape [kh, kw * in, out], and in bfloat16 [kh, out, kw * in].
+        shape [kh, kw * in, out], or [kh, out, kw * in] if `is_transposed`.
     blocks: into how many filters of fewer output channels it is split; with more than one the variable has the shape
         [blocks, kh, kw, in, out / blocks].
     """
@@ -62,7 +62,7 @@ class LargeFilter(NamedTuple):
     @property
     def is_transposed(self) -> bool:
         """Whether each row of the filter is held as [out, kw * in]."""
-        return self.is_product and self.dtype == tf.bfloat16
+        return self.is_product and (self.dtype == tf.bfloat16 or weights_come_first(self.dtype))
 
     @property
     def variable_shape(self) -> List[int]:
@@ -202,21 +202,22 @@ def _filter_value(filters: LargeFilter, prefix: str) -> Tuple[Any, Dict[Any, np.
 
 
 def _transpose_in_place(rows: np.ndarray, dtype: Any) -> np.ndarray:
-    """float32 [k, n, m] -> a type of half its size, [k, m, n], in the first half of the same memory.
+    """float32 [k, n, m] -> float32 or a type of half its size, [k, m, n], at the beginning of the same memory.
 
     `rows` is lost. The other half goes back to the system; if the system does not take it, the result is a copy.
     """
     rows = np.require(rows, requirements=['C', 'W'])
     count, size_in, size_out = rows.shape
-    # A row is read before anything is written to its place: the results so far take half the space of the rows read.
-    halves = rows.reshape(-1).view(dtype)
-    results = halves[: rows.size].reshape(count, size_out, size_in)
+    # A row is read before anything is written to its place: the results so far take no more space than the rows read.
+    parts = rows.reshape(-1).view(dtype)
+    results = parts[: rows.size].reshape(count, size_out, size_in)
     one = np.empty((size_out, size_in), dtype)
     with ThreadPoolExecutor(num_cores()) as threads:
         for row, result in zip(rows, results):
             _transpose(row, one, threads)
             result[...] = one
-    return results if give_back(halves[rows.size :]) else results.copy()
+    rest = parts[rows.size :]
+    return results if not rest.size or give_back(rest) else results.copy()
 
 
 def _transpose(columns: np.ndarray, into: np.ndarray, threads: Executor) -> None:
@@ -372,5 +373,6 @@ def _times(patches: Any, weights: Any, is_transposed: bool) -> Any:
     if 'amx_bf16' in this_machine().cpu_flags:
         # Measured on such a CPU: fc6 takes 20 ms in this order and 27 ms in the other.
         return tf.matmul(patches, weights, transpose_b=True)
-    # In bfloat16 oneDNN reorders the second operand in every run and reads the first as it lies.
+    # In bfloat16 oneDNN reorders the second operand in every run and reads the first as it lies. In float32 see
+    # `weights_come_first`.
     return tf.transpose(tf.matmul(weights, patches, transpose_b=True))

@@ -172,8 +172,8 @@ def checked_config(precision: str, base: Optional[ConfigProto]) -> Any:
     """Returns the `tf.ConfigProto` to predict with in a precision; raises ValueError where this machine cannot."""
     if precision not in PREDICTION_PRECISIONS:
         raise ValueError(
-            'precision is {!r}; predictions are computed in {}.'.format(
-                precision, ' or '.join([AUTO, *PREDICTION_PRECISIONS])
+            'precision is {!r}; predictions are computed in {} ({!r}: the faster one of this CPU).'.format(
+                precision, ' or '.join(PREDICTION_PRECISIONS), AUTO
             )
         )
     check_precision(precision, machine=this_machine(base))

@@ -49,7 +49,9 @@ def values_of(meta_graph, features, kernel):
 
 
 @pytest.mark.parametrize('kernel_shape', [(7, 7, 3, 5), (1, 1, 4, 6), (2, 4, 3, 2)])
-def test_a_product_is_the_convolution_forwards_and_backwards(monkeypatch, kernel_shape):
+@pytest.mark.parametrize('weights_first', [False, True])
+def test_a_product_is_the_convolution_forwards_and_backwards(monkeypatch, weights_first, kernel_shape):
+    monkeypatch.setattr(products, 'weights_come_first', lambda dtype: weights_first)
     monkeypatch.setattr(products, 'MAX_CONVOLUTION_BYTES', 4)
     random = np.random.RandomState(1)
     kernel = random.normal(size=kernel_shape).astype(np.float32)
@@ -60,6 +62,26 @@ def test_a_product_is_the_convolution_forwards_and_backwards(monkeypatch, kernel
     assert 'Conv2D' not in ops.values() and 'MatMul' in ops.values() and ops['convolution'] == 'Identity'
     for found, exact in zip(values_of(changed, features, kernel), values_of(meta_graph, features, kernel)):
         np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-4 * np.abs(exact).max())
+    with tf.Graph().as_default() as graph:
+        tf.train.import_meta_graph(changed)
+        filters = products.filter_of(graph.get_operation_by_name('convolution'))
+        assert filters.shape.as_list() == list(kernel_shape)
+
+
+@pytest.mark.parametrize(
+    'expected, dtype, changes',
+    [
+        (True, tf.float32, {}),
+        (False, tf.bfloat16, {}),
+        (False, tf.float32, {'cpu_flags': frozenset(['avx2', 'avx512f'])}),
+        (False, tf.float32, {'cpu_flags': frozenset()}),  # Arm
+        (False, tf.float32, {'gpus': ((8, 0),)}),
+    ],
+)
+def test_weights_come_first_on_processors_without_avx512(monkeypatch, expected, dtype, changes):
+    machine = products.this_machine()._replace(**dict({'cpu_flags': frozenset(['avx2']), 'gpus': ()}, **changes))
+    monkeypatch.setattr(products, 'this_machine', lambda: machine)
+    assert products.weights_come_first(dtype) == expected
 
 
 def test_small_filters_and_other_convolutions_stay(monkeypatch):

@@ -35,7 +35,7 @@ def saved(small_model):
         yield lambda images: session.run(names, {'images_uint8:0': images})
 
 
-@pytest.fixture(params=['constants', 'variables', 'blocks', 'products'])
+@pytest.fixture(params=['constants', 'variables', 'blocks', 'products', 'products, weights first'])
 def kind_of_weights(request, monkeypatch):
     """The small network's filters held in each of the ways in which a full-width network holds its."""
     if request.param != 'constants':
@@ -43,9 +43,11 @@ def kind_of_weights(request, monkeypatch):
     are_split = request.param == 'blocks'
     monkeypatch.setattr(freezing, '_gains_by_blocks', lambda _, filters: are_split and filters.shape[-1] % 4 == 0)
     monkeypatch.setattr(freezing, 'BLOCK_CHANNELS', 4)
-    if request.param == 'products':
+    kind, _, first = request.param.partition(', ')
+    monkeypatch.setattr(freezing, 'weights_come_first', lambda dtype: bool(first))
+    if kind == 'products':
         monkeypatch.setattr(products, 'MAX_CONVOLUTION_BYTES', 20000)
-    return request.param
+    return kind
 
 
 def test_predicts_what_the_saved_graph_predicts(small_model, saved, kind_of_weights):
@@ -294,28 +296,31 @@ def test_filters_that_are_split_are_held_once_from_a_smaller_size_on(small_model
     assert ('VarHandleOp' in kinds) == is_split
 
 
-@needs_bfloat16
+@pytest.mark.parametrize('precision', ['float32', pytest.param('bfloat16', marks=needs_bfloat16)])
 @pytest.mark.parametrize('is_given_back', [True, False])
-def test_rows_of_a_filter_are_transposed_in_their_own_memory(monkeypatch, is_given_back):
+def test_rows_of_a_filter_are_transposed_in_their_own_memory(monkeypatch, precision, is_given_back):
     if not is_given_back:
         monkeypatch.setattr(freezing, 'give_back', lambda array: False)
-    bfloat16 = tf.bfloat16.as_numpy_dtype
+    dtype = tf.as_dtype(precision).as_numpy_dtype
     rows = np.random.RandomState(0).randn(3, 200, 130).astype(np.float32)
-    expected = rows.astype(bfloat16).transpose(0, 2, 1)
-    results = freezing._transpose_in_place(rows, bfloat16)
-    assert np.shares_memory(results, rows) == is_given_back
+    expected = rows.astype(dtype).transpose(0, 2, 1)
+    results = freezing._transpose_in_place(rows, dtype)
+    assert np.shares_memory(results, rows) == (is_given_back or precision == 'float32')
     np.testing.assert_array_equal(results, expected)
 
 
 @pytest.mark.parametrize('kernel', [(7, 7), (4, 3), (1, 1)])
 @pytest.mark.parametrize('size', [(1, 5), (3, 4), (9, 6)])
-def test_a_product_for_each_row_of_a_filter_is_its_convolution(kernel, size):
+@pytest.mark.parametrize('weights_first', [False, True])
+def test_a_product_for_each_row_of_a_filter_is_its_convolution(monkeypatch, weights_first, kernel, size):
+    monkeypatch.setattr(freezing, 'weights_come_first', lambda dtype: weights_first)
     random = np.random.RandomState(0)
     features = random.randn(2, *size, 8).astype(np.float32)
     weights = random.randn(*kernel, 8, 5).astype(np.float32)
     filters = freezing.LargeFilter('weights', weights.shape, tf.float32, is_product=True)
     with tf.Graph().as_default(), tf.Session() as session:
-        value = tf.constant(weights.reshape(filters.variable_shape))
+        rows = weights.reshape(kernel[0], -1, 5)
+        value = tf.constant(rows.transpose(0, 2, 1) if weights_first else rows)
         session.run(tf.raw_ops.AssignVariableOp(resource=filters.handle(), value=value))
         placeholder = tf.placeholder(tf.float32, [None, None, None, 8])
         both = freezing._product(filters, placeholder), tf.nn.conv2d(placeholder, weights, strides=1, padding='SAME')
