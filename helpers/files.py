@@ -185,7 +185,7 @@ def temporary_directory(name: str) -> Iterator[str]:
     folder = _temporary_sibling(os.path.join(root, name))
     _remove_leftovers(root)
     try:
-        with _explain_full_temporary_place(folder):
+        with explain_full_temporary_place(folder):
             os.mkdir(folder, 0o700)
             yield folder
     finally:
@@ -194,15 +194,17 @@ def temporary_directory(name: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _explain_full_temporary_place(folder: str) -> Iterator[None]:
-    """Explains errors of what is written to a folder for temporary files; those of other places pass unchanged."""
+def explain_full_temporary_place(folder: str) -> Iterator[None]:
+    """Adds path and remedy (TMPDIR) to `OSError`s about space of what is written to a folder for temporary files; those
+    of other places pass unchanged.
+    """
     try:
         yield
     except OSError as error:
         failed = _failed_path(error)
         if not _is_about_space(error) or (failed is not None and not is_below(failed, folder) and failed != folder):
             raise
-        raise _explained(error, folder, _space_remedy(error, folder)) from error
+        raise _explained(error, folder, _space_remedy(error, folder, is_temporary=True)) from error
 
 
 @contextlib.contextmanager
@@ -213,7 +215,7 @@ def _explain_lack_of_inodes(path: str) -> Iterator[None]:
     except OSError as error:
         if not _is_about_space(error) or not _lacks_inodes(path):
             raise
-        raise _explained(error, path, _space_remedy(error, path)) from error
+        raise _explained(error, path, _space_remedy(error, path, _is_in_temporary_directory(path))) from error
 
 
 def path_of(value: Any) -> str:
@@ -408,7 +410,7 @@ def explain_os_errors(path: PathLike) -> Iterator[None]:
             failed = _failed_path(error)
             if failed is None or not _is_for_writing(failed, place):
                 place = tempfile.gettempdir()
-                remedy = _space_remedy(error, place)
+                remedy = _space_remedy(error, place, is_temporary=True)
         if error.errno == errno.ENOSPC and not _lacks_inodes(place):
             remedy += ' ({} MB are free there.)'.format(_free_megabytes(place))
         raise _explained(error, place, remedy) from error
@@ -424,9 +426,8 @@ def _is_about_space(error: OSError) -> bool:
     return error.errno in SPACE_REMEDIES and error.strerror == os.strerror(error.errno)
 
 
-def _space_remedy(error: OSError, place: str) -> str:
+def _space_remedy(error: OSError, place: str, is_temporary: bool) -> str:
     assert error.errno is not None
-    is_temporary = _is_in_temporary_place(place)
     if error.errno == errno.ENOSPC and _lacks_inodes(place):
         return 'No inode is free there, of which each file takes one, however small it is. ' + (
             'Set TMPDIR to a folder on another disk.' if is_temporary else 'Remove files or choose another directory.'
@@ -434,15 +435,15 @@ def _space_remedy(error: OSError, place: str) -> str:
     return (_TEMPORARY_REMEDIES if is_temporary else SPACE_REMEDIES)[error.errno]
 
 
-def _is_in_temporary_place(path: str) -> bool:
-    """Whether a path is the folder for temporary files, or lies in a `temporary_directory` of any process."""
+def _is_in_temporary_directory(path: str) -> bool:
+    """Whether a path is or lies in a `temporary_directory` of any process."""
     try:
         root = os.path.realpath(tempfile.gettempdir())
     except FileNotFoundError:
         return False
     place = os.path.realpath(path)
     name = place[len(os.path.join(root, '')) :].split(os.sep)[0] if is_below(place, root) else ''
-    return place == root or _TEMPORARY_DIRECTORY.match(name) is not None
+    return _TEMPORARY_DIRECTORY.match(name) is not None
 
 
 def _failed_path(error: OSError) -> Optional[str]:
@@ -489,7 +490,7 @@ _PLACE_REMEDIES = {
 
 def _remedy(error: OSError, path: str) -> Optional[str]:
     if error.errno in SPACE_REMEDIES:
-        return _space_remedy(error, path)
+        return _space_remedy(error, path, _is_in_temporary_directory(path))
     # These errors may also be about a file that was to be read, which this module does not explain.
     if error.errno is None or error.filename is None or not _is_for_writing(os.fsdecode(error.filename), path):
         return None

@@ -2,7 +2,7 @@
 
 import tempfile
 
-from helpers.files import explain_os_errors
+from helpers.files import explain_full_temporary_place
 
 
 class Spool:
@@ -16,7 +16,7 @@ class Spool:
 
     def append(self, piece: bytes) -> None:
         """Keeps a piece. Raises OSError, with the place and the remedy, where the temporary disk is full."""
-        with explain_os_errors(tempfile.gettempdir()):
+        with explain_full_temporary_place(tempfile.gettempdir()):
             self._file.seek(self._ends[-1])
             self._file.write(piece)
         self._ends.append(self._ends[-1] + len(piece))

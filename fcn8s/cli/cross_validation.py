@@ -39,6 +39,7 @@ _MAY_DIFFER = (
     'timeout',
     'of_cluster',
     'report',
+    'precision',
 )
 # Options that choose the evaluation data themselves, or do not train.
 _CONTRADICT = ('resume', 'overfit_one_batch', 'hold_out', 'val_split', 'val_images', 'val_labels')

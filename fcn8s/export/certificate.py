@@ -103,7 +103,9 @@ def misses(comparison: Dict[str, Any], precision: str) -> List[str]:
     tolerance = TOLERANCES[precision]
     found = []
     difference = comparison['relative_logit_difference']
-    if tolerance.relative_difference is not None and not difference <= tolerance.relative_difference:
+    if not math.isfinite(difference):
+        found.append('logits are not finite, or overflow')
+    elif tolerance.relative_difference is not None and not difference <= tolerance.relative_difference:
         found.append(
             'logits differ by {:.1e} of the largest (at most {:.0e})'.format(difference, tolerance.relative_difference)
         )

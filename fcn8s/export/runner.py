@@ -98,7 +98,7 @@ class Runner:
         if line:
             reply = json.loads(line.decode())
             if 'limit' in reply:
-                raise OSError(reply['limit'], os.strerror(reply['limit']))
+                raise OSError(reply['limit'], os.strerror(reply['limit']), reply['path'])
             return reply
         self._process.wait()
         self._errors.seek(0)
@@ -144,4 +144,6 @@ def main(arguments: List[str]) -> None:
         except OSError as error:
             if error.errno not in SPACE_REMEDIES:
                 raise
-            _reply(replies, {'limit': error.errno})  # of the folder for temporary files, to which alone it writes
+            # Without a path it is about the folder for temporary files, where results are written.
+            path = error.filename if isinstance(error.filename, str) else None
+            _reply(replies, {'limit': error.errno, 'path': path})

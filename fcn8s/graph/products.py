@@ -35,7 +35,7 @@ def is_product(convolution: Any, num_bytes: int) -> bool:
 
 def weights_come_first(dtype: Any) -> bool:
     """Tells whether this machine computes a product of large weights and few patches faster with the weights as first
-    operand: in float32 on x86 without AVX-512 (benchmarks/NOTES.md). Others were not measured.
+    operand: in float32 on x86 with AVX2 alone (benchmarks/NOTES.md). Others were not measured.
     """
     machine = this_machine()
     has_short_vectors = 'avx2' in machine.cpu_flags and 'avx512f' not in machine.cpu_flags

@@ -233,7 +233,7 @@ def _enlarged_bands(values: np.ndarray, size: Tuple[int, int]) -> Iterator[Band]
     height = len(values)
     wide = _resize_map(values, (height, size[1]))
     # Half-pixel centres, as in OpenCV and in `fcn8s.graph.scoring`.
-    rows = np.maximum((np.arange(size[0]) + 0.5) * height / size[0] - 0.5, 0)
+    rows = np.clip((np.arange(size[0]) + 0.5) * height / size[0] - 0.5, 0, height - 1)
     for start in range(0, size[0], _BAND_ROWS):
         band = rows[start : start + _BAND_ROWS]
         above = band.astype(np.int64)

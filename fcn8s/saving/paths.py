@@ -65,7 +65,7 @@ def plain_prefix(prefix: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _folder_of_links(path: str) -> Iterator[str]:
-    root = os.path.realpath(tempfile.gettempdir())
+    root = tempfile.gettempdir()
     if not is_plain(root):
         raise ValueError(
             '{!r} has one of the characters [ ] * ? \\ in it, or bytes that are not UTF-8, which TensorFlow cannot '
@@ -73,7 +73,7 @@ def _folder_of_links(path: str) -> Iterator[str]:
             'a plain name.'.format(path, root)
         )
     with temporary_directory('fcn8s-link') as links:  # links are removed, never what they lead to
-        yield links
+        yield os.path.join(root, os.path.basename(links))  # TMPDIR may be a link with a plain name
 
 
 def _link(target: str, link: str) -> None:

@@ -342,7 +342,7 @@ def explain_write_errors(path: str, shown: str) -> Iterator[None]:
         limit = next((number for number in _LIMITS if os.strerror(number) in error.message), None)
         if limit is not None:
             raise OSError(limit, os.strerror(limit), shown) from error
-        if isinstance(error, OF_READING_OPS):
+        if isinstance(error, OF_READING_OPS) and path not in error.message:
             raise
         # TensorFlow's message also describes the graph; the line with the file's name says what happened.
         reason = next((line for line in error.message.splitlines() if path in line), _reason_in(error.message))

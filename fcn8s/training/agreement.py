@@ -143,7 +143,7 @@ def _has_to_agree(config: Dict[str, Any], network: Network, request: TrainReques
 
 def _saves_alike(precision: Any) -> bool:
     """Whether checkpoints are those of a training in float32: scaling the loss adds to them."""
-    return precision in SESSION_PRECISIONS and not needs_loss_scaling(precision)
+    return isinstance(precision, str) and precision in SESSION_PRECISIONS and not needs_loss_scaling(precision)
 
 
 def _as_today(model: Dict[str, Any]) -> Dict[str, Any]:

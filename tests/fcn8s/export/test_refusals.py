@@ -59,7 +59,8 @@ def test_formats_and_precisions(narrow_model, out, format_name, precision, match
 
 
 @pytest.mark.parametrize('ours, theirs', [(np.nan, 1), (1, np.nan), (np.inf, 1), (1, np.inf), (np.inf, np.inf)])
-def test_logits_that_are_not_finite_are_never_equal(ours, theirs):
+@pytest.mark.parametrize('precision', ['float32', 'float16', 'bfloat16', 'int8'])
+def test_logits_that_are_not_finite_are_never_equal(ours, theirs, precision):
     comparison = Comparison(generic_label_space(2))
     for values in [(1, 1), (ours, theirs), (1, 1)]:
         answers = [
@@ -67,7 +68,7 @@ def test_logits_that_are_not_finite_are_never_equal(ours, theirs):
             for value in values
         ]
         comparison.add(*answers, Sample(np.zeros((2, 2, 3), np.uint8)))
-    assert misses(comparison.summary(), 'float32')
+    assert misses(comparison.summary(), precision) == ['logits are not finite, or overflow']
 
 
 def test_sizes_are_for_formats_that_need_one(narrow_model, out):
