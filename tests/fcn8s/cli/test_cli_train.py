@@ -926,8 +926,8 @@ def test_a_run_is_never_overwritten(whole, data, shallow_encoder, capsys):
     [
         (
             ['--batch', '8'],
-            'leave out --batch. Only --epochs, --threads, --cache, --report, --workers, --wire, --timeout, --trust '
-            'may change, and --data where its data have moved.',
+            'leave out --batch. Only --epochs, --threads, --cache, --report, --precision, --workers, --wire, '
+            '--timeout, --trust may change, and --data where its data have moved.',
         ),
         (['--images', 'X', '--labels', 'Y'], 'leave out --images, --labels. Only '),  # it was started with --data
         (['--batch', '2', '--run', 'X'], 'leave out --batch, --run.'),

@@ -100,10 +100,11 @@ def test_data_that_have_changed_since_a_run_was_started_are_told(tmp_path, monke
     monkeypatch.setattr(agreement, '_has_to_agree', lambda *_: {})
     generators = [SimpleNamespace(fingerprint=name) for name in 'ab']
     request = SimpleNamespace(train_generator=generators[0], val_generator=generators[1], epochs=1, steps_per_epoch=1)
+    network = SimpleNamespace(describe_training=lambda: {'precision': 'float32'})
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
-        agreement.check_run_continues(runs.Run('run'), stored, None, request)
+        agreement.check_run_continues(runs.Run('run'), dict(stored, training={}), network, request)
     assert [str(one.message) for one in caught] == [
         "The {} data of the run 'run' have changed since it was started.".format(what) for what in changed
     ]
